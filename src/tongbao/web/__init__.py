@@ -1,0 +1,1 @@
+"""The faces of Tongbao: HTTP surfaces, pages and the command line. The only place that wires rooms together."""
