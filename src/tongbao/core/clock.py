@@ -4,6 +4,7 @@ Nothing in Tongbao asks the operating system for the time except through a ``Clo
 simulated city replays in minutes and equals itself. All instants are aware UTC.
 """
 
+import math
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -53,8 +54,8 @@ class SimulatedClock:
     """
 
     def __init__(self, start: datetime, speed: float = 1.0) -> None:
-        if speed <= 0:
-            raise ValueError("speed must be positive")
+        if not 0 < speed < math.inf:
+            raise ValueError("speed must be positive and finite")
         self._start = require_utc(start)
         self._speed = speed
         self._zero = time.monotonic()
@@ -66,6 +67,6 @@ class SimulatedClock:
 
 def require_utc(at: datetime) -> datetime:
     """Return ``at`` in UTC; raise ValueError where it carries no time zone."""
-    if at.tzinfo is None:
+    if at.utcoffset() is None:
         raise ValueError("an instant needs a time zone")
     return at.astimezone(UTC)

@@ -12,22 +12,40 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """What one process needs to know before it starts; see ``docs/reference/settings.md``."""
 
-    model_config = SettingsConfigDict(env_prefix="TONGBAO_", env_file=".env", extra="ignore", frozen=True)
+    # A variable set to nothing is how compose files unset one: it means the default, not an empty DSN or path.
+    model_config = SettingsConfigDict(
+        env_prefix="TONGBAO_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
-    data_dir: Path = Field(Path(".tongbao"), description="Where the embedded database and its logs live.")
+    data_dir: Path = Field(
+        default=Path(".tongbao"), description="Where the embedded database and its logs live."
+    )
     database_url: SecretStr | None = Field(
-        None, description="DSN of any PostgreSQL >= 15; unset: the embedded server under data_dir."
+        default=None, description="DSN of any PostgreSQL >= 15; unset: the embedded server under data_dir."
     )
     postgres_bin: Path | None = Field(
-        None, description="Folder of PostgreSQL binaries to run instead of those of the installed wheel."
+        default=None,
+        description="Folder of PostgreSQL binaries to run instead of those of the installed wheel.",
     )
-    http_host: str = Field("127.0.0.1", description="Address to listen on.")
-    http_port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Lowest level logged.")
-    log_json: bool = Field(False, description="One JSON object a line instead of readable text.")
-    pool_size: int = Field(8, ge=1, le=200, description="Database connections for reads and small writes.")
-    statement_timeout_ms: int = Field(10_000, ge=100, description="Longest time one statement may run.")
-    lane_count: int = Field(2, ge=1, le=16, description="Batches of transfers that may be in flight at once.")
-    lane_batch_max: int = Field(4_000, ge=1, le=8_000, description="Most transfers in one batch.")
-    lane_queue_max: int = Field(20_000, ge=1, description="Most transfers waiting before callers are told 503.")
-    seal_interval_s: float = Field(1.0, gt=0, le=60, description="How often the sealer looks for new rows.")
+    http_host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    http_port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    log_level: str = Field(
+        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Lowest level logged."
+    )
+    log_json: bool = Field(default=False, description="One JSON object a line instead of readable text.")
+    pool_size: int = Field(
+        default=8, ge=1, le=200, description="Database connections for reads and small writes."
+    )
+    statement_timeout_ms: int = Field(
+        default=10_000, ge=100, description="Longest time one statement may run."
+    )
+    lane_count: int = Field(
+        default=2, ge=1, le=16, description="Batches of transfers that may be in flight at once."
+    )
+    lane_batch_max: int = Field(default=4_000, ge=1, le=8_000, description="Most transfers in one batch.")
+    lane_queue_max: int = Field(
+        default=20_000, ge=1, description="Most transfers waiting before callers are told 503."
+    )
+    seal_interval_s: float = Field(
+        default=1.0, gt=0, le=60, description="How often the sealer looks for new rows."
+    )

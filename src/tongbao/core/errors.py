@@ -35,6 +35,14 @@ class AppError(Exception):
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle with the facts as keywords, so that an error crosses from a worker process whole."""
+        return _remade, (type(self), self.code, self.detail, self.facts)
+
+
+def _remade(kind: type[AppError], code: str, detail: str, facts: dict[str, Any]) -> AppError:
+    return kind(code, detail, **facts)
+
 
 class InvalidRequest(AppError):
     """The request can never succeed as it is."""

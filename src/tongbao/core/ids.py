@@ -12,14 +12,17 @@ The clock and the randomness are passed in, so a seeded run makes the same ids a
 
 import hashlib
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from tongbao.core.clock import Clock
+from tongbao.core.clock import EPOCH, Clock
+from tongbao.core.errors import InvariantBroken
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 INT_EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+INT_MS_BITS = 42
 INT_RANDOM_BITS = 21
+UUID_MS_BITS = 48
 UUID_CHARS = 26
 INT_CHARS = 13
 _VALUES = {char: value for value, char in enumerate(ALPHABET)}
@@ -39,8 +42,11 @@ class IdFactory:
         self._last_int = 0
 
     def uuid(self) -> UUID:
-        """Return a new UUIDv7, strictly greater than the last one made here."""
-        ms = int(self._clock.now().timestamp() * 1000)
+        """Return a new UUIDv7, strictly greater than the last one made here.
+
+        Raises InvariantBroken ``clock_out_of_range`` for an instant before 1970.
+        """
+        ms = self._ms_since(EPOCH, UUID_MS_BITS)
         bits = self._rng.getrandbits(74)
         value = (ms << 80) | ((bits >> 62) << 64) | (bits & ((1 << 62) - 1)) | _VERSION_AND_VARIANT
         if value <= self._last_uuid:
@@ -49,13 +55,26 @@ class IdFactory:
         return UUID(int=value)
 
     def int63(self) -> int:
-        """Return a new positive 63-bit id, strictly greater than the last one made here."""
-        ms = int((self._clock.now() - INT_EPOCH).total_seconds() * 1000)
+        """Return a new positive 63-bit id, strictly greater than the last one made here.
+
+        Raises InvariantBroken ``clock_out_of_range`` for an instant before 2020 or after 2159.
+        """
+        ms = self._ms_since(INT_EPOCH, INT_MS_BITS)
         value = (ms << INT_RANDOM_BITS) | self._rng.getrandbits(INT_RANDOM_BITS)
         if value <= self._last_int:
             value = self._last_int + 1
         self._last_int = value
         return value
+
+    def _ms_since(self, epoch: datetime, bits: int) -> int:
+        """Return the whole milliseconds since ``epoch``, in integers: a float loses one now and then.
+
+        Out of range there is no id: every process with a clock that was never set would count 1, 2, 3 …
+        """
+        ms = (self._clock.now() - epoch) // timedelta(milliseconds=1)
+        if not 0 <= ms < 1 << bits:
+            raise InvariantBroken("clock_out_of_range", "the clock is outside the range of ids", ms=ms)
+        return ms
 
 
 def derive(parent: UUID, label: str) -> UUID:
@@ -76,12 +95,17 @@ def uuid_text(prefix: str, value: UUID) -> str:
 
 
 def int_text(prefix: str, value: int) -> str:
-    """Return a 63-bit id as ``prefix_`` and 13 characters."""
+    """Return a 63-bit id as ``prefix_`` and 13 characters; raise ValueError where it is no such id."""
+    if not 0 <= value < 1 << 63:
+        raise ValueError("an id has 63 bits")
     return f"{prefix}_{_base32(value, INT_CHARS)}"
 
 
 def parse_uuid(prefix: str, text: str) -> UUID:
-    """Read back what ``uuid_text`` wrote; raise ValueError for anything else."""
+    """Read back what ``uuid_text`` wrote; raise ValueError for anything else, capitals included.
+
+    So an id has one text only, and texts may be compared and used as keys.
+    """
     return UUID(int=_parse(prefix, text, UUID_CHARS, 128))
 
 
@@ -111,7 +135,7 @@ def _parse(prefix: str, text: str, chars: int, bits: int) -> int:
     if head != prefix or len(body) != chars:
         raise ValueError(f"not an id of the form {prefix}_…: {text[:64]!r}")
     value = 0
-    for char in body.lower():
+    for char in body:
         digit = _VALUES.get(char)
         if digit is None:
             raise ValueError(f"not an id of the form {prefix}_…: {text[:64]!r}")

@@ -1,0 +1,194 @@
+"""The door to PostgreSQL: pool, transactions, dedicated connections, and what each failure means.
+
+- Every statement has a time-out; a pool that stays full for ``ACQUIRE_S_MAX`` seconds is back-pressure
+  (``Unavailable``), never an endless wait.
+- Reconnecting is single-flight: after the server went away one caller knocks, everybody else waits for it.
+  A herd of reconnecting clients would use up ``max_connections`` and keep the server down.
+- ``failure_of`` sorts the driver's exceptions by what may be done about them; ``translate`` turns them into
+  the error tree of ``core.errors``. Nothing else looks at SQLSTATEs.
+"""
+
+import asyncio
+import enum
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from tongbao.core.errors import AppError, InvalidRequest, InvariantBroken, OutcomeUnknown, Unavailable
+
+ACQUIRE_S_MAX = 5.0
+CONNECT_S_MAX = 10.0
+KNOCK_S = 0.1
+COMMAND_MARGIN_S = 5.0
+
+Connection = Any
+"""An ``asyncpg`` connection, or one lent by the pool (the driver ships no types)."""
+
+
+class Failure(enum.Enum):
+    """What a driver's exception means for the caller."""
+
+    RETRY = "retry"  # rolled back by the server: the same work may be tried again at once
+    LOST = "lost"  # the connection is gone: whether COMMIT arrived is unknown
+    BUSY = "busy"  # the server is out of something (connections, disk, memory): later
+    DUPLICATE = "duplicate"  # a unique key exists already
+    OVERFLOW = "overflow"  # a number left the range of its column
+    BUG = "bug"  # anything else: wrong SQL, wrong data
+
+
+_RETRY_STATES = {"40001", "40P01", "55P03"}
+_LOST_STATES = {"57P01", "57P02", "57P03", "57P05"}
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return what ``error``, raised by the driver, means."""
+    state = getattr(error, "sqlstate", None)
+    if state in _RETRY_STATES:
+        return Failure.RETRY
+    if state == "23505":
+        return Failure.DUPLICATE
+    if state == "22003":
+        return Failure.OVERFLOW
+    if state in _LOST_STATES or (state or "").startswith("08"):
+        return Failure.LOST
+    if (state or "").startswith("53") or state == "57014":
+        return Failure.BUSY
+    if isinstance(error, (OSError, asyncio.TimeoutError, asyncpg.InterfaceError)):
+        return Failure.LOST
+    return Failure.BUG
+
+
+def translate(error: Exception) -> AppError:
+    """Return the ``AppError`` for an exception of the driver."""
+    if isinstance(error, AppError):
+        return error
+    failure = failure_of(error)
+    if failure is Failure.LOST:
+        return OutcomeUnknown("database_lost", "the database went away; repeat with the same key")
+    if failure is Failure.RETRY:
+        return Unavailable("database_contended", "the rows are contended; repeat with the same key")
+    if failure is Failure.BUSY:
+        return Unavailable("database_busy", "the database is out of room or time; repeat later", retry_after_s=2)
+    if failure is Failure.OVERFLOW:
+        return InvalidRequest("number_out_of_range", "a number leaves the range that is stored")
+    state = getattr(error, "sqlstate", None) or type(error).__name__
+    return InvariantBroken("database_refused", f"the database refused a statement ({state})")
+
+
+class Database:
+    """One database as one process sees it. Open with ``async with Database(dsn) as db``."""
+
+    def __init__(self, dsn: str, *, pool_size: int = 8, statement_timeout_ms: int = 10_000) -> None:
+        self.dsn = dsn
+        self._pool_size = pool_size
+        self._statement_timeout_ms = statement_timeout_ms
+        self._pool: Any = None
+        self._knock = asyncio.Lock()
+        self._down = False
+
+    async def __aenter__(self) -> "Database":
+        self._pool = await asyncpg.create_pool(
+            self.dsn,
+            min_size=1,
+            max_size=self._pool_size,
+            timeout=CONNECT_S_MAX,
+            command_timeout=self._statement_timeout_ms / 1000 + COMMAND_MARGIN_S,
+            server_settings=self._server_settings("tongbao"),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the pool; connections still lent are cut after a moment."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            await asyncio.wait_for(pool.close(), ACQUIRE_S_MAX)
+        except (TimeoutError, asyncpg.InterfaceError, OSError):
+            pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection in autocommit mode.
+
+        Raises Unavailable ``database_busy`` when none is free in time, and the translated error of whatever
+        the driver raises inside the block.
+        """
+        if self._pool is None:
+            raise Unavailable("database_closed", "this process has closed its database")
+        try:
+            lent = await self._pool.acquire(timeout=ACQUIRE_S_MAX)
+        except TimeoutError as error:
+            raise Unavailable("database_busy", "no database connection became free in time") from error
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise Unavailable("database_down", "the database does not answer", retry_after_s=2) from error
+        try:
+            yield lent
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            raise translate(error) from error
+        finally:
+            await self._give_back(lent)
+
+    async def _give_back(self, lent: Connection) -> None:
+        """Return a connection to the pool; one that died is replaced by the pool itself."""
+        try:
+            await self._pool.release(lent, timeout=ACQUIRE_S_MAX)
+        except (AttributeError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            lent.terminate()
+
+    @asynccontextmanager
+    async def transaction(self, *, read_only: bool = False, snapshot: bool = False) -> AsyncIterator[Connection]:
+        """Lend a connection inside one transaction: committed at the end, rolled back on any exception.
+
+        ``snapshot`` makes every statement see the same instant (REPEATABLE READ), for reads that must agree.
+        """
+        isolation = "repeatable_read" if snapshot else "read_committed"
+        async with self.connection() as lent, lent.transaction(isolation=isolation, readonly=read_only):
+            yield lent
+
+    async def dedicated(self, application_name: str, **settings: str) -> Connection:
+        """Open a connection outside the pool, for a lane or a sealer that keeps it; the caller closes it.
+
+        Single-flight while the server is down: one caller knocks every ``KNOCK_S`` seconds, the others wait.
+        Raises Unavailable ``database_down`` after ``CONNECT_S_MAX`` seconds.
+        """
+        if not self._down:
+            try:
+                return await self._connect(application_name, settings)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                self._down = True
+        async with self._knock:
+            deadline = asyncio.get_running_loop().time() + CONNECT_S_MAX
+            while True:
+                try:
+                    connection = await self._connect(application_name, settings)
+                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                    if asyncio.get_running_loop().time() > deadline:
+                        raise Unavailable(
+                            "database_down", "the database does not answer", retry_after_s=2
+                        ) from error
+                    await asyncio.sleep(KNOCK_S)
+                else:
+                    self._down = False
+                    return connection
+
+    async def _connect(self, application_name: str, settings: dict[str, str]) -> Connection:
+        return await asyncpg.connect(
+            self.dsn,
+            timeout=CONNECT_S_MAX,
+            command_timeout=self._statement_timeout_ms / 1000 + COMMAND_MARGIN_S,
+            server_settings=self._server_settings(application_name) | settings,
+        )
+
+    def _server_settings(self, application_name: str) -> dict[str, str]:
+        return {
+            "application_name": application_name,
+            "statement_timeout": str(self._statement_timeout_ms),
+            "idle_in_transaction_session_timeout": "60000",
+            "timezone": "UTC",
+        }

@@ -1,0 +1,1 @@
+"""Use cases of the ledger: ``posting`` writes, ``accounts`` keeps charts, ``reading``, ``sealing``, ``verifying``."""

@@ -1,0 +1,237 @@
+"""Posting transfers: the ledger's only writer of balances and journal.
+
+One lane per process gathers transfers and writes each batch in one transaction (``core.lane``). Any number of
+processes post side by side; what keeps them apart are row locks taken in ascending account order, and stripes
+for accounts without limits.
+"""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from tongbao.core.clock import Clock
+from tongbao.core.db import Connection, Database, Failure, failure_of
+from tongbao.core.errors import InvariantBroken, LimitExceeded, Unavailable
+from tongbao.core.ids import derive
+from tongbao.core.lane import Lane, LaneMetrics
+from tongbao.core.metrics import Metrics
+from tongbao.ledger import policy
+from tongbao.ledger.schema import (
+    BULK_SIZE_MAX,
+    STRIPE_COUNT,
+    AccountId,
+    BookId,
+    Kind,
+    Outcome,
+    PostResult,
+    Refusal,
+    Transfer,
+)
+from tongbao.ledger.store import journal
+
+EXPIRED_PER_SWEEP_MAX = 500
+EXACT_BATCHES_AFTER_MISS_MAX = 16
+DUPLICATE_RETRIES_MAX = 5
+
+
+class _Miss(Exception):  # noqa: N818 - control flow between the two ways of writing, never leaves this module
+    """The fast way does not apply to this batch: roll back and decide exactly."""
+
+
+class Posting:
+    """Posts transfers, one or many, single or linked; expires holds. One object per process."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        lane_count: int = 2,
+        batch_max: int = 4_000,
+        queue_max: int = 20_000,
+        retry_s: float = 10.0,
+    ) -> None:
+        self._clock = clock
+        self._database = database
+        self._first_stripe = os.getpid() * lane_count
+        self._striped: set[AccountId] = set()
+        self._exact_left = 0
+        self._exact_run = 1
+        self._ways = metrics.counter("ledger_batches", "Batches by the way they were decided", labels=("way",))
+        self._outcomes = metrics.counter("ledger_transfers", "Transfers by outcome", labels=("outcome",))
+        self._lane: Lane[Transfer, PostResult] = Lane(
+            "ledger",
+            self._write,
+            self._connect,
+            metrics=LaneMetrics(metrics),
+            slots=lane_count,
+            batch_max=batch_max,
+            parcel_max=BULK_SIZE_MAX,
+            queue_max=queue_max,
+            retry_s=retry_s,
+        )
+
+    async def close(self) -> None:
+        """Finish what waits and close the lane."""
+        await self._lane.close()
+
+    async def post_one(self, transfer: Transfer) -> PostResult:
+        """Post one transfer and return what became of it, after COMMIT. Idempotent by its key.
+
+        Raises Unavailable ``lane_full`` when too much waits, OutcomeUnknown when the database went away and
+        did not come back: repeat with the same key.
+        """
+        if transfer.group_key is not None:
+            return (await self.post([transfer]))[0]
+        return (await self._lane.submit((transfer,)))[0]
+
+    async def post(self, transfers: Sequence[Transfer]) -> list[PostResult]:
+        """Post up to 8,000 transfers in one commit and return one result each, in order.
+
+        Transfers are accepted or refused one by one, linked groups as a whole; a refusal never touches its
+        neighbours. Idempotent by key, repeatable as a whole or in part (groups only as a whole).
+        Raises LimitExceeded ``bulk_too_large``, and what ``post_one`` raises.
+        """
+        if len(transfers) > BULK_SIZE_MAX:
+            raise LimitExceeded("bulk_too_large", f"at most {BULK_SIZE_MAX} transfers a call", count=len(transfers))
+        misplaced = policy.misplaced_in_groups(transfers)
+        if not misplaced:
+            return list(await self._lane.submit(transfers))
+        sound = iter(await self._lane.submit([t for i, t in enumerate(transfers) if i not in misplaced]))
+        return [_refused(t, misplaced[i]) if i in misplaced else next(sound) for i, t in enumerate(transfers)]
+
+    async def expire_due_holds(self) -> int:
+        """Release holds whose time has come, at most 500 a call; return how many. Idempotent."""
+        async with self._database.connection() as connection:
+            due = await journal.due_holds(connection, self._clock.now(), EXPIRED_PER_SWEEP_MAX)
+        if not due:
+            return 0
+        results = await self.post([_expiry(book_id, key) for book_id, key in due])
+        return sum(1 for result in results if result.outcome is Outcome.POSTED)
+
+    async def _connect(self) -> Connection:
+        return await self._database.dedicated("tongbao-ledger-lane", **journal.LANE_SETTINGS)
+
+    async def _write(self, connection: Connection, slot: int, items: Sequence[Transfer]) -> Sequence[PostResult]:
+        """Write one batch in one transaction: the fast way, or exactly where that misses."""
+        now = self._clock.now()
+        stripe = (self._first_stripe + slot) % STRIPE_COUNT
+        if self._exact_left:
+            self._exact_left -= 1
+        else:
+            try:
+                results = await self._write_fast(connection, stripe, items, now)
+            except _Miss:
+                # Batches like this one tend to follow: decide them exactly at once, trying again ever later.
+                self._exact_left = self._exact_run
+                self._exact_run = min(self._exact_run * 2, EXACT_BATCHES_AFTER_MISS_MAX)
+            else:
+                self._exact_run = 1
+                self._ways.labels("fast").inc()
+                self._outcomes.labels(Outcome.POSTED.value).inc(len(items))
+                return results
+        results = await self._write_exactly_once(connection, stripe, items, now)
+        self._ways.labels("exact").inc()
+        for result in results:
+            self._outcomes.labels(result.outcome.value).inc()
+        return results
+
+    async def _write_fast(
+        self, connection: Connection, stripe: int, items: Sequence[Transfer], now: datetime
+    ) -> list[PostResult]:
+        """Accept the whole batch by conditional updates alone; raise _Miss (rolled back) where that fails."""
+        with _missing_on_duplicate():
+            async with connection.transaction():
+                referred = [(t.book_id, t.refers_to) for t in items if t.refers_to is not None]
+                holds = await journal.lock_holds(connection, referred) if referred else {}
+                plan = policy.plan_if_all_fit(items, holds, now)
+                if plan is None or not await self._write_plan(connection, plan, stripe, checked=False):
+                    raise _Miss
+        posted = Outcome.POSTED
+        return [PostResult(row.key, posted, row.amount_minor, now) for row in plan.rows]
+
+    async def _write_exactly_once(
+        self, connection: Connection, stripe: int, items: Sequence[Transfer], now: datetime
+    ) -> list[PostResult]:
+        """Decide exactly; where another process commits one of the keys meanwhile, look again and see it."""
+        for _ in range(DUPLICATE_RETRIES_MAX):
+            try:
+                with _missing_on_duplicate():
+                    return await self._write_exact(connection, stripe, items, now)
+            except _Miss:
+                continue
+        raise Unavailable("keys_contended", "other processes keep posting the same keys; repeat later")
+
+    async def _write_exact(
+        self, connection: Connection, stripe: int, items: Sequence[Transfer], now: datetime
+    ) -> list[PostResult]:
+        """Lock and read everything that the batch names, decide in order, write what was accepted."""
+        async with connection.transaction():
+            view = await self._view(connection, stripe, items)
+            plan = policy.decide(items, view, now)
+            if plan.rows and not await self._write_plan(connection, plan, stripe, checked=True):
+                raise InvariantBroken("balance_missing", "an account vanished while it was locked")
+        return plan.results
+
+    async def _write_plan(
+        self, connection: Connection, plan: policy.Plan, stripe: int, *, checked: bool
+    ) -> bool:
+        """Write totals, rows and holds of a plan; False where a conditional update did not apply."""
+        striped = {i: total for i, total in plan.totals.items() if i in self._striped}
+        plain = {i: total for i, total in plan.totals.items() if i not in striped} if striped else plan.totals
+        if plain and not await journal.update_balances(connection, plain, checked=checked):
+            return False
+        if striped and not await journal.update_stripes(connection, striped, stripe, checked=checked):
+            return False
+        await journal.insert_rows(connection, plan.rows)
+        if plan.holds:
+            await journal.write_holds(connection, plan.holds.values())
+        return True
+
+    async def _view(self, connection: Connection, stripe: int, items: Sequence[Transfer]) -> policy.View:
+        """Read, under lock where it matters, what the exact decision needs: holds first, then accounts."""
+        on_holds = [(t.book_id, t.refers_to) for t in items if t.refers_to is not None and t.kind is not Kind.REVERSAL]
+        holds = await journal.lock_holds(connection, on_holds) if on_holds else {}
+        reversed_ = [(t.book_id, t.refers_to) for t in items if t.kind is Kind.REVERSAL and t.refers_to is not None]
+        originals = await journal.rows_by_key(connection, reversed_) if reversed_ else {}
+        accounts: dict[AccountId, BookId] = {}
+        for t in items:
+            accounts[t.debit_account_id] = accounts[t.credit_account_id] = t.book_id
+        for row in (*holds.values(), *originals.values()):
+            accounts[row.debit_account_id] = accounts[row.credit_account_id] = row.book_id
+        rows, striped = await journal.lock_accounts(connection, accounts, stripe)
+        self._striped |= striped
+        # Looked up after the locks: a key posted by whoever held them before us is visible now.
+        known = await journal.rows_by_key(connection, [(t.book_id, t.key) for t in items])
+        return policy.View(rows, originals | known, holds)
+
+
+class _missing_on_duplicate(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a statement
+    """Turn a key that exists already, or a sum that overflows, into a _Miss: the exact way names the culprit."""
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if error is not None and failure_of(error) in (Failure.DUPLICATE, Failure.OVERFLOW):
+            raise _Miss from error
+
+
+def _expiry(book_id: BookId, key: UUID) -> Transfer:
+    """Return the expiry of a hold; its key is derived, so that two sweepers cannot both post it."""
+    return Transfer(
+        key=derive(key, "expiry"),
+        book_id=book_id,
+        debit_account_id=AccountId(0),
+        credit_account_id=AccountId(0),
+        amount_minor=0,
+        asset_id=0,
+        code="hold.expiry",
+        kind=Kind.EXPIRY,
+        refers_to=key,
+    )
+
+
+def _refused(transfer: Transfer, reason: tuple[Refusal, str]) -> PostResult:
+    refusal, detail = reason
+    return PostResult(transfer.key, Outcome.REFUSED, refusal=refusal, detail=detail)

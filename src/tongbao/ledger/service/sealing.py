@@ -1,0 +1,137 @@
+"""The sealer: gives finished transfers their place, chains them, and builds what statements read.
+
+It runs off the hot path, one at a time over any number of processes (a lock row decides who). Each round takes
+the batches that ended since, in commit order, gives every book's rows gapless sequence numbers, hashes them
+into a Merkle root chained to the book's previous seal, and writes one checkpoint per touched account: its sums
+so far and the list of its new entries. That checkpoint is balance history and statement index in one, so
+that the write path carries no statement index at all (decision 0004).
+"""
+
+from tongbao.core import merkle
+from tongbao.core.clock import Clock
+from tongbao.core.db import Connection, Database
+from tongbao.core.metrics import Metrics
+from tongbao.ledger import sealed
+from tongbao.ledger.schema import Seal
+from tongbao.ledger.store import partitions
+from tongbao.ledger.store import seals as store
+
+WINDOW_TRANSFERS_MAX = 8_192
+"""Rows in one round; a single larger batch is sealed whole."""
+SPAN_MIN = 256
+SPAN_MAX = 2**40
+IDLE_XIDS_MAX = 10_000
+"""An idle sealer moves on only after so many foreign transactions: moving the cursor is one itself."""
+MONTHS_AHEAD = 3
+
+
+class Sealing:
+    """Seals the journal. One object per process; whichever gets the lock row does the work."""
+
+    def __init__(self, database: Database, clock: Clock, metrics: Metrics) -> None:
+        self._database = database
+        self._clock = clock
+        self._span = SPAN_MIN
+        self._by_commit: bool | None = None
+        self._sealed = metrics.counter("ledger_sealed", "Transfers sealed")
+        self._rounds = metrics.histogram("ledger_seal_seconds", "Time of one sealing round")
+
+    async def prepare(self) -> None:
+        """Get the journal ready for new rows: this cluster adopted, partitions of the coming months made.
+
+        Run once at start, before anything is posted. After a restore into a new cluster, transaction ids begin
+        anew; adopting it makes stored batch numbers go on upwards, so that nothing is sealed twice or never.
+        """
+        async with self._database.transaction() as connection:
+            cursor = await store.lock_cursor(connection, wait=True)
+            system = await store.system_identifier(connection)
+            if cursor is not None and cursor.system_identifier != system:
+                await store.adopt(connection, system, await store.horizon(connection))
+            await partitions.ensure_months(connection, self._clock.now(), MONTHS_AHEAD)
+
+    async def seal_all(self, rounds_max: int = 1_000_000) -> int:
+        """Seal until nothing finished is left; return the number of transfers sealed."""
+        total = 0
+        for _ in range(rounds_max):
+            count = await self.seal_round()
+            if count is None:
+                break
+            total += count
+        return total
+
+    async def seal_round(self) -> int | None:
+        """Seal one window of finished batches in one transaction.
+
+        Returns the number of transfers sealed (0 for an empty stretch of transaction ids), or None where all
+        that is finished is sealed or another process is at it.
+        """
+        with self._rounds.time():
+            async with self._database.transaction() as connection:
+                cursor = await store.lock_cursor(connection)
+                if cursor is None:
+                    return None
+                end = await store.horizon(connection) + cursor.xid_offset
+                if cursor.next_xid >= end:
+                    return None
+                batches, next_xid = await self._window(connection, cursor, end)
+                if not batches and next_xid == end and end - cursor.next_xid < IDLE_XIDS_MAX:
+                    return None
+                if batches:
+                    await self._seal(connection, [batch.batch_xid for batch in batches])
+                await store.move_cursor(connection, next_xid, self._clock.now())
+            count = sum(batch.transfer_count for batch in batches)
+            if count:
+                async with self._database.connection() as connection:
+                    await store.summarize(connection)
+                self._sealed.inc(count)
+        return count
+
+    async def _window(
+        self, connection: Connection, cursor: store.Cursor, end: int
+    ) -> tuple[list[store.Batch], int]:
+        """Choose the next batches: a stretch of transaction ids holding at most one window of transfers.
+
+        The stretch doubles while it is nearly empty and halves while it is too full, so neither a million
+        foreign transactions nor a million waiting rows make a round slow.
+        """
+        if self._by_commit is None:
+            self._by_commit = await store.keeps_commit_times(connection)
+        while True:
+            stop = min(end, cursor.next_xid + self._span)
+            found = await store.batches(
+                connection, cursor.next_xid, stop, cursor.xid_offset, by_commit=self._by_commit
+            )
+            count = sum(batch.transfer_count for batch in found)
+            if count > WINDOW_TRANSFERS_MAX and stop - cursor.next_xid > 1:
+                self._span = max(1, (stop - cursor.next_xid) // 2)
+                continue
+            if count < WINDOW_TRANSFERS_MAX // 2 and stop < end:
+                self._span = min(self._span * 2, SPAN_MAX)
+            return found, stop
+
+    async def _seal(self, connection: Connection, ordered: list[int]) -> None:
+        """Write the seals and checkpoints of these batches."""
+        found = await store.leaves(connection, ordered)
+        last = await store.last_seals(connection, [rows.book_id for rows in found])
+        now = self._clock.now()
+        seals = []
+        for rows in found:
+            seal_no, next_seq, previous = last.get(rows.book_id, (0, 1, sealed.GENESIS))
+            root = merkle.root(merkle.unpack(rows.leaves))
+            digest = sealed.seal_hash(rows.book_id, seal_no + 1, next_seq, rows.transfer_count, root, previous)
+            seals.append(
+                Seal(
+                    rows.book_id,
+                    seal_no + 1,
+                    next_seq,
+                    rows.transfer_count,
+                    now,
+                    root,
+                    previous,
+                    digest,
+                    rows.keys,
+                    rows.leaves,
+                )
+            )
+        await store.insert_seals(connection, seals, found)
+        await store.insert_checkpoints(connection, ordered, seals)

@@ -1,0 +1,290 @@
+"""The SQL of the write path: five set-based statements, whatever the size of the batch.
+
+They are plain client statements (no function in the database), so the same path runs on every engine that
+speaks PostgreSQL. The balance updates join a sorted array by nested loop (the lane's connection switches the
+other join methods off), so that every process locks rows in one order: ascending account id.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from tongbao.core.db import Connection
+from tongbao.ledger.policy import Address, Total
+from tongbao.ledger.schema import AccountId, AccountRow, AccountState, BookId, HoldRow, HoldState, JournalRow, Kind
+
+LANE_SETTINGS = {"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "jit": "off"}
+"""Settings of a lane's connections: the only joins left are lookups in the order of the array."""
+
+# Arrays of integers travel as text: the driver's own array encoder asks of every element whether it is itself a
+# sequence, which costs more than everything else that this process does for a transfer (decision 0003).
+_UPDATE_BALANCES = """
+UPDATE ledger.balance AS b
+SET debits_minor = b.debits_minor + u.debits, credits_minor = b.credits_minor + u.credits
+FROM unnest($1::text::bigint[], $2::text::bigint[], $3::text::integer[], $4::text::bigint[], $5::text::bigint[])
+    AS u (book_id, account_id, asset_id, debits, credits)
+WHERE b.book_id = u.book_id AND b.account_id = u.account_id
+    AND b.asset_id = u.asset_id AND b.state = 0
+    AND (b.floor_minor IS NULL
+        OR u.debits = 0 OR b.credits_minor - b.debits_minor - b.debits_held_minor - u.debits >= b.floor_minor)
+    AND (b.ceiling_minor IS NULL
+        OR u.credits = 0 OR b.credits_minor - b.debits_minor + b.credits_held_minor + u.credits <= b.ceiling_minor)
+"""
+
+_UPDATE_BALANCES_AND_HELD = """
+UPDATE ledger.balance AS b
+SET debits_minor = b.debits_minor + u.debits, credits_minor = b.credits_minor + u.credits,
+    debits_held_minor = b.debits_held_minor + u.debits_held, credits_held_minor = b.credits_held_minor + u.credits_held
+FROM unnest($1::text::bigint[], $2::text::bigint[], $3::text::integer[], $4::text::bigint[], $5::text::bigint[],
+        $6::text::bigint[], $7::text::bigint[], $8::text::bigint[], $9::text::bigint[])
+    AS u (book_id, account_id, asset_id, debits, credits, debits_held, credits_held, outflow, inflow)
+WHERE b.book_id = u.book_id AND b.account_id = u.account_id
+    AND ($10 OR (b.asset_id = u.asset_id AND b.state = 0
+        AND (b.floor_minor IS NULL
+            OR u.outflow = 0 OR b.credits_minor - b.debits_minor - b.debits_held_minor - u.outflow >= b.floor_minor)
+        AND (b.ceiling_minor IS NULL
+            OR u.inflow = 0 OR b.credits_minor - b.debits_minor + b.credits_held_minor + u.inflow <= b.ceiling_minor)))
+"""
+
+_UPDATE_STRIPES = """
+UPDATE ledger.balance_stripe AS b
+SET debits_minor = b.debits_minor + u.debits, credits_minor = b.credits_minor + u.credits,
+    debits_held_minor = b.debits_held_minor + u.debits_held, credits_held_minor = b.credits_held_minor + u.credits_held
+FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+    AS u (book_id, account_id, asset_id, debits, credits, debits_held, credits_held)
+WHERE b.book_id = u.book_id AND b.account_id = u.account_id AND b.stripe = $8
+    AND ($9 OR (b.asset_id = u.asset_id AND b.state = 0))
+"""
+
+_LOCK_ACCOUNTS = """
+SELECT b.book_id, b.account_id, b.debits_minor, b.credits_minor, b.debits_held_minor, b.credits_held_minor,
+    b.floor_minor, b.ceiling_minor, b.asset_id, b.state
+FROM unnest($1::bigint[], $2::bigint[]) AS u (book_id, account_id)
+JOIN ledger.balance AS b ON b.book_id = u.book_id AND b.account_id = u.account_id
+ORDER BY b.account_id
+FOR NO KEY UPDATE OF b
+"""
+
+_LOCK_STRIPES = """
+SELECT b.book_id, b.account_id, b.debits_minor, b.credits_minor, b.debits_held_minor, b.credits_held_minor,
+    b.asset_id, b.state
+FROM unnest($1::bigint[], $2::bigint[]) AS u (book_id, account_id)
+JOIN ledger.balance_stripe AS b ON b.book_id = u.book_id AND b.account_id = u.account_id AND b.stripe = $3
+ORDER BY b.account_id
+FOR NO KEY UPDATE OF b
+"""
+
+_ROWS_BY_KEY = """
+SELECT t.book_id, t.key, t.debit_account_id, t.credit_account_id, t.amount_minor, t.asset_id, t.kind, t.code,
+    t.reference, t.occurred_at, t.recorded_at, t.batch_index, t.group_key, t.group_size, t.refers_to,
+    t.released_minor, t.requested_minor, t.expires_at
+FROM unnest($1::bigint[], $2::uuid[]) AS u (book_id, key)
+JOIN ledger.transfer AS t ON t.book_id = u.book_id AND t.key = u.key
+"""
+
+_LOCK_HOLDS = """
+SELECT h.book_id, h.key, h.debit_account_id, h.credit_account_id, h.asset_id, h.amount_minor, h.remaining_minor,
+    h.captured_minor, h.state, h.expires_at
+FROM unnest($1::bigint[], $2::uuid[]) AS u (book_id, key)
+JOIN ledger.hold AS h ON h.book_id = u.book_id AND h.key = u.key
+ORDER BY h.key
+FOR NO KEY UPDATE OF h
+"""
+
+_INSERT_HOLDS = """
+INSERT INTO ledger.hold (book_id, key, debit_account_id, credit_account_id, asset_id, amount_minor, remaining_minor,
+    captured_minor, state, expires_at)
+SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[],
+    $7::bigint[], $8::bigint[], $9::smallint[], $10::timestamptz[])
+"""
+
+_UPDATE_HOLDS = """
+UPDATE ledger.hold AS h
+SET remaining_minor = u.remaining_minor, captured_minor = u.captured_minor, state = u.state
+FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::smallint[])
+    AS u (book_id, key, remaining_minor, captured_minor, state)
+WHERE h.book_id = u.book_id AND h.key = u.key
+"""
+
+_DUE_HOLDS = """
+SELECT h.book_id, h.key FROM ledger.hold AS h
+WHERE h.state = 0 AND h.expires_at <= $1 ORDER BY h.expires_at LIMIT $2
+"""
+
+
+async def update_balances(connection: Connection, totals: dict[AccountId, Total], *, checked: bool) -> bool:
+    """Add the totals to their balances; False where one of them does not fit, is not open, or is not there.
+
+    Joins the caller's transaction, which must be rolled back on False. ``checked`` skips the conditions.
+    """
+    ids = sorted(totals)
+    rows = [totals[account_id] for account_id in ids]
+    columns = [
+        _array([row.book_id for row in rows]),
+        _array(ids),
+        _array([row.asset_id for row in rows]),
+        _array([row.debits for row in rows]),
+        _array([row.credits for row in rows]),
+    ]
+    if checked or any(row.touches_holds for row in rows):
+        status = await connection.execute(
+            _UPDATE_BALANCES_AND_HELD,
+            *columns,
+            _array([row.debits_held for row in rows]),
+            _array([row.credits_held for row in rows]),
+            _array([row.outflow for row in rows]),
+            _array([row.inflow for row in rows]),
+            checked,
+        )
+    else:
+        status = await connection.execute(_UPDATE_BALANCES, *columns)
+    return _count(status) == len(ids)
+
+
+async def update_stripes(
+    connection: Connection, totals: dict[AccountId, Total], stripe: int, *, checked: bool
+) -> bool:
+    """Add the totals of striped accounts to this writer's stripe; False where one is not open or not there."""
+    ids = sorted(totals)
+    rows = [totals[account_id] for account_id in ids]
+    status = await connection.execute(
+        _UPDATE_STRIPES,
+        [row.book_id for row in rows],
+        ids,
+        [row.asset_id for row in rows],
+        [row.debits for row in rows],
+        [row.credits for row in rows],
+        [row.debits_held for row in rows],
+        [row.credits_held for row in rows],
+        stripe,
+        checked,
+    )
+    return _count(status) == len(ids)
+
+
+async def insert_rows(connection: Connection, rows: Sequence[JournalRow]) -> None:
+    """Append to the journal, in order. Raises the driver's unique violation where a key exists."""
+    await connection.copy_records_to_table(
+        "transfer", schema_name="ledger", columns=JournalRow._fields, records=rows
+    )
+
+
+async def write_holds(connection: Connection, holds: Iterable[HoldRow]) -> None:
+    """Insert new holds and write back changed ones, which the caller has locked."""
+    new = [hold for hold in holds if hold.is_new]
+    if new:
+        await connection.execute(
+            _INSERT_HOLDS,
+            [hold.book_id for hold in new],
+            [hold.key for hold in new],
+            [hold.debit_account_id for hold in new],
+            [hold.credit_account_id for hold in new],
+            [hold.asset_id for hold in new],
+            [hold.amount_minor for hold in new],
+            [hold.remaining_minor for hold in new],
+            [hold.captured_minor for hold in new],
+            [hold.state for hold in new],
+            [hold.expires_at for hold in new],
+        )
+    changed = [hold for hold in holds if not hold.is_new]
+    if changed:
+        await connection.execute(
+            _UPDATE_HOLDS,
+            [hold.book_id for hold in changed],
+            [hold.key for hold in changed],
+            [hold.remaining_minor for hold in changed],
+            [hold.captured_minor for hold in changed],
+            [hold.state for hold in changed],
+        )
+
+
+async def lock_holds(connection: Connection, addresses: Sequence[Address]) -> dict[Address, HoldRow]:
+    """Lock and return the holds at these addresses that exist, in ascending order of key."""
+    books, keys = [book for book, _ in addresses], [key for _, key in addresses]
+    rows = await connection.fetch(_LOCK_HOLDS, books, keys)
+    return {
+        (row["book_id"], row["key"]): HoldRow(
+            book_id=row["book_id"],
+            key=row["key"],
+            debit_account_id=row["debit_account_id"],
+            credit_account_id=row["credit_account_id"],
+            asset_id=row["asset_id"],
+            amount_minor=row["amount_minor"],
+            remaining_minor=row["remaining_minor"],
+            captured_minor=row["captured_minor"],
+            state=HoldState(row["state"]),
+            expires_at=row["expires_at"],
+        )
+        for row in rows
+    }
+
+
+async def lock_accounts(
+    connection: Connection, accounts: dict[AccountId, BookId], stripe: int
+) -> tuple[dict[AccountId, AccountRow], set[AccountId]]:
+    """Lock and return the accounts that exist, and which of them are striped (seen through one stripe)."""
+    ids = sorted(accounts)
+    rows = await connection.fetch(_LOCK_ACCOUNTS, [accounts[i] for i in ids], ids)
+    found = {
+        row["account_id"]: AccountRow(
+            book_id=row["book_id"],
+            account_id=row["account_id"],
+            debits_minor=row["debits_minor"],
+            credits_minor=row["credits_minor"],
+            debits_held_minor=row["debits_held_minor"],
+            credits_held_minor=row["credits_held_minor"],
+            floor_minor=row["floor_minor"],
+            ceiling_minor=row["ceiling_minor"],
+            asset_id=row["asset_id"],
+            state=AccountState(row["state"]),
+        )
+        for row in rows
+    }
+    missing = [i for i in ids if i not in found]
+    if not missing:
+        return found, set()
+    striped = set()
+    for row in await connection.fetch(_LOCK_STRIPES, [accounts[i] for i in missing], missing, stripe):
+        striped.add(row["account_id"])
+        found[row["account_id"]] = AccountRow(
+            book_id=row["book_id"],
+            account_id=row["account_id"],
+            debits_minor=row["debits_minor"],
+            credits_minor=row["credits_minor"],
+            debits_held_minor=row["debits_held_minor"],
+            credits_held_minor=row["credits_held_minor"],
+            floor_minor=None,
+            ceiling_minor=None,
+            asset_id=row["asset_id"],
+            state=AccountState(row["state"]),
+        )
+    return found, striped
+
+
+async def rows_by_key(connection: Connection, addresses: Sequence[Address]) -> dict[Address, JournalRow]:
+    """Return the journal rows at these addresses that exist."""
+    books, keys = [book for book, _ in addresses], [key for _, key in addresses]
+    rows = await connection.fetch(_ROWS_BY_KEY, books, keys)
+    return {(row["book_id"], row["key"]): journal_row(row) for row in rows}
+
+
+async def due_holds(connection: Connection, now: datetime, limit: int) -> list[Address]:
+    """Return up to ``limit`` open holds whose time has come, the most overdue first."""
+    rows = await connection.fetch(_DUE_HOLDS, now, limit)
+    return [(row["book_id"], row["key"]) for row in rows]
+
+
+def journal_row(row: Connection) -> JournalRow:
+    """Return a fetched record, whose first columns are those of a journal row, as one."""
+    values = JournalRow(*row[: len(JournalRow._fields)])
+    return values._replace(kind=Kind(values.kind), key=UUID(int=values.key.int))
+
+
+def _array(values: Sequence[int]) -> str:
+    """Write integers as PostgreSQL's text form of an array."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def _count(status: str) -> int:
+    """Read the number of rows out of a command tag such as ``UPDATE 17``."""
+    return int(status.rsplit(" ", 1)[1])

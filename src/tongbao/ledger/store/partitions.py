@@ -1,0 +1,38 @@
+"""The SQL of the journal's monthly partitions, cut by the time inside the transfer's key (UUIDv7).
+
+Keys are made by clients, so a key of an odd month is possible; it lands in the default partition and nothing
+is lost. A month whose partition is missing while the default one holds rows of it stays there.
+"""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from tongbao.core.db import Connection
+
+_EXISTS = "SELECT to_regclass($1) IS NOT NULL"
+_STRAY = "SELECT EXISTS (SELECT FROM ledger.transfer_default WHERE key >= $1 AND key < $2)"
+
+
+async def ensure_months(connection: Connection, now: datetime, ahead: int) -> list[str]:
+    """Make the partitions of this month and the ``ahead`` following ones; return the names of new ones."""
+    made = []
+    year, month = now.year, now.month
+    for _ in range(ahead + 1):
+        following = (year + month // 12, month % 12 + 1)
+        name = f"ledger.transfer_{year:04d}_{month:02d}"
+        first, end = _first_key(year, month), _first_key(*following)
+        exists = await connection.fetchval(_EXISTS, name)
+        if not exists and not await connection.fetchval(_STRAY, first, end):
+            # Names and bounds take no parameters; both are made of integers here.
+            await connection.execute(
+                f"CREATE TABLE {name} PARTITION OF ledger.transfer FOR VALUES FROM ('{first}') TO ('{end}')"
+            )
+            made.append(name)
+        year, month = following
+    return made
+
+
+def _first_key(year: int, month: int) -> UUID:
+    """Return the lowest UUIDv7 of a month."""
+    ms = int(datetime(year, month, 1, tzinfo=UTC).timestamp() * 1000)
+    return UUID(int=ms << 80)

@@ -1,0 +1,339 @@
+"""The SQL of the sealer: rows in commit order, seals, and the checkpoints that serve statements.
+
+What is particular to one engine stands here and nowhere else: on PostgreSQL "finished" means below the
+snapshot's oldest running transaction, and commit order is the commit timestamp where the server keeps it
+(``track_commit_timestamp``, on in the embedded server), the transaction id otherwise.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from tongbao.core.db import Connection
+from tongbao.ledger.schema import BookId, JournalRow, Seal
+from tongbao.ledger.store.journal import journal_row
+
+_CURSOR = "SELECT next_xid, xid_offset, system_identifier FROM ledger.seal_cursor WHERE cursor_id = 1"
+_LOCK_CURSOR = _CURSOR + " FOR UPDATE SKIP LOCKED"
+_WAIT_CURSOR = _CURSOR + " FOR UPDATE"
+_HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+_SYSTEM = "SELECT system_identifier FROM pg_control_system()"
+
+_BATCHES = """
+SELECT t.batch_xid, count(*) AS transfer_count FROM ledger.transfer AS t
+WHERE t.batch_xid >= $1 AND t.batch_xid < $2 GROUP BY t.batch_xid ORDER BY t.batch_xid
+"""
+
+_BATCHES_BY_COMMIT = """
+SELECT b.batch_xid, b.transfer_count FROM (
+    SELECT t.batch_xid, count(*) AS transfer_count FROM ledger.transfer AS t
+    WHERE t.batch_xid >= $1 AND t.batch_xid < $2 GROUP BY t.batch_xid
+) AS b ORDER BY pg_xact_commit_timestamp(((b.batch_xid - $3) & 4294967295)::text::xid), b.batch_xid
+"""
+
+_LEAVES = """
+SELECT t.book_id, count(*) AS transfer_count, min(t.recorded_at) AS recorded_from, max(t.recorded_at) AS recorded_to,
+    string_agg(uuid_send(t.key), ''::bytea ORDER BY o.place, t.batch_index) AS keys,
+    string_agg(sha256('\\x00'::bytea || uuid_send(t.key) || int8send(t.book_id) || int8send(t.debit_account_id)
+        || int8send(t.credit_account_id) || int8send(t.amount_minor) || int4send(t.asset_id) || int2send(t.kind)
+        || timestamptz_send(t.occurred_at) || timestamptz_send(t.recorded_at)
+        || int4send(octet_length(t.code)) || textsend(t.code)
+        || coalesce('\\x01'::bytea || int4send(octet_length(t.reference)) || textsend(t.reference), '\\x00'::bytea)
+        || coalesce('\\x01'::bytea || uuid_send(t.group_key), '\\x00'::bytea)
+        || coalesce('\\x01'::bytea || int2send(t.group_size), '\\x00'::bytea)
+        || coalesce('\\x01'::bytea || uuid_send(t.refers_to), '\\x00'::bytea)
+        || coalesce('\\x01'::bytea || int8send(t.released_minor), '\\x00'::bytea)
+        || coalesce('\\x01'::bytea || int8send(t.requested_minor), '\\x00'::bytea)
+        || coalesce('\\x01'::bytea || timestamptz_send(t.expires_at), '\\x00'::bytea)
+    ), ''::bytea ORDER BY o.place, t.batch_index) AS leaves
+FROM unnest($1::bigint[]) WITH ORDINALITY AS o (batch_xid, place)
+JOIN ledger.transfer AS t ON t.batch_xid = o.batch_xid
+WHERE t.batch_xid >= $2 AND t.batch_xid <= $3
+GROUP BY t.book_id
+"""
+
+_LAST_SEALS = """
+SELECT b.book_id, s.seal_no, s.first_seq + s.transfer_count AS next_seq, s.seal_hash
+FROM unnest($1::bigint[]) AS b (book_id)
+JOIN LATERAL (
+    SELECT l.seal_no, l.first_seq, l.transfer_count, l.seal_hash FROM ledger.seal AS l
+    WHERE l.book_id = b.book_id ORDER BY l.seal_no DESC LIMIT 1
+) AS s ON true
+"""
+
+_INSERT_SEAL = """
+INSERT INTO ledger.seal (book_id, seal_no, first_seq, transfer_count, sealed_at, recorded_from, recorded_to, root,
+    previous_hash, seal_hash, keys, leaves)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+"""
+
+_INSERT_CHECKPOINTS = """
+WITH sealed AS (
+    SELECT t.book_id, s.seal_no, t.key, t.debit_account_id, t.credit_account_id, t.occurred_at, t.recorded_at,
+        s.first_seq - 1 + row_number() OVER (PARTITION BY t.book_id ORDER BY o.place, t.batch_index) AS seq,
+        CASE WHEN t.kind IN (0, 2, 5) THEN t.amount_minor ELSE 0 END AS posted,
+        CASE t.kind WHEN 1 THEN t.amount_minor WHEN 2 THEN -coalesce(t.released_minor, t.amount_minor)
+            WHEN 3 THEN -t.amount_minor WHEN 4 THEN -t.amount_minor ELSE 0 END AS held
+    FROM unnest($1::bigint[]) WITH ORDINALITY AS o (batch_xid, place)
+    JOIN ledger.transfer AS t ON t.batch_xid = o.batch_xid
+    JOIN unnest($4::bigint[], $5::bigint[], $6::bigint[]) AS s (book_id, seal_no, first_seq) ON s.book_id = t.book_id
+    WHERE t.batch_xid >= $2 AND t.batch_xid <= $3
+), legs AS (
+    SELECT book_id, seal_no, debit_account_id AS account_id, seq, key, occurred_at, recorded_at,
+        posted AS debits, 0 AS credits, held AS debits_held, 0 AS credits_held FROM sealed
+    UNION ALL
+    SELECT book_id, seal_no, credit_account_id, seq, key, occurred_at, recorded_at, 0, posted, 0, held FROM sealed
+), sums AS (
+    SELECT book_id, account_id, seal_no, sum(debits)::bigint AS debits, sum(credits)::bigint AS credits,
+        sum(debits_held)::bigint AS debits_held, sum(credits_held)::bigint AS credits_held, count(*) AS entry_count,
+        min(recorded_at) AS recorded_from, max(recorded_at) AS recorded_to, min(occurred_at) AS occurred_from,
+        max(occurred_at) AS occurred_to, array_agg(seq ORDER BY seq) AS seqs, array_agg(key ORDER BY seq) AS keys
+    FROM legs GROUP BY book_id, account_id, seal_no
+)
+INSERT INTO ledger.checkpoint (book_id, account_id, seal_no, debits_minor, credits_minor, debits_held_minor,
+    credits_held_minor, entry_count, recorded_from, recorded_to, occurred_from, occurred_to, seqs, keys)
+SELECT n.book_id, n.account_id, n.seal_no, n.debits + coalesce(p.debits_minor, 0),
+    n.credits + coalesce(p.credits_minor, 0), n.debits_held + coalesce(p.debits_held_minor, 0),
+    n.credits_held + coalesce(p.credits_held_minor, 0), n.entry_count + coalesce(p.entry_count, 0),
+    n.recorded_from, greatest(n.recorded_to, p.recorded_to), n.occurred_from, greatest(n.occurred_to, p.occurred_to),
+    n.seqs, n.keys
+FROM sums AS n
+LEFT JOIN LATERAL (
+    SELECT c.debits_minor, c.credits_minor, c.debits_held_minor, c.credits_held_minor, c.entry_count, c.recorded_to,
+        c.occurred_to
+    FROM ledger.checkpoint AS c WHERE c.book_id = n.book_id AND c.account_id = n.account_id
+    ORDER BY c.seal_no DESC LIMIT 1
+) AS p ON true
+"""
+
+_MOVE_CURSOR = "UPDATE ledger.seal_cursor SET next_xid = $1, moved_at = $2 WHERE cursor_id = 1"
+_ADOPT = "UPDATE ledger.seal_cursor SET system_identifier = $1, xid_offset = $2 WHERE cursor_id = 1"
+_LAST_BATCH = "SELECT coalesce(max(batch_xid), 0) FROM ledger.transfer"
+_PARTITIONS = """
+SELECT c.oid::regclass::text FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'ledger.transfer'::regclass
+"""
+_SUMMARIZE = """
+SELECT brin_summarize_new_values(i.indexrelid) FROM pg_index AS i
+JOIN pg_inherits AS p ON p.inhrelid = i.indexrelid
+WHERE p.inhparent = 'ledger.transfer_batch'::regclass
+"""
+
+_SEALS = """
+SELECT book_id, seal_no, first_seq, transfer_count, sealed_at, root, previous_hash, seal_hash, keys, leaves
+FROM ledger.seal WHERE book_id = $1 AND seal_no >= $2 ORDER BY seal_no
+"""
+_SEAL_HEADS = """
+SELECT b.book_id, b.code, s.seal_no, s.first_seq + s.transfer_count - 1 AS last_seq, s.seal_hash, s.sealed_at
+FROM ledger.book AS b
+JOIN LATERAL (
+    SELECT l.seal_no, l.first_seq, l.transfer_count, l.seal_hash, l.sealed_at FROM ledger.seal AS l
+    WHERE l.book_id = b.book_id ORDER BY l.seal_no DESC LIMIT 1
+) AS s ON true
+ORDER BY b.code
+"""
+_ROWS_OF_SEAL = """
+SELECT t.book_id, t.key, t.debit_account_id, t.credit_account_id, t.amount_minor, t.asset_id, t.kind, t.code,
+    t.reference, t.occurred_at, t.recorded_at, t.batch_index, t.group_key, t.group_size, t.refers_to,
+    t.released_minor, t.requested_minor, t.expires_at
+FROM unnest($2::uuid[]) AS u (key) JOIN ledger.transfer AS t ON t.book_id = $1 AND t.key = u.key
+"""
+_KEYS_BELOW = "SELECT t.key FROM ledger.transfer AS t WHERE t.book_id = $1 AND t.batch_xid < $2"
+_ROWS_FROM = """
+SELECT t.book_id, t.key, t.debit_account_id, t.credit_account_id, t.amount_minor, t.asset_id, t.kind, t.code,
+    t.reference, t.occurred_at, t.recorded_at, t.batch_index, t.group_key, t.group_size, t.refers_to,
+    t.released_minor, t.requested_minor, t.expires_at
+FROM ledger.transfer AS t WHERE t.book_id = $1 AND t.batch_xid >= $2 ORDER BY t.batch_xid, t.batch_index
+"""
+_LAST_CHECKPOINTS = """
+SELECT a.account_id, a.code, c.debits_minor, c.credits_minor, c.debits_held_minor, c.credits_held_minor,
+    c.entry_count
+FROM ledger.account AS a
+JOIN LATERAL (
+    SELECT k.debits_minor, k.credits_minor, k.debits_held_minor, k.credits_held_minor, k.entry_count
+    FROM ledger.checkpoint AS k WHERE k.book_id = a.book_id AND k.account_id = a.account_id
+    ORDER BY k.seal_no DESC LIMIT 1
+) AS c ON true
+WHERE a.book_id = $1
+"""
+
+
+class Cursor(NamedTuple):
+    """How far the sealer has read. ``next_xid`` is in stored numbers: a transaction id plus ``xid_offset``."""
+
+    next_xid: int
+    xid_offset: int
+    system_identifier: int | None
+
+
+class Batch(NamedTuple):
+    """One committed batch of the journal."""
+
+    batch_xid: int
+    transfer_count: int
+
+
+class Leaves(NamedTuple):
+    """The unsealed rows of one book, in order: keys of 16 bytes and leaf hashes of 32."""
+
+    book_id: BookId
+    transfer_count: int
+    recorded_from: datetime
+    recorded_to: datetime
+    keys: bytes
+    leaves: bytes
+
+
+class Head(NamedTuple):
+    """The newest seal of a book."""
+
+    book_id: BookId
+    book_code: str
+    seal_no: int
+    last_seq: int
+    seal_hash: bytes
+    sealed_at: datetime
+
+
+async def lock_cursor(connection: Connection, *, wait: bool = False) -> Cursor | None:
+    """Become the only sealer until the transaction ends; None where another one is at work."""
+    row = await connection.fetchrow(_WAIT_CURSOR if wait else _LOCK_CURSOR)
+    return None if row is None else Cursor(*row)
+
+
+async def cursor(connection: Connection) -> Cursor:
+    """Return the cursor without locking it."""
+    return Cursor(*await connection.fetchrow(_CURSOR))
+
+
+async def horizon(connection: Connection) -> int:
+    """Return the transaction id below which every transaction has ended."""
+    xmin: int = await connection.fetchval(_HORIZON)
+    return xmin
+
+
+async def system_identifier(connection: Connection) -> int:
+    """Return what tells this database cluster from any other."""
+    identifier: int = await connection.fetchval(_SYSTEM)
+    return identifier
+
+
+async def keeps_commit_times(connection: Connection) -> bool:
+    """Tell whether the server knows when each transaction committed."""
+    return bool(await connection.fetchval("SHOW track_commit_timestamp") == "on")
+
+
+async def adopt(connection: Connection, system: int, horizon_xid: int) -> int:
+    """Make stored batch numbers go on upwards in a cluster whose transaction ids began anew; return the offset."""
+    last: int = await connection.fetchval(_LAST_BATCH)
+    offset = max(0, last + 1 - horizon_xid)
+    # A default takes no parameters; the number is an integer of ours.
+    default = f"(pg_current_xact_id()::text::bigint + {offset:d})"
+    await connection.execute("ALTER TABLE ledger.transfer ALTER COLUMN batch_xid SET DEFAULT " + default)
+    for (partition,) in await connection.fetch(_PARTITIONS):
+        await connection.execute(f"ALTER TABLE {partition} ALTER COLUMN batch_xid SET DEFAULT " + default)
+    await connection.execute(_ADOPT, system, offset)
+    return offset
+
+
+async def batches(connection: Connection, first: int, end: int, xid_offset: int, *, by_commit: bool) -> list[Batch]:
+    """Return the batches with stored numbers in [first, end), in commit order where the server knows it."""
+    if by_commit:
+        rows = await connection.fetch(_BATCHES_BY_COMMIT, first, end, xid_offset)
+    else:
+        rows = await connection.fetch(_BATCHES, first, end)
+    return [Batch(*row) for row in rows]
+
+
+async def leaves(connection: Connection, ordered: Sequence[int]) -> list[Leaves]:
+    """Return, by book, keys and leaf hashes of the rows of these batches, in the order given."""
+    rows = await connection.fetch(_LEAVES, ordered, min(ordered), max(ordered))
+    return [Leaves(*row) for row in rows]
+
+
+async def last_seals(connection: Connection, books: Sequence[BookId]) -> dict[BookId, tuple[int, int, bytes]]:
+    """Return, by book, number of the last seal, the next sequence number and the last hash."""
+    rows = await connection.fetch(_LAST_SEALS, books)
+    return {row["book_id"]: (row["seal_no"], row["next_seq"], row["seal_hash"]) for row in rows}
+
+
+async def insert_seals(connection: Connection, seals: Sequence[Seal], found: Sequence[Leaves]) -> None:
+    """Write seals; ``found`` gives each its span of recording times."""
+    await connection.executemany(
+        _INSERT_SEAL,
+        [
+            (
+                seal.book_id,
+                seal.seal_no,
+                seal.first_seq,
+                seal.transfer_count,
+                seal.sealed_at,
+                rows.recorded_from,
+                rows.recorded_to,
+                seal.root,
+                seal.previous_hash,
+                seal.seal_hash,
+                seal.keys,
+                seal.leaves,
+            )
+            for seal, rows in zip(seals, found, strict=True)
+        ],
+    )
+
+
+async def insert_checkpoints(connection: Connection, ordered: Sequence[int], seals: Sequence[Seal]) -> None:
+    """Write, for every account that the sealed rows touch, its sums so far and where its entries are."""
+    await connection.execute(
+        _INSERT_CHECKPOINTS,
+        ordered,
+        min(ordered),
+        max(ordered),
+        [seal.book_id for seal in seals],
+        [seal.seal_no for seal in seals],
+        [seal.first_seq for seal in seals],
+    )
+
+
+async def move_cursor(connection: Connection, next_xid: int, at: datetime) -> None:
+    """Remember how far the sealer has come."""
+    await connection.execute(_MOVE_CURSOR, next_xid, at)
+
+
+async def summarize(connection: Connection) -> None:
+    """Let the block ranges that filled up since be skipped by the next search for new rows."""
+    await connection.fetch(_SUMMARIZE)
+
+
+async def heads(connection: Connection) -> list[Head]:
+    """Return the newest seal of every book that has one, by code."""
+    return [Head(*row) for row in await connection.fetch(_SEAL_HEADS)]
+
+
+async def seals_of_book(connection: Connection, book_id: BookId, from_no: int = 1) -> AsyncIterator[Seal]:
+    """Yield the seals of a book in order; needs an open transaction."""
+    async for row in connection.cursor(_SEALS, book_id, from_no, prefetch=20):
+        yield Seal(*row)
+
+
+async def rows_of_seal(connection: Connection, book_id: BookId, keys: Sequence[UUID]) -> dict[UUID, JournalRow]:
+    """Return the journal rows that exist among these keys."""
+    rows = await connection.fetch(_ROWS_OF_SEAL, book_id, keys)
+    return {row.key: row for row in map(journal_row, rows)}
+
+
+async def keys_below(connection: Connection, book_id: BookId, next_xid: int) -> AsyncIterator[UUID]:
+    """Yield the keys of all rows that the sealer must have seen; needs an open transaction."""
+    async for row in connection.cursor(_KEYS_BELOW, book_id, next_xid, prefetch=5_000):
+        yield UUID(int=row["key"].int)
+
+
+async def rows_from(connection: Connection, book_id: BookId, next_xid: int) -> list[JournalRow]:
+    """Return the rows of a book that the sealer has not seen yet, in batch order."""
+    return [journal_row(row) for row in await connection.fetch(_ROWS_FROM, book_id, next_xid)]
+
+
+async def last_checkpoints(connection: Connection, book_id: BookId) -> list[Connection]:
+    """Return the newest checkpoint of each account of a book, with the account's code."""
+    rows: list[Connection] = await connection.fetch(_LAST_CHECKPOINTS, book_id)
+    return rows

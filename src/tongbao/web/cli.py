@@ -1,0 +1,61 @@
+"""The command ``tongbao``: mounts the groups of commands and prints errors for people.
+
+Exit status: 0 done, 2 refused with ``code: detail`` on stderr (also for wrong usage), others as a command says.
+"""
+
+import importlib.metadata
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.text import Text
+
+from tongbao.core.errors import AppError
+from tongbao.web.commands import db
+
+REFUSED_EXIT = 2
+
+app = typer.Typer(
+    no_args_is_help=True,
+    # A traceback with local variables could print what must stay secret.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Tongbao (通宝): an open intelligent payment system.",
+)
+app.add_typer(db.app, name="db")
+
+
+def main() -> None:
+    """Run the command line; the entry point of the installed program."""
+    try:
+        app()
+    except AppError as error:
+        _refuse(error.code, error.detail)
+    except ValidationError as error:
+        # The values are left out: one of them may be a password.
+        wrong = "; ".join(
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)
+        )
+        _refuse("settings_invalid", wrong)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tongbao {importlib.metadata.version('tongbao')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Take the options that stand before any command."""
+
+
+def _refuse(code: str, detail: str) -> None:
+    Console(stderr=True).print(Text(f"{code}: {detail}", style="red"), soft_wrap=True)
+    raise SystemExit(REFUSED_EXIT)
