@@ -77,6 +77,14 @@ def server_user_ids(embedded: EmbeddedServer) -> dict[str, Any]:
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
+def wait_for(embedded: EmbeddedServer, question: str) -> None:
+    """Wait until ``question`` (SQL) is true."""
+    deadline = time.monotonic() + 10
+    while sql(embedded, f"SELECT {question}") != "t":
+        assert time.monotonic() < deadline, question
+        time.sleep(0.02)
+
+
 def data_file(embedded: EmbeddedServer, name: str) -> Path:
     return embedded.status().data_dir / name
 
@@ -112,8 +120,7 @@ def test_stop_ends_open_sessions_and_stops_once(running: EmbeddedServer) -> None
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as session:
-        while sql(running, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)'") != "2":
-            time.sleep(0.02)
+        wait_for(running, "EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')")
         assert running.stop() is True
         assert session.wait(10) != 0
     assert running.stop() is False
@@ -363,8 +370,7 @@ def test_start_after_kill_waits_for_an_orphan_that_holds_the_memory(running: Emb
     with subprocess.Popen(
         [running.binary("psql"), "-c", busy], env=running.client_environment(), stderr=subprocess.DEVNULL
     ) as session:
-        while sql(running, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DO $$ DECLARE%'") != "1":
-            time.sleep(0.02)
+        wait_for(running, "EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'DO $$ DECLARE%')")
         begun = time.monotonic()
         running.kill()
         assert running.start() is True

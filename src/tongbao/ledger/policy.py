@@ -28,6 +28,7 @@ from tongbao.ledger.schema import (
     AccountId,
     AccountRow,
     AccountState,
+    Address,
     BookId,
     HoldRow,
     HoldState,
@@ -36,6 +37,7 @@ from tongbao.ledger.schema import (
     Outcome,
     PostResult,
     Refusal,
+    Total,
     Transfer,
 )
 
@@ -54,44 +56,16 @@ _CREDIT_BLOCKED = {
     AccountState.FROZEN: Refusal.ACCOUNT_FROZEN,
 }
 
-Address = tuple[BookId, UUID]
 _Undo = list[tuple[AccountRow | HoldRow, tuple[object, ...]]]
 
 
-class Refused(Exception):  # noqa: N818 - carries an expected outcome through the decision, never leaves it
-    """Ends the decision on one transfer with a reason."""
+class Refused(Exception):
+    """Ends the decision on one transfer with a reason; never leaves this module."""
 
     def __init__(self, refusal: Refusal, detail: str) -> None:
         super().__init__(refusal, detail)
         self.refusal = refusal
         self.detail = detail
-
-
-class Total:
-    """What a batch changes on one account; ``outflow`` and ``inflow`` must fit its floor and ceiling."""
-
-    __slots__ = (
-        "asset_id",
-        "book_id",
-        "credits",
-        "credits_held",
-        "debits",
-        "debits_held",
-        "inflow",
-        "outflow",
-        "touches_holds",
-    )
-
-    def __init__(self, book_id: BookId, asset_id: int) -> None:
-        self.book_id = book_id
-        self.asset_id = asset_id
-        self.debits = 0
-        self.credits = 0
-        self.debits_held = 0
-        self.credits_held = 0
-        self.outflow = 0
-        self.inflow = 0
-        self.touches_holds = False
 
 
 class Plan:

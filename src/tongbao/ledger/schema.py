@@ -18,6 +18,8 @@ from tongbao.core.ids import derive
 BookId = NewType("BookId", int)
 AccountId = NewType("AccountId", int)
 TransferKey = NewType("TransferKey", UUID)
+Address = tuple[BookId, UUID]
+"""A transfer or hold: its book and key."""
 
 BOOK_PREFIX = "book"
 ACCOUNT_PREFIX = "acct"
@@ -293,6 +295,33 @@ class HoldRow(msgspec.Struct):
     is_new: bool = False
 
 
+class Total:
+    """What a batch changes on one account; ``outflow`` and ``inflow`` must fit its floor and ceiling."""
+
+    __slots__ = (
+        "asset_id",
+        "book_id",
+        "credits",
+        "credits_held",
+        "debits",
+        "debits_held",
+        "inflow",
+        "outflow",
+        "touches_holds",
+    )
+
+    def __init__(self, book_id: BookId, asset_id: int) -> None:
+        self.book_id = book_id
+        self.asset_id = asset_id
+        self.debits = 0
+        self.credits = 0
+        self.debits_held = 0
+        self.credits_held = 0
+        self.outflow = 0
+        self.inflow = 0
+        self.touches_holds = False
+
+
 class Asset(msgspec.Struct, frozen=True):
     """Something that is counted: an ISO 4217 currency (id = numeric code) or points, credits and the like."""
 
@@ -399,7 +428,25 @@ class StatementPage(msgspec.Struct, frozen=True):
 
     account: Account
     entries: tuple[Entry, ...]
-    next_before: int | None
+    next_before: str | None
+
+
+class RollUp(msgspec.Struct, frozen=True):
+    """Sums over an account and everything below it, in one asset."""
+
+    code: str
+    asset: str
+    scale: int
+    account_count: int
+    debits_minor: int
+    credits_minor: int
+    debits_held_minor: int
+    credits_held_minor: int
+
+    @property
+    def posted_minor(self) -> int:
+        """Signed balance, credits minus debits."""
+        return self.credits_minor - self.debits_minor
 
 
 class TrialBalanceLine(msgspec.Struct, frozen=True):

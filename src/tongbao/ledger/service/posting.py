@@ -36,8 +36,8 @@ EXACT_BATCHES_AFTER_MISS_MAX = 16
 DUPLICATE_RETRIES_MAX = 5
 
 
-class _Miss(Exception):  # noqa: N818 - control flow between the two ways of writing, never leaves this module
-    """The fast way does not apply to this batch: roll back and decide exactly."""
+class _Miss(Exception):
+    """The fast way does not apply to this batch: roll back and decide exactly. Never leaves this module."""
 
 
 class Posting:

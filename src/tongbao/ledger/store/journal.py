@@ -10,8 +10,18 @@ from datetime import datetime
 from uuid import UUID
 
 from tongbao.core.db import Connection
-from tongbao.ledger.policy import Address, Total
-from tongbao.ledger.schema import AccountId, AccountRow, AccountState, BookId, HoldRow, HoldState, JournalRow, Kind
+from tongbao.ledger.schema import (
+    AccountId,
+    AccountRow,
+    AccountState,
+    Address,
+    BookId,
+    HoldRow,
+    HoldState,
+    JournalRow,
+    Kind,
+    Total,
+)
 
 LANE_SETTINGS = {"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "jit": "off"}
 """Settings of a lane's connections: the only joins left are lookups in the order of the array."""

@@ -10,6 +10,10 @@ from uuid import UUID
 from tongbao.core.db import Connection
 
 _EXISTS = "SELECT to_regclass($1) IS NOT NULL"
+_CREATE = """
+SELECT format('CREATE TABLE ledger.%I PARTITION OF ledger.transfer FOR VALUES FROM (%L) TO (%L)',
+    $1::text, $2::uuid, $3::uuid)
+"""
 _STRAY = "SELECT EXISTS (SELECT FROM ledger.transfer_default WHERE key >= $1 AND key < $2)"
 
 
@@ -19,14 +23,12 @@ async def ensure_months(connection: Connection, now: datetime, ahead: int) -> li
     year, month = now.year, now.month
     for _ in range(ahead + 1):
         following = (year + month // 12, month % 12 + 1)
-        name = f"ledger.transfer_{year:04d}_{month:02d}"
+        name = f"transfer_{year:04d}_{month:02d}"
         first, end = _first_key(year, month), _first_key(*following)
-        exists = await connection.fetchval(_EXISTS, name)
+        exists = await connection.fetchval(_EXISTS, "ledger." + name)
         if not exists and not await connection.fetchval(_STRAY, first, end):
-            # Names and bounds take no parameters; both are made of integers here.
-            await connection.execute(
-                f"CREATE TABLE {name} PARTITION OF ledger.transfer FOR VALUES FROM ('{first}') TO ('{end}')"
-            )
+            # The statement takes no parameters, so the server quotes them into it.
+            await connection.execute(await connection.fetchval(_CREATE, name, first, end))
             made.append(name)
         year, month = following
     return made

@@ -110,9 +110,10 @@ LEFT JOIN LATERAL (
 _MOVE_CURSOR = "UPDATE ledger.seal_cursor SET next_xid = $1, moved_at = $2 WHERE cursor_id = 1"
 _ADOPT = "UPDATE ledger.seal_cursor SET system_identifier = $1, xid_offset = $2 WHERE cursor_id = 1"
 _LAST_BATCH = "SELECT coalesce(max(batch_xid), 0) FROM ledger.transfer"
-_PARTITIONS = """
-SELECT c.oid::regclass::text FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-WHERE i.inhparent = 'ledger.transfer'::regclass
+_DEFAULTS = """
+SELECT format('ALTER TABLE %s ALTER COLUMN batch_xid SET DEFAULT (pg_current_xact_id()::text::bigint + %s)',
+    t.relid, $1::bigint)
+FROM pg_partition_tree('ledger.transfer') AS t
 """
 _SUMMARIZE = """
 SELECT brin_summarize_new_values(i.indexrelid) FROM pg_index AS i
@@ -228,11 +229,9 @@ async def adopt(connection: Connection, system: int, horizon_xid: int) -> int:
     """Make stored batch numbers go on upwards in a cluster whose transaction ids began anew; return the offset."""
     last: int = await connection.fetchval(_LAST_BATCH)
     offset = max(0, last + 1 - horizon_xid)
-    # A default takes no parameters; the number is an integer of ours.
-    default = f"(pg_current_xact_id()::text::bigint + {offset:d})"
-    await connection.execute("ALTER TABLE ledger.transfer ALTER COLUMN batch_xid SET DEFAULT " + default)
-    for (partition,) in await connection.fetch(_PARTITIONS):
-        await connection.execute(f"ALTER TABLE {partition} ALTER COLUMN batch_xid SET DEFAULT " + default)
+    # A default takes no parameters, so the server writes the number into the statements.
+    for (statement,) in await connection.fetch(_DEFAULTS, offset):
+        await connection.execute(statement)
     await connection.execute(_ADOPT, system, offset)
     return offset
 

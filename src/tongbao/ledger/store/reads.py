@@ -1,0 +1,203 @@
+"""The SQL of reads: statements from checkpoints, the unsealed tail, balances as of an instant, sums."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from tongbao.core.db import Connection
+from tongbao.ledger.schema import AccountId, BookId, HoldRow, HoldState, JournalRow, RollUp, TrialBalanceLine
+from tongbao.ledger.store.journal import journal_row
+
+_ROW = """
+SELECT t.book_id, t.key, t.debit_account_id, t.credit_account_id, t.amount_minor, t.asset_id, t.kind, t.code,
+    t.reference, t.occurred_at, t.recorded_at, t.batch_index, t.group_key, t.group_size, t.refers_to,
+    t.released_minor, t.requested_minor, t.expires_at
+"""
+_TRANSFER = _ROW + "FROM ledger.transfer AS t WHERE t.book_id = $1 AND t.key = $2"
+
+_UNSEALED = (
+    _ROW
+    + """
+FROM ledger.transfer AS t
+WHERE t.batch_xid >= (SELECT next_xid FROM ledger.seal_cursor WHERE cursor_id = 1)
+    AND t.book_id = $1 AND (t.debit_account_id = $2 OR t.credit_account_id = $2)
+ORDER BY t.batch_xid, t.batch_index
+"""
+)
+
+_LAST_CHECKPOINT = """
+SELECT seal_no, debits_minor, credits_minor, debits_held_minor, credits_held_minor FROM ledger.checkpoint
+WHERE book_id = $1 AND account_id = $2 ORDER BY seal_no DESC LIMIT 1
+"""
+
+_SEALED_ENTRIES = (
+    _ROW
+    + """, e.seal_no, e.seq
+FROM (
+    SELECT c.seal_no, u.seq, u.key
+    FROM ledger.checkpoint AS c
+    CROSS JOIN LATERAL (
+        SELECT n.seq, n.key FROM unnest(c.seqs, c.keys) AS n (seq, key)
+        WHERE n.seq < $4 ORDER BY n.seq DESC LIMIT $5
+    ) AS u
+    WHERE c.book_id = $1 AND c.account_id = $2 AND c.seal_no <= $3
+    ORDER BY c.seal_no DESC, u.seq DESC LIMIT $5
+) AS e
+JOIN ledger.transfer AS t ON t.book_id = $1 AND t.key = e.key
+ORDER BY e.seq DESC
+"""
+)
+
+_CHECKPOINT_AT_RECORDED = """
+SELECT seal_no, debits_minor, credits_minor, debits_held_minor, credits_held_minor FROM ledger.checkpoint
+WHERE book_id = $1 AND account_id = $2 AND recorded_to <= $3 ORDER BY seal_no DESC LIMIT 1
+"""
+_CHECKPOINT_AT_OCCURRED = """
+SELECT seal_no, debits_minor, credits_minor, debits_held_minor, credits_held_minor FROM ledger.checkpoint
+WHERE book_id = $1 AND account_id = $2 AND occurred_to <= $3 ORDER BY seal_no DESC LIMIT 1
+"""
+
+_AFTER_RECORDED = (
+    _ROW
+    + """
+FROM ledger.checkpoint AS c
+CROSS JOIN LATERAL unnest(c.keys) AS u (key)
+JOIN ledger.transfer AS t ON t.book_id = c.book_id AND t.key = u.key
+WHERE c.book_id = $1 AND c.account_id = $2 AND c.seal_no > $3 AND c.recorded_from <= $4 AND t.recorded_at <= $4
+"""
+)
+_AFTER_OCCURRED = (
+    _ROW
+    + """
+FROM ledger.checkpoint AS c
+CROSS JOIN LATERAL unnest(c.keys) AS u (key)
+JOIN ledger.transfer AS t ON t.book_id = c.book_id AND t.key = u.key
+WHERE c.book_id = $1 AND c.account_id = $2 AND c.seal_no > $3 AND c.occurred_from <= $4 AND t.occurred_at <= $4
+"""
+)
+
+_HOLDS = """
+SELECT h.book_id, h.key, h.debit_account_id, h.credit_account_id, h.asset_id, h.amount_minor, h.remaining_minor,
+    h.captured_minor, h.state, h.expires_at
+FROM ledger.hold AS h WHERE h.book_id = $1 AND (NOT $2 OR h.state = 0) ORDER BY h.key DESC LIMIT $3
+"""
+
+_BALANCES = """
+    SELECT b.book_id, b.account_id, b.debits_minor, b.credits_minor, b.debits_held_minor, b.credits_held_minor
+    FROM ledger.balance AS b WHERE $1::bigint IS NULL OR b.book_id = $1
+    UNION ALL
+    SELECT p.book_id, p.account_id, p.debits_minor, p.credits_minor, p.debits_held_minor, p.credits_held_minor
+    FROM ledger.balance_stripe AS p WHERE $1::bigint IS NULL OR p.book_id = $1
+"""
+
+_ROLL_UP = (
+    """
+SELECT s.code AS asset, s.scale, count(DISTINCT a.account_id) AS account_count, sum(x.debits_minor)::bigint AS debits,
+    sum(x.credits_minor)::bigint AS credits, sum(x.debits_held_minor)::bigint AS debits_held,
+    sum(x.credits_held_minor)::bigint AS credits_held
+FROM ledger.account AS a
+JOIN ledger.asset AS s ON s.asset_id = a.asset_id
+JOIN ("""
+    + _BALANCES
+    + """) AS x ON x.book_id = a.book_id AND x.account_id = a.account_id
+WHERE a.book_id = $1 AND (a.code = $2 OR starts_with(a.code, $2 || '/'))
+GROUP BY s.code, s.scale ORDER BY s.code
+"""
+)
+
+_TRIAL_BALANCE_OF_BOOK = (
+    """
+SELECT k.code AS book_code, a.code AS account_code, s.code AS asset, s.scale,
+    sum(x.debits_minor)::bigint AS debits_minor, sum(x.credits_minor)::bigint AS credits_minor
+FROM ("""
+    + _BALANCES
+    + """) AS x
+JOIN ledger.account AS a ON a.book_id = x.book_id AND a.account_id = x.account_id
+JOIN ledger.asset AS s ON s.asset_id = a.asset_id
+JOIN ledger.book AS k ON k.book_id = x.book_id
+GROUP BY k.code, a.code, s.code, s.scale ORDER BY s.code, a.code
+"""
+)
+
+_TRIAL_BALANCE_OF_HOUSE = (
+    """
+SELECT k.template AS book_code, split_part(a.code, '/', 1) AS account_code, s.code AS asset, s.scale,
+    sum(x.debits_minor)::bigint AS debits_minor, sum(x.credits_minor)::bigint AS credits_minor
+FROM ("""
+    + _BALANCES
+    + """) AS x
+JOIN ledger.account AS a ON a.book_id = x.book_id AND a.account_id = x.account_id
+JOIN ledger.asset AS s ON s.asset_id = a.asset_id
+JOIN ledger.book AS k ON k.book_id = x.book_id
+GROUP BY k.template, split_part(a.code, '/', 1), s.code, s.scale ORDER BY s.code, k.template, 2
+"""
+)
+
+
+class Checkpoint(NamedTuple):
+    """Sums of one account at the end of a seal; seal 0 is the empty beginning."""
+
+    seal_no: int
+    debits_minor: int
+    credits_minor: int
+    debits_held_minor: int
+    credits_held_minor: int
+
+
+async def transfer(connection: Connection, book_id: BookId, key: UUID) -> JournalRow | None:
+    """Return one journal row."""
+    row = await connection.fetchrow(_TRANSFER, book_id, key)
+    return None if row is None else journal_row(row)
+
+
+async def unsealed(connection: Connection, book_id: BookId, account_id: AccountId) -> list[JournalRow]:
+    """Return the rows of an account that the sealer has not seen yet, oldest first."""
+    return [journal_row(row) for row in await connection.fetch(_UNSEALED, book_id, account_id)]
+
+
+async def last_checkpoint(connection: Connection, book_id: BookId, account_id: AccountId) -> Checkpoint | None:
+    """Return the newest checkpoint of an account."""
+    row = await connection.fetchrow(_LAST_CHECKPOINT, book_id, account_id)
+    return None if row is None else Checkpoint(*row)
+
+
+async def sealed_entries(
+    connection: Connection, book_id: BookId, account_id: AccountId, seal_no: int, before_seq: int, limit: int
+) -> list[tuple[int, int, JournalRow]]:
+    """Return (seal, sequence number, row) of sealed entries below a sequence number, newest first."""
+    rows = await connection.fetch(_SEALED_ENTRIES, book_id, account_id, seal_no, before_seq, limit)
+    return [(row["seal_no"], row["seq"], journal_row(row)) for row in rows]
+
+
+async def checkpoint_at(
+    connection: Connection, book_id: BookId, account_id: AccountId, at: datetime, axis: str
+) -> Checkpoint:
+    """Return the last checkpoint all of whose entries, and all before it, lie at or before the instant."""
+    query = _CHECKPOINT_AT_RECORDED if axis == "recorded" else _CHECKPOINT_AT_OCCURRED
+    row = await connection.fetchrow(query, book_id, account_id, at)
+    return Checkpoint(0, 0, 0, 0, 0) if row is None else Checkpoint(*row)
+
+
+async def rows_after(
+    connection: Connection, book_id: BookId, account_id: AccountId, seal_no: int, at: datetime, axis: str
+) -> list[JournalRow]:
+    """Return sealed rows of an account after a checkpoint that lie at or before the instant."""
+    query = _AFTER_RECORDED if axis == "recorded" else _AFTER_OCCURRED
+    return [journal_row(row) for row in await connection.fetch(query, book_id, account_id, seal_no, at)]
+
+
+async def holds(connection: Connection, book_id: BookId, open_only: bool, limit: int) -> list[HoldRow]:
+    """Return holds of a book, newest first."""
+    rows = await connection.fetch(_HOLDS, book_id, open_only, limit)
+    return [HoldRow(*row[:8], HoldState(row["state"]), row["expires_at"]) for row in rows]
+
+
+async def roll_up(connection: Connection, book_id: BookId, code: str) -> list[RollUp]:
+    """Return sums by asset over an account path and everything below it."""
+    return [RollUp(code, *row) for row in await connection.fetch(_ROLL_UP, book_id, code)]
+
+
+async def trial_balance(connection: Connection, book_id: BookId | None) -> list[TrialBalanceLine]:
+    """Return sums by account of one book, or by template and top account over all books."""
+    query = _TRIAL_BALANCE_OF_HOUSE if book_id is None else _TRIAL_BALANCE_OF_BOOK
+    return [TrialBalanceLine(*row) for row in await connection.fetch(query, book_id)]
