@@ -45,7 +45,7 @@ format: $(STAMP) ## rewrite the files in the one format
 
 lint: $(STAMP) ## look for common mistakes
 	$(call step,lint)
-	@$(BIN)/ruff check --quiet . && echo 'no findings'
+	@$(BIN)/ruff check --output-format concise .
 
 types: $(STAMP) ## check the types, strictly
 	$(call step,types)
@@ -66,7 +66,7 @@ clean: ## remove the environment and all caches, never the data in .tongbao
 
 style: $(STAMP)
 	$(call step,format)
-	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff format --check --output-format concise . || { echo 'mend it with: make format'; exit 1; }
 
 quick: $(STAMP)
 	$(call step,fast tests)
@@ -80,7 +80,7 @@ whole: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(call step,set-up: a minute or two the first time)
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
-		for python in $(PYTHONS); do \
+		found=; for python in $(PYTHONS); do \
 			if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 				found="$$python"; break; fi; \
 		done; \

@@ -210,7 +210,7 @@ def statements_are_written_out(source: Source) -> Iterator[tuple[int, str]]:
     """SQL in a store is never put together from strings.
 
     Constants of the module may be added to each other. What takes no parameters (a name or a bound in DDL) says
-    so in the line above or in its own: ``# built SQL: <reason>``.
+    so in its own line or up to two above: ``# built SQL: <reason>``.
     """
     if not source.is_part_of("store"):
         return
@@ -227,7 +227,7 @@ def statements_are_written_out(source: Source) -> Iterator[tuple[int, str]]:
         if (
             how
             and node not in fixed
-            and not any(REASONED.search(text) for text in source.lines[line - 1 : line + 1])
+            and not any(REASONED.search(text) for text in source.lines[max(line - 2, 0) : line + 1])
         ):
             yield line, f"SQL put together with {how}"
 

@@ -22,11 +22,16 @@ from tongbao.core.errors import Conflict, InvalidRequest, NotFound, NotPermitted
 DEBIAN_BIN = Path("/usr/lib/postgresql/15/bin")
 UNNAMED_UID = 54_321
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as other users")
+# The interpreter may lie where only root can go, so root loads everything and then becomes the user.
 TRY = """
-import json, pathlib, sys
+import json, os, pathlib, sys
 from tongbao.core.embedded.server import EmbeddedServer
 from tongbao.core.errors import AppError
-server = EmbeddedServer(pathlib.Path(sys.argv[1]))
+uid, gid = int(sys.argv[1]), int(sys.argv[2])
+os.setgroups([])
+os.setgid(gid)
+os.setuid(uid)
+server = EmbeddedServer(pathlib.Path(sys.argv[3]))
 try:
     started = server.start()
     done = server.run("psql", "-A", "-t", "-c", "SELECT system_user", capture_output=True, check=True)
@@ -61,23 +66,12 @@ def serve() -> Iterator[Callable[..., EmbeddedServer]]:
 
 def try_as(uid: int, gid: int, home: Path) -> dict[str, object]:
     """Start, ask and stop a server in a process of user ``uid``; return what it printed."""
-    importable = subprocess.run(
-        [sys.executable, "-c", "import tongbao.core.embedded.server"], user=uid, group=gid, cwd="/"
-    )
-    if importable.returncode != 0:
-        pytest.skip("this checkout is closed to other users")
-    done = subprocess.run(
-        [sys.executable, "-c", TRY, str(home)],
-        user=uid,
-        group=gid,
-        extra_groups=[],
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    command = [sys.executable, "-c", TRY, str(uid), str(gid), str(home)]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     answer: dict[str, object] = json.loads(done.stdout)
+    if answer.get("code") == "postgres_binaries_missing":
+        pytest.skip("the wheel's programs are closed to other users here")
     return answer
 
 

@@ -39,7 +39,16 @@ class Failure(enum.Enum):
 
 
 _RETRY_STATES = {"40001", "40P01", "55P03"}
-_LOST_STATES = {"57P01", "57P02", "57P03", "57P05"}
+# A shut down or a time-out that ends the session, and PostgreSQL's relatives that cannot tell how a commit ended.
+_LOST_STATES = {"25P03", "25P04", "40003", "57P01", "57P02", "57P03", "57P05"}
+# The last one is what the driver says of a connection that the server closed while nobody looked.
+_DRIVER_ERRORS = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -55,7 +64,7 @@ def failure_of(error: BaseException) -> Failure:
         return Failure.LOST
     if (state or "").startswith("53") or state == "57014":
         return Failure.BUSY
-    if isinstance(error, (OSError, asyncio.TimeoutError, asyncpg.InterfaceError)):
+    if state is None and isinstance(error, _DRIVER_ERRORS):
         return Failure.LOST
     return Failure.BUG
 
@@ -70,7 +79,9 @@ def translate(error: Exception) -> AppError:
     if failure is Failure.RETRY:
         return Unavailable("database_contended", "the rows are contended; repeat with the same key")
     if failure is Failure.BUSY:
-        return Unavailable("database_busy", "the database is out of room or time; repeat later", retry_after_s=2)
+        return Unavailable(
+            "database_busy", "the database is out of room or time; repeat later", retry_after_s=2
+        )
     if failure is Failure.OVERFLOW:
         return InvalidRequest("number_out_of_range", "a number leaves the range that is stored")
     state = getattr(error, "sqlstate", None) or type(error).__name__
@@ -89,14 +100,18 @@ class Database:
         self._down = False
 
     async def __aenter__(self) -> "Database":
-        self._pool = await asyncpg.create_pool(
-            self.dsn,
-            min_size=1,
-            max_size=self._pool_size,
-            timeout=CONNECT_S_MAX,
-            command_timeout=self._statement_timeout_ms / 1000 + COMMAND_MARGIN_S,
-            server_settings=self._server_settings("tongbao"),
-        )
+        """Open the pool; raise Unavailable ``database_down`` where the server does not answer."""
+        try:
+            self._pool = await asyncpg.create_pool(
+                self.dsn,
+                min_size=1,
+                max_size=self._pool_size,
+                timeout=CONNECT_S_MAX,
+                command_timeout=self._statement_timeout_ms / 1000 + COMMAND_MARGIN_S,
+                server_settings=self._server_settings("tongbao"),
+            )
+        except _DRIVER_ERRORS as error:
+            raise _down() from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -125,11 +140,11 @@ class Database:
             lent = await self._pool.acquire(timeout=ACQUIRE_S_MAX)
         except TimeoutError as error:
             raise Unavailable("database_busy", "no database connection became free in time") from error
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise Unavailable("database_down", "the database does not answer", retry_after_s=2) from error
+        except _DRIVER_ERRORS as error:
+            raise _down() from error
         try:
             yield lent
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except _DRIVER_ERRORS as error:
             raise translate(error) from error
         finally:
             await self._give_back(lent)
@@ -138,11 +153,13 @@ class Database:
         """Return a connection to the pool; one that died is replaced by the pool itself."""
         try:
             await self._pool.release(lent, timeout=ACQUIRE_S_MAX)
-        except (AttributeError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (AttributeError, *_DRIVER_ERRORS):
             lent.terminate()
 
     @asynccontextmanager
-    async def transaction(self, *, read_only: bool = False, snapshot: bool = False) -> AsyncIterator[Connection]:
+    async def transaction(
+        self, *, read_only: bool = False, snapshot: bool = False
+    ) -> AsyncIterator[Connection]:
         """Lend a connection inside one transaction: committed at the end, rolled back on any exception.
 
         ``snapshot`` makes every statement see the same instant (REPEATABLE READ), for reads that must agree.
@@ -157,25 +174,25 @@ class Database:
         Single-flight while the server is down: one caller knocks every ``KNOCK_S`` seconds, the others wait.
         Raises Unavailable ``database_down`` after ``CONNECT_S_MAX`` seconds.
         """
+        deadline = asyncio.get_running_loop().time() + CONNECT_S_MAX
         if not self._down:
             try:
                 return await self._connect(application_name, settings)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except _DRIVER_ERRORS:
                 self._down = True
         async with self._knock:
-            deadline = asyncio.get_running_loop().time() + CONNECT_S_MAX
-            while True:
+            # Whoever waited for the others' knocking has no time left for an attempt of its own.
+            error: Exception | None = None
+            while not self._down or asyncio.get_running_loop().time() < deadline:
                 try:
                     connection = await self._connect(application_name, settings)
-                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                    if asyncio.get_running_loop().time() > deadline:
-                        raise Unavailable(
-                            "database_down", "the database does not answer", retry_after_s=2
-                        ) from error
+                except _DRIVER_ERRORS as caught:
+                    self._down, error = True, caught
                     await asyncio.sleep(KNOCK_S)
                 else:
                     self._down = False
                     return connection
+            raise _down() from error
 
     async def _connect(self, application_name: str, settings: dict[str, str]) -> Connection:
         return await asyncpg.connect(
@@ -192,3 +209,8 @@ class Database:
             "idle_in_transaction_session_timeout": "60000",
             "timezone": "UTC",
         }
+
+
+def _down() -> Unavailable:
+    """Return what a caller hears who got no connection: nothing was sent, so nothing was written."""
+    return Unavailable("database_down", "the database does not answer", retry_after_s=2)

@@ -14,11 +14,13 @@ Two ways to the same answer:
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from tongbao.core.ids import derive
 from tongbao.ledger.schema import (
     AMOUNT_MINOR_MAX,
     BALANCE_MINOR_MAX,
@@ -44,6 +46,8 @@ from tongbao.ledger.schema import (
 _CODE = re.compile(rf"[a-z0-9_.]{{1,{CODE_CHARS_MAX}}}\Z")
 _known_codes: set[str] = set()
 _KNOWN_CODES_MAX = 10_000
+_INT8_MIN, _INT8_MAX = -(2**63), 2**63 - 1
+_INT4_MIN, _INT4_MAX = -(2**31), 2**31 - 1
 _TAKES_AMOUNT_FROM_ROW = frozenset({Kind.VOID, Kind.EXPIRY, Kind.REVERSAL})
 _ON_HOLD = frozenset({Kind.CAPTURE, Kind.VOID, Kind.EXPIRY})
 _DEBIT_BLOCKED = {
@@ -95,8 +99,8 @@ class View:
 def malformed(t: Transfer) -> tuple[Refusal, str] | None:
     """Return why a transfer can be refused by itself, without looking at any account; None where it is sound."""
     kind = t.kind
-    if type(t.amount_minor) is not int:
-        return Refusal.FIELDS_INVALID, "an amount is a whole number of minor units"
+    if not _is_typed(t):
+        return Refusal.FIELDS_INVALID, "ids, amounts, codes and instants are of their types and in range"
     if kind in _TAKES_AMOUNT_FROM_ROW or (kind is Kind.CAPTURE and t.final and t.amount_minor == 0):
         if t.amount_minor != 0:
             return Refusal.FIELDS_INVALID, f"a {kind.name.lower()} takes its amount from the row it refers to"
@@ -110,10 +114,10 @@ def malformed(t: Transfer) -> tuple[Refusal, str] | None:
         return Refusal.CODE_INVALID, f"a code is 1 to {CODE_CHARS_MAX} of a-z, 0-9, _ and ."
     if t.reference is not None and not _is_reference(t.reference):
         return Refusal.REFERENCE_TOO_LONG, f"a reference is 1 to {REFERENCE_CHARS_MAX} printable characters"
-    if (t.occurred_at is not None and t.occurred_at.tzinfo is None) or (
-        t.expires_at is not None and t.expires_at.tzinfo is None
+    if (t.occurred_at is not None and not _is_instant(t.occurred_at)) or (
+        t.expires_at is not None and not _is_instant(t.expires_at)
     ):
-        return Refusal.TIME_INVALID, "an instant needs a time zone"
+        return Refusal.TIME_INVALID, "an instant needs a time zone and a year that every zone has"
     if kind is not Kind.PLAIN or t.refers_to is not None or t.expires_at is not None or t.final:
         return _misfitted(t)
     return None
@@ -163,13 +167,13 @@ def decide(items: Sequence[Transfer], view: View, now: datetime) -> Plan:
         kept = len(plan.rows)
         members = items[start:end]
         size = end - start if members[0].group_key is not None else None
-        replay = _replay_of_group(members, view) if size else None
+        replay = _replay_of_group(members, view) if size and not any(map(malformed, members)) else None
         if replay is not None:
             plan.results.extend(replay)
             continue
         answers = [_decide_one(t, view, plan, now, size, undo) for t in members]
         if size and not all(answer.accepted for answer in answers):
-            _roll_back(undo)
+            _roll_back(undo, 0)
             for row in plan.rows[kept:]:
                 view.journal.pop((row.book_id, row.key), None)
                 if row.kind is Kind.HOLD:
@@ -212,7 +216,10 @@ def misplaced_in_groups(items: Sequence[Transfer]) -> dict[int, tuple[Refusal, s
         seen.setdefault(group, []).extend(range(start, end))
     for group, indexes in seen.items():
         if group in torn:
-            reason = (Refusal.GROUP_SPLIT, "a group stands together, once, and begins with the transfer it is named for")
+            reason = (
+                Refusal.GROUP_SPLIT,
+                "a group stands together, once, and begins with the transfer it is named for",
+            )
         elif len(indexes) > GROUP_SIZE_MAX:
             reason = (Refusal.GROUP_TOO_LARGE, f"a group has at most {GROUP_SIZE_MAX} transfers")
         else:
@@ -241,6 +248,7 @@ def _decide_one(
     undo: _Undo,
 ) -> PostResult:
     """Answer one transfer; when accepted, change the view and add the journal row to the plan."""
+    kept = len(undo)
     try:
         problem = malformed(t)
         if problem is not None:
@@ -250,6 +258,7 @@ def _decide_one(
             return _replay(t, stored, group_size)
         row = _row_for(t, view, now, len(plan.rows), group_size, undo)
     except Refused as refused:
+        _roll_back(undo, kept)
         return PostResult(t.key, Outcome.REFUSED, refusal=refused.refusal, detail=refused.detail)
     view.journal[t.book_id, t.key] = row
     plan.rows.append(row)
@@ -269,32 +278,35 @@ def _row_for(
         hold = view.holds.get((t.book_id, t.refers_to))  # type: ignore[arg-type]  # checked by malformed
         if hold is None:
             raise Refused(Refusal.HOLD_UNKNOWN, f"no hold {t.refers_to}")
+        undo.append((hold, msgspec.structs.astuple(hold)))
+        row = _row_on_hold(t, hold, now, index, group_size)
         if t.kind is Kind.CAPTURE:
             _sides(view, t.book_id, hold.debit_account_id, hold.credit_account_id, hold.asset_id)
-        before = msgspec.structs.astuple(hold)
-        row = _row_on_hold(t, hold, now, index, group_size)
-        undo.append((hold, before))
     elif t.kind is Kind.REVERSAL:
         row = _row_of_reversal(t, view, now, index, group_size)
     else:
         debit, credit = _sides(view, t.book_id, t.debit_account_id, t.credit_account_id, t.asset_id)
         row = _row(t, _fitting_amount(t, debit, credit), now, index, group_size)
-        if t.kind is Kind.HOLD:
-            _place(view.holds, t)
     debit, credit = view.accounts[row.debit_account_id], view.accounts[row.credit_account_id]
     posted, held = posted_and_held(row)
-    if max(debit.debits_minor, credit.credits_minor) + posted > BALANCE_MINOR_MAX:
+    if posted and max(debit.debits_minor, credit.credits_minor) + posted > BALANCE_MINOR_MAX:
         raise Refused(Refusal.BALANCE_TOO_LARGE, "the account's turnover would leave its range")
+    if held > 0 and max(debit.debits_held_minor, credit.credits_held_minor) + held > BALANCE_MINOR_MAX:
+        raise Refused(Refusal.BALANCE_TOO_LARGE, "the account's holds would leave their range")
     undo.append((debit, msgspec.structs.astuple(debit)))
     undo.append((credit, msgspec.structs.astuple(credit)))
     debit.debits_minor += posted
     debit.debits_held_minor += held
     credit.credits_minor += posted
     credit.credits_held_minor += held
+    if row.kind is Kind.HOLD:
+        _place(view.holds, t)
     return row
 
 
-def _sides(view: View, book_id: BookId, debit_id: AccountId, credit_id: AccountId, asset_id: int) -> tuple[AccountRow, AccountRow]:
+def _sides(
+    view: View, book_id: BookId, debit_id: AccountId, credit_id: AccountId, asset_id: int
+) -> tuple[AccountRow, AccountRow]:
     """Return both accounts where they exist in the book, are open to this and count the same asset."""
     sides = []
     for account_id, blocked in ((debit_id, _DEBIT_BLOCKED), (credit_id, _CREDIT_BLOCKED)):
@@ -309,7 +321,8 @@ def _sides(view: View, book_id: BookId, debit_id: AccountId, credit_id: AccountI
     for row, _ in sides:
         if row.asset_id != asset_id:
             raise Refused(
-                Refusal.ASSET_MISMATCH, f"account {row.account_id} counts asset {row.asset_id}, not {asset_id}"
+                Refusal.ASSET_MISMATCH,
+                f"account {row.account_id} counts asset {row.asset_id}, not {asset_id}",
             )
     return sides[0][0], sides[1][0]
 
@@ -325,9 +338,13 @@ def _fitting_amount(t: Transfer, debit: AccountRow, credit: AccountRow) -> int:
             raise Refused(Refusal.NOTHING_TO_MOVE, "the limits leave nothing to move")
         return amount
     if amount > room_down:
-        raise Refused(Refusal.BELOW_FLOOR, f"account {debit.account_id} has room for {max(room_down, 0)}, not {amount}")
+        raise Refused(
+            Refusal.BELOW_FLOOR, f"account {debit.account_id} has room for {max(room_down, 0)}, not {amount}"
+        )
     if amount > room_up:
-        raise Refused(Refusal.ABOVE_CEILING, f"account {credit.account_id} has room for {max(room_up, 0)}, not {amount}")
+        raise Refused(
+            Refusal.ABOVE_CEILING, f"account {credit.account_id} has room for {max(room_up, 0)}, not {amount}"
+        )
     return amount
 
 
@@ -341,7 +358,9 @@ def credit_room(row: AccountRow) -> int:
     return (row.ceiling_minor or 0) - (row.credits_minor - row.debits_minor + row.credits_held_minor)
 
 
-def _row(t: Transfer, amount_minor: int, now: datetime, index: int, group_size: int | None = None) -> JournalRow:
+def _row(
+    t: Transfer, amount_minor: int, now: datetime, index: int, group_size: int | None = None
+) -> JournalRow:
     return JournalRow(
         t.book_id,
         t.key,
@@ -371,7 +390,8 @@ def _row_on_hold(
     if hold.state is not HoldState.OPEN:
         late = hold.state is HoldState.EXPIRED and t.kind is Kind.CAPTURE
         raise Refused(
-            Refusal.HOLD_EXPIRED if late else Refusal.HOLD_CLOSED, f"hold {hold.key} is {hold.state.name.lower()}"
+            Refusal.HOLD_EXPIRED if late else Refusal.HOLD_CLOSED,
+            f"hold {hold.key} is {hold.state.name.lower()}",
         )
     due = hold.expires_at is not None and hold.expires_at <= now
     if t.kind is Kind.CAPTURE and due:
@@ -412,7 +432,9 @@ def _row_on_hold(
     )
 
 
-def _row_of_reversal(t: Transfer, view: View, now: datetime, index: int, group_size: int | None) -> JournalRow:
+def _row_of_reversal(
+    t: Transfer, view: View, now: datetime, index: int, group_size: int | None
+) -> JournalRow:
     """Return the mirror image of an earlier transfer, within the limits of both accounts."""
     original = view.journal.get((t.book_id, t.refers_to))  # type: ignore[arg-type]  # checked by malformed
     if original is None:
@@ -490,7 +512,9 @@ def _replay_of_group(members: Sequence[Transfer], view: View) -> list[PostResult
     if not any(stored):
         return None
     if all(stored):
-        return [_replay_or_conflict(t, row, len(members)) for t, row in zip(members, stored, strict=True) if row]
+        return [
+            _replay_or_conflict(t, row, len(members)) for t, row in zip(members, stored, strict=True) if row
+        ]
     detail = "some members of this group were posted before, others were not"
     return [PostResult(t.key, Outcome.REFUSED, refusal=Refusal.GROUP_SPLIT, detail=detail) for t in members]
 
@@ -514,7 +538,12 @@ def same_content(t: Transfer, stored: JournalRow, group_size: int | None) -> boo
 
     The row itself is the fingerprint: every field that the caller gave is compared, nothing is hashed away.
     """
-    if (t.kind, t.code, t.reference, t.refers_to) != (stored.kind, stored.code, stored.reference, stored.refers_to):
+    if (t.kind, t.code, t.reference, t.refers_to) != (
+        stored.kind,
+        stored.code,
+        stored.reference,
+        stored.refers_to,
+    ):
         return False
     if (t.group_key, group_size) != (stored.group_key, stored.group_size):
         return False
@@ -531,20 +560,57 @@ def same_content(t: Transfer, stored: JournalRow, group_size: int | None) -> boo
             and t.expires_at == stored.expires_at
         )
     if t.kind is Kind.CAPTURE:
-        return t.amount_minor in (0, stored.amount_minor) and t.final is (stored.released_minor is not None)
+        asked_all = t.amount_minor == 0 and stored.amount_minor == stored.released_minor
+        same_amount = asked_all or t.amount_minor == stored.amount_minor
+        return same_amount and t.final is (stored.released_minor is not None)
     return True
 
 
 def _with_group(answer: PostResult) -> PostResult:
     if not answer.accepted:
         return answer
-    return PostResult(answer.key, Outcome.REFUSED, refusal=Refusal.GROUP_REFUSED, detail="another member was refused")
+    return PostResult(
+        answer.key, Outcome.REFUSED, refusal=Refusal.GROUP_REFUSED, detail="another member was refused"
+    )
 
 
-def _roll_back(undo: _Undo) -> None:
-    for row, before in reversed(undo):
+def _roll_back(undo: _Undo, kept: int) -> None:
+    """Take back every change after the first ``kept``, newest first."""
+    while len(undo) > kept:
+        row, before = undo.pop()
         for name, value in zip(row.__struct_fields__, before, strict=True):
             setattr(row, name, value)
+
+
+def _is_typed(t: Any) -> bool:
+    """Tell whether the fields are what their types promise and fit their columns.
+
+    One that is not would make the driver fail on everything that shares its batch.
+    """
+    return (
+        type(t.amount_minor) is int
+        and type(t.debit_account_id) is int
+        and _INT8_MIN <= t.debit_account_id <= _INT8_MAX
+        and type(t.credit_account_id) is int
+        and _INT8_MIN <= t.credit_account_id <= _INT8_MAX
+        and type(t.book_id) is int
+        and _INT8_MIN <= t.book_id <= _INT8_MAX
+        and type(t.asset_id) is int
+        and _INT4_MIN <= t.asset_id <= _INT4_MAX
+        and type(t.kind) is Kind
+        and type(t.code) is str
+        and isinstance(t.key, UUID)
+        and (t.reference is None or type(t.reference) is str)
+        and (t.refers_to is None or isinstance(t.refers_to, UUID))
+        and (t.group_key is None or isinstance(t.group_key, UUID))
+        and (t.occurred_at is None or isinstance(t.occurred_at, datetime))
+        and (t.expires_at is None or isinstance(t.expires_at, datetime))
+    )
+
+
+def _is_instant(at: datetime) -> bool:
+    """Tell whether an instant has a zone and can be turned into UTC, which year 1 and 9999 of other zones cannot."""
+    return at.tzinfo is UTC or (at.utcoffset() is not None and 1 < at.year < 9999)
 
 
 def _learn_code(code: str) -> bool:
@@ -564,6 +630,11 @@ def _misfitted(t: Transfer) -> tuple[Refusal, str] | None:
     """Return why fields do not fit the kind of transfer they stand on."""
     if (t.refers_to is None) is (t.kind in _ON_HOLD or t.kind is Kind.REVERSAL):
         return Refusal.FIELDS_INVALID, f"refers_to does not fit a {t.kind.name.lower()}"
+    if t.kind is Kind.REVERSAL and t.refers_to is not None and t.key != derive(t.refers_to, "reversal"):
+        return (
+            Refusal.FIELDS_INVALID,
+            "the key of a reversal is derived from its original's, so that there is one",
+        )
     if t.expires_at is not None and t.kind is not Kind.HOLD:
         return Refusal.FIELDS_INVALID, "only a hold expires"
     if t.final and t.kind is not Kind.CAPTURE:

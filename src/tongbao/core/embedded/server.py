@@ -301,8 +301,11 @@ def _bytes_below(folder: Path) -> int:
 
 @contextmanager
 def _file_errors() -> Iterator[None]:
-    """Turn errors of the operating system - no space, no right - into ours."""
+    """Turn errors of the operating system - no space, no right, no answer - into ours."""
     try:
         yield
+    except subprocess.TimeoutExpired as error:
+        detail = f"{Path(error.cmd[0]).name} did not end within {error.timeout:.0f} s"
+        raise Unavailable("postgres_files_unusable", detail) from error
     except OSError as error:
         raise Unavailable("postgres_files_unusable", f"the server's files cannot be used: {error}") from error

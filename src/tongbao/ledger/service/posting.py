@@ -22,7 +22,10 @@ from tongbao.ledger.schema import (
     BULK_SIZE_MAX,
     STRIPE_COUNT,
     AccountId,
+    Address,
     BookId,
+    HoldRow,
+    JournalRow,
     Kind,
     Outcome,
     PostResult,
@@ -60,7 +63,9 @@ class Posting:
         self._striped: set[AccountId] = set()
         self._exact_left = 0
         self._exact_run = 1
-        self._ways = metrics.counter("ledger_batches", "Batches by the way they were decided", labels=("way",))
+        self._ways = metrics.counter(
+            "ledger_batches", "Batches by the way they were decided", labels=("way",)
+        )
         self._outcomes = metrics.counter("ledger_transfers", "Transfers by outcome", labels=("outcome",))
         self._lane: Lane[Transfer, PostResult] = Lane(
             "ledger",
@@ -96,7 +101,9 @@ class Posting:
         Raises LimitExceeded ``bulk_too_large``, and what ``post_one`` raises.
         """
         if len(transfers) > BULK_SIZE_MAX:
-            raise LimitExceeded("bulk_too_large", f"at most {BULK_SIZE_MAX} transfers a call", count=len(transfers))
+            raise LimitExceeded(
+                "bulk_too_large", f"at most {BULK_SIZE_MAX} transfers a call", count=len(transfers)
+            )
         misplaced = policy.misplaced_in_groups(transfers)
         if not misplaced:
             return list(await self._lane.submit(transfers))
@@ -115,7 +122,9 @@ class Posting:
     async def _connect(self) -> Connection:
         return await self._database.dedicated("tongbao-ledger-lane", **journal.LANE_SETTINGS)
 
-    async def _write(self, connection: Connection, slot: int, items: Sequence[Transfer]) -> Sequence[PostResult]:
+    async def _write(
+        self, connection: Connection, slot: int, items: Sequence[Transfer]
+    ) -> Sequence[PostResult]:
         """Write one batch in one transaction: the fast way, or exactly where that misses."""
         now = self._clock.now()
         stripe = (self._first_stripe + slot) % STRIPE_COUNT
@@ -145,7 +154,7 @@ class Posting:
         """Accept the whole batch by conditional updates alone; raise _Miss (rolled back) where that fails."""
         with _missing_on_duplicate():
             async with connection.transaction():
-                referred = [(t.book_id, t.refers_to) for t in items if t.refers_to is not None]
+                referred = _referred(items)
                 holds = await journal.lock_holds(connection, referred) if referred else {}
                 plan = policy.plan_if_all_fit(items, holds, now)
                 if plan is None or not await self._write_plan(connection, plan, stripe, checked=False):
@@ -193,16 +202,23 @@ class Posting:
 
     async def _view(self, connection: Connection, stripe: int, items: Sequence[Transfer]) -> policy.View:
         """Read, under lock where it matters, what the exact decision needs: holds first, then accounts."""
-        on_holds = [(t.book_id, t.refers_to) for t in items if t.refers_to is not None and t.kind is not Kind.REVERSAL]
+        items = [t for t in items if policy.malformed(t) is None]
+        on_holds = _referred([t for t in items if t.kind is not Kind.REVERSAL])
         holds = await journal.lock_holds(connection, on_holds) if on_holds else {}
-        reversed_ = [(t.book_id, t.refers_to) for t in items if t.kind is Kind.REVERSAL and t.refers_to is not None]
+        reversed_ = _referred([t for t in items if t.kind is Kind.REVERSAL])
         originals = await journal.rows_by_key(connection, reversed_) if reversed_ else {}
         accounts: dict[AccountId, BookId] = {}
-        for t in items:
-            accounts[t.debit_account_id] = accounts[t.credit_account_id] = t.book_id
-        for row in (*holds.values(), *originals.values()):
-            accounts[row.debit_account_id] = accounts[row.credit_account_id] = row.book_id
+        elsewhere: dict[AccountId, set[BookId]] = {}
+        named: list[HoldRow | JournalRow | Transfer] = [t for t in items if t.refers_to is None]
+        for row in (*named, *holds.values(), *originals.values()):
+            for account_id in (row.debit_account_id, row.credit_account_id):
+                if accounts.setdefault(account_id, row.book_id) != row.book_id:
+                    elsewhere.setdefault(account_id, set()).add(row.book_id)
         rows, striped = await journal.lock_accounts(connection, accounts, stripe)
+        # Whoever names an account in a wrong book must not hide it from those who name it in the right one.
+        while again := {i: elsewhere[i].pop() for i in elsewhere if i not in rows and elsewhere[i]}:
+            more, more_striped = await journal.lock_accounts(connection, again, stripe)
+            rows, striped = rows | more, striped | more_striped
         self._striped |= striped
         # Looked up after the locks: a key posted by whoever held them before us is visible now.
         known = await journal.rows_by_key(connection, [(t.book_id, t.key) for t in items])
@@ -215,6 +231,13 @@ class _missing_on_duplicate(contextlib.AbstractContextManager[None]):  # noqa: N
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         if error is not None and failure_of(error) in (Failure.DUPLICATE, Failure.OVERFLOW):
             raise _Miss from error
+
+
+def _referred(items: Sequence[Transfer]) -> list[Address]:
+    """Return the addresses that sound transfers refer to."""
+    return [
+        (t.book_id, t.refers_to) for t in items if t.refers_to is not None and policy.malformed(t) is None
+    ]
 
 
 def _expiry(book_id: BookId, key: UUID) -> Transfer:

@@ -1,0 +1,69 @@
+"""What runs in the background of every process: sealer, sweeper of holds, partitions, always-on checks.
+
+Each loop is supervised: a failure is logged with its code, waited out and tried again; it never ends the
+process and never fails a payment. All of them may run in any number of processes at once.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from tongbao.core.errors import AppError
+from tongbao.core.logs import get_logger
+from tongbao.core.metrics import Metrics
+from tongbao.ledger.service.ledger import Ledger
+
+SEAL_ROUNDS_MAX = 200
+SWEEP_S = 1.0
+CHECK_S = 5.0
+PREPARE_S = 6 * 3600.0
+PAUSE_S_MAX = 30.0
+
+
+class Workers:
+    """The background loops of one process; ``async with`` starts and stops them."""
+
+    def __init__(self, ledger: Ledger, metrics: Metrics, *, seal_interval_s: float = 1.0) -> None:
+        self._ledger = ledger
+        self._log = get_logger("workers")
+        self._failed = metrics.counter("worker_failures", "Rounds that failed", labels=("worker",))
+        self._loops: list[tuple[str, float, Callable[[], Awaitable[object]]]] = [
+            ("sealer", seal_interval_s, lambda: ledger.sealing.seal_all(SEAL_ROUNDS_MAX)),
+            ("sweeper", SWEEP_S, ledger.posting.expire_due_holds),
+            ("checks", CHECK_S, self._check),
+            ("partitions", PREPARE_S, ledger.sealing.prepare),
+        ]
+        self._tasks: list[asyncio.Task[None]] = []
+        self.findings: list[str] = []
+
+    async def __aenter__(self) -> "Workers":
+        for name, interval_s, work in self._loops:
+            self._tasks.append(asyncio.create_task(self._loop(name, interval_s, work), name=name))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _check(self) -> None:
+        """Check the next accounts; what is wrong makes the process unready and is logged as an error."""
+        for finding in await self._ledger.verifying.verify_sample():
+            self.findings.append(f"{finding.what} {finding.where}")
+            self._log.error("invariant_broken", what=finding.what, where=finding.where, detail=finding.detail)
+
+    async def _loop(self, name: str, interval_s: float, work: Callable[[], Awaitable[object]]) -> None:
+        pause_s = interval_s
+        while True:
+            try:
+                await work()
+                pause_s = interval_s
+            except AppError as error:
+                self._failed.labels(name).inc()
+                self._log.warning("worker_failed", worker=name, code=error.code, detail=error.detail)
+                pause_s = min(max(pause_s, 0.5) * 2, PAUSE_S_MAX)
+            except Exception as error:
+                # A loop that died silently would be worse than one that repeats its bug in the log.
+                self._failed.labels(name).inc()
+                self._log.error("worker_failed", worker=name, code=type(error).__name__, exc_info=error)
+                pause_s = min(max(pause_s, 0.5) * 2, PAUSE_S_MAX)
+            await asyncio.sleep(pause_s)

@@ -1,0 +1,149 @@
+"""One embedded PostgreSQL for the whole run, one database a test file, and a ledger over it."""
+
+import random
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import pytest
+from tongbao.core import migrate
+from tongbao.core.clock import Clock, RealClock
+from tongbao.core.db import Database
+from tongbao.core.embedded.server import EmbeddedServer
+from tongbao.core.ids import IdFactory
+from tongbao.core.metrics import Metrics
+from tongbao.ledger.schema import Account, Book, Kind, Transfer
+from tongbao.ledger.service.ledger import Ledger
+
+CNY = 156
+USD = 840
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedServer]:
+    """A server of this run's own, in a short folder (socket paths are limited), removed afterwards."""
+    home = Path(tempfile.mkdtemp(prefix="tongbao-test-"))
+    home.chmod(0o755)
+    running = EmbeddedServer(home / "postgres", conf={"shared_buffers": "256MB"})
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="module")
+async def dsn(server: EmbeddedServer) -> AsyncIterator[str]:
+    """The DSN of a fresh, migrated database."""
+    name = f"t{random.SystemRandom().getrandbits(48):012x}"
+    admin = await asyncpg.connect(server.dsn())
+    try:
+        await admin.execute(f"CREATE DATABASE {name}")
+        await migrate.upgrade(server.dsn(name))
+        yield server.dsn(name)
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await admin.close()
+
+
+@pytest.fixture(scope="module")
+async def database(dsn: str) -> AsyncIterator[Database]:
+    """An open pool on the file's database."""
+    async with Database(dsn, pool_size=6) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def ids() -> IdFactory:
+    """Ids from the real clock: keys must fall into the journal's partitions of today."""
+    return IdFactory(RealClock())
+
+
+@pytest.fixture
+def open_ledger(database: Database, ids: IdFactory) -> Callable[..., Ledger]:
+    """Return a ledger with a clock and options of the test's choice; use it as a context manager."""
+
+    def make(clock: Clock | None = None, **options: int | float) -> Ledger:
+        return Ledger(database, clock or RealClock(), Metrics(), ids, **options)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+async def ledger(open_ledger: Callable[..., Ledger]) -> AsyncIterator[Ledger]:
+    """A ledger on the real clock."""
+    async with open_ledger() as opened:
+        yield opened
+
+
+class Bench:
+    """One book with a few accounts and short ways to build transfers on it."""
+
+    def __init__(self, ledger: Ledger, book: Book, accounts: dict[str, Account]) -> None:
+        self.ledger = ledger
+        self.book = book
+        self.accounts = accounts
+
+    def key(self) -> UUID:
+        """A new transfer key."""
+        return self.ledger.ids.uuid()
+
+    def transfer(self, debit: str, credit: str, amount_minor: int, **fields: object) -> Transfer:
+        """A plain transfer between two accounts by name; any field may be overridden."""
+        values: dict[str, object] = {
+            "key": self.key(),
+            "book_id": self.book.book_id,
+            "debit_account_id": self.accounts[debit].account_id,
+            "credit_account_id": self.accounts[credit].account_id,
+            "amount_minor": amount_minor,
+            "asset_id": self.accounts[debit].asset_id,
+            "code": "test",
+        }
+        return Transfer(**(values | fields))  # type: ignore[arg-type]
+
+    def hold(self, debit: str, credit: str, amount_minor: int, **fields: object) -> Transfer:
+        """A hold between two accounts by name."""
+        return self.transfer(debit, credit, amount_minor, kind=Kind.HOLD, **fields)
+
+    async def balance(self, name: str) -> Account:
+        """The account as it stands now."""
+        account = self.accounts[name]
+        return await self.ledger.accounts.account(account.book_id, account.account_id)
+
+    async def posted(self, name: str) -> int:
+        """Credits minus debits of an account now."""
+        return (await self.balance(name)).posted_minor
+
+
+@pytest.fixture
+async def bench(ledger: Ledger) -> Bench:
+    """A fresh book: ``equity`` and ``other`` unlimited, ``a`` ``b`` ``c`` with floor 0, ``capped`` with ceiling
+    1000 and ``striped`` without limits, all in CNY; ``dollars`` in USD."""
+    return await make_bench(ledger)
+
+
+async def make_bench(ledger: Ledger) -> Bench:
+    """Open a book as the ``bench`` fixture describes it."""
+    book = await ledger.accounts.open_book(f"bench-{ledger.ids.int63()}", "empty", "Bench")
+    open_account = ledger.accounts.open_account
+    accounts = {
+        "equity": await open_account(book.book_id, "equity", "CNY"),
+        "other": await open_account(book.book_id, "other", "CNY"),
+        "a": await open_account(book.book_id, "a", "CNY", floor_minor=0),
+        "b": await open_account(book.book_id, "b", "CNY", floor_minor=0),
+        "c": await open_account(book.book_id, "c", "CNY", floor_minor=0),
+        "capped": await open_account(book.book_id, "capped", "CNY", ceiling_minor=1000),
+        "striped": await open_account(book.book_id, "striped", "CNY", striped=True),
+        "dollars": await open_account(book.book_id, "dollars", "USD"),
+    }
+    return Bench(ledger, book, accounts)
+
+
+def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:
+    """An instant in UTC."""
+    return datetime(year, month, day, hour, minute, tzinfo=UTC)

@@ -1,0 +1,208 @@
+"""A small reference ledger of one book: dictionaries, one transfer at a time, no speed, no code of the real one."""
+
+from copy import copy
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from tongbao.ledger.schema import Kind, Transfer
+
+LARGEST_AMOUNT = 9_007_199_254_740_991
+
+
+@dataclass
+class Account:
+    """One account; ``state`` is open, receive_only, frozen or closed."""
+
+    asset: int
+    floor: int | None = None
+    ceiling: int | None = None
+    state: str = "open"
+    debits: int = 0
+    credits: int = 0
+    debits_held: int = 0
+    credits_held: int = 0
+
+    @property
+    def posted(self) -> int:
+        return self.credits - self.debits
+
+
+@dataclass
+class Hold:
+    """One hold; ``state`` is open, captured, voided or expired."""
+
+    debit: int
+    credit: int
+    asset: int
+    left: int
+    expires_at: datetime | None
+    state: str = "open"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a transfer: the outcome, the refusal, the amount that stands in the journal."""
+
+    outcome: str
+    refusal: str | None = None
+    amount: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """What stands in the journal: the request as it came, and what it moved between which accounts."""
+
+    request: Transfer
+    group_size: int | None
+    debit: int
+    credit: int
+    asset: int
+    amount: int
+
+
+class Refused(Exception):
+    """Ends one transfer."""
+
+
+@dataclass
+class ReferenceLedger:
+    """Accounts, rows and holds of one book."""
+
+    accounts: dict[int, Account] = field(default_factory=dict)
+    rows: dict[UUID, Row] = field(default_factory=dict)
+    holds: dict[UUID, Hold] = field(default_factory=dict)
+
+    def post(self, transfers: list[Transfer], now: datetime) -> list[Answer]:
+        """Answer transfers one after another; members of a group stand next to each other."""
+        answers: list[Answer] = []
+        while len(answers) < len(transfers):
+            start = len(answers)
+            end = start + 1
+            group = transfers[start].group_key
+            while group and end < len(transfers) and transfers[end].group_key == group != transfers[end].key:
+                end += 1
+            members = transfers[start:end]
+            answers += self._group(members, now) if group else [self._one(members[0], now, None)]
+        return answers
+
+    def expire(self, now: datetime) -> int:
+        """Release every open hold whose time has come; return how many."""
+        due = [h for h in self.holds.values() if h.state == "open" and h.expires_at and h.expires_at <= now]
+        for hold in due:
+            self._release(hold, hold.left, "expired")
+        return len(due)
+
+    def _group(self, members: list[Transfer], now: datetime) -> list[Answer]:
+        known = sum(t.key in self.rows for t in members)
+        if 0 < known < len(members):
+            return [Answer("refused", "group_split")] * len(members)
+        before = (
+            {i: copy(a) for i, a in self.accounts.items()},
+            dict(self.rows),
+            {k: copy(h) for k, h in self.holds.items()},
+        )
+        answers = [self._one(t, now, len(members)) for t in members]
+        if known or all(answer.outcome != "refused" for answer in answers):
+            return answers
+        self.accounts, self.rows, self.holds = before
+        return [a if a.outcome == "refused" else Answer("refused", "group_refused") for a in answers]
+
+    def _one(self, t: Transfer, now: datetime, group_size: int | None) -> Answer:
+        try:
+            self._check_form(t)
+            if t.key in self.rows:
+                row = self.rows[t.key]
+                if (row.request, row.group_size) != (t, group_size):
+                    raise Refused("key_conflict")
+                return Answer("exists", None, row.amount)
+            debit, credit, asset, amount = self._move(t, now)
+        except Refused as refused:
+            return Answer("refused", str(refused))
+        self.rows[t.key] = Row(t, group_size, debit, credit, asset, amount)
+        return Answer("posted", None, amount)
+
+    def _check_form(self, t: Transfer) -> None:
+        if t.kind in (Kind.PLAIN, Kind.HOLD) or (t.kind is Kind.CAPTURE and not t.final):
+            if t.amount_minor <= 0:
+                raise Refused("amount_not_positive")
+            if t.amount_minor > LARGEST_AMOUNT:
+                raise Refused("amount_too_large")
+        if t.kind in (Kind.PLAIN, Kind.HOLD) and t.debit_account_id == t.credit_account_id:
+            raise Refused("same_account")
+
+    def _move(self, t: Transfer, now: datetime) -> tuple[int, int, int, int]:
+        if t.kind in (Kind.CAPTURE, Kind.VOID, Kind.EXPIRY):
+            return self._move_held(t, now)
+        debit, credit, asset, wanted = (
+            int(t.debit_account_id),
+            int(t.credit_account_id),
+            t.asset_id,
+            t.amount_minor,
+        )
+        if t.kind is Kind.REVERSAL:
+            original = self.rows.get(t.refers_to) if t.refers_to else None
+            if original is None:
+                raise Refused("transfer_unknown")
+            if original.request.kind not in (Kind.PLAIN, Kind.CAPTURE):
+                raise Refused("not_reversible")
+            debit, credit, asset, wanted = original.credit, original.debit, original.asset, original.amount
+        self._check_accounts(debit, credit, asset)
+        giver, taker = self.accounts[debit], self.accounts[credit]
+        down = wanted if giver.floor is None else giver.posted - giver.debits_held - giver.floor
+        up = wanted if taker.ceiling is None else taker.ceiling - taker.posted - taker.credits_held
+        amount = min(wanted, down, up) if t.up_to else wanted
+        if amount <= 0:
+            raise Refused("nothing_to_move")
+        if amount > down:
+            raise Refused("below_floor")
+        if amount > up:
+            raise Refused("above_ceiling")
+        if t.kind is Kind.HOLD:
+            self.holds[t.key] = Hold(debit, credit, asset, amount, t.expires_at)
+            giver.debits_held += amount
+            taker.credits_held += amount
+        else:
+            giver.debits += amount
+            taker.credits += amount
+        return debit, credit, asset, amount
+
+    def _move_held(self, t: Transfer, now: datetime) -> tuple[int, int, int, int]:
+        hold = self.holds.get(t.refers_to) if t.refers_to else None
+        if hold is None:
+            raise Refused("hold_unknown")
+        if hold.state != "open":
+            raise Refused(
+                "hold_expired" if hold.state == "expired" and t.kind is Kind.CAPTURE else "hold_closed"
+            )
+        due = hold.expires_at is not None and hold.expires_at <= now
+        if t.kind is Kind.CAPTURE and due:
+            raise Refused("hold_expired")
+        if t.kind is Kind.EXPIRY and not due:
+            raise Refused("hold_not_due")
+        amount = t.amount_minor or hold.left
+        if amount > hold.left:
+            raise Refused("hold_exceeded")
+        if t.kind is Kind.CAPTURE:
+            self._check_accounts(hold.debit, hold.credit, hold.asset)
+            self._release(hold, hold.left if t.final else amount, "captured")
+            self.accounts[hold.debit].debits += amount
+            self.accounts[hold.credit].credits += amount
+        else:
+            self._release(hold, amount, "voided" if t.kind is Kind.VOID else "expired")
+        return hold.debit, hold.credit, hold.asset, amount
+
+    def _release(self, hold: Hold, amount: int, end: str) -> None:
+        hold.left -= amount
+        hold.state = hold.state if hold.left else end
+        self.accounts[hold.debit].debits_held -= amount
+        self.accounts[hold.credit].credits_held -= amount
+
+    def _check_accounts(self, debit: int, credit: int, asset: int) -> None:
+        if debit not in self.accounts or credit not in self.accounts:
+            raise Refused("account_unknown")
+        for side, blocked in ((debit, ("closed", "frozen", "receive_only")), (credit, ("closed", "frozen"))):
+            if self.accounts[side].state in blocked:
+                raise Refused("account_closed" if self.accounts[side].state == "closed" else "account_frozen")
+        if not self.accounts[debit].asset == self.accounts[credit].asset == asset:
+            raise Refused("asset_mismatch")
