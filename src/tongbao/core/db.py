@@ -11,7 +11,7 @@
 import asyncio
 import enum
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -154,7 +154,8 @@ class Database:
         try:
             await self._pool.release(lent, timeout=ACQUIRE_S_MAX)
         except (AttributeError, *_DRIVER_ERRORS):
-            lent.terminate()
+            with suppress(asyncpg.InterfaceError):  # the pool may have let go of it already
+                lent.terminate()
 
     @asynccontextmanager
     async def transaction(

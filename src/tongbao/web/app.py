@@ -1,0 +1,60 @@
+"""The HTTP application: wires rooms to routes. Health, metrics, the ledger's API and its explorer.
+
+- ``/healthz``: the process lives. ``/readyz``: it can serve (database answers, books in order), 503 otherwise.
+- ``/metrics``: Prometheus text. ``/v2/ledger``: the ledger's API. ``/``: the explorer for people.
+"""
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+
+from tongbao.core import metrics as prometheus
+from tongbao.core.errors import AppError
+from tongbao.core.metrics import Metrics
+from tongbao.web import errors, explorer
+from tongbao.web.api import ledger as ledger_api
+from tongbao.web.runtime import Runtime
+from tongbao.web.workers import Workers
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def create_app(runtime: Runtime, workers: Workers, metrics: Metrics) -> FastAPI:
+    """Return the application over an open runtime. It has no sign-in yet: serve it on loopback only."""
+    app = FastAPI(title="Tongbao", docs_url=None, redoc_url=None, openapi_url="/v2/openapi.json")
+    errors.install(app)
+    app.include_router(ledger_api.router(runtime.ledger))
+    app.include_router(explorer.router(runtime.ledger))
+    explorer.mount_static(app)
+
+    @app.middleware("http")
+    async def secure(request: Request, call_next):  # type: ignore[no-untyped-def]
+        response = await call_next(request)
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> JSONResponse:
+        causes = list(workers.findings[:10])
+        try:
+            async with runtime.database.connection() as connection:
+                await connection.fetchval("SELECT 1")
+        except AppError as error:
+            causes.append(str(error))
+        return JSONResponse({"ready": not causes, "causes": causes}, status_code=503 if causes else 200)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def exposition() -> Response:
+        return Response(metrics.render(), media_type=prometheus.CONTENT_TYPE)
+
+    return app
