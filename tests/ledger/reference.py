@@ -65,6 +65,17 @@ class Refused(Exception):
     """Ends one transfer."""
 
 
+def malformed(t: Transfer) -> str | None:
+    """What is wrong with a transfer by itself."""
+    needs_amount = t.kind in (Kind.PLAIN, Kind.HOLD) or (t.kind is Kind.CAPTURE and not t.final)
+    if t.amount_minor < needs_amount:
+        return "amount_not_positive"
+    if t.amount_minor > LARGEST_AMOUNT:
+        return "amount_too_large"
+    same = t.kind in (Kind.PLAIN, Kind.HOLD) and t.debit_account_id == t.credit_account_id
+    return "same_account" if same else None
+
+
 @dataclass
 class ReferenceLedger:
     """Accounts, rows and holds of one book."""
@@ -94,7 +105,7 @@ class ReferenceLedger:
         return len(due)
 
     def _group(self, members: list[Transfer], now: datetime) -> list[Answer]:
-        known = sum(t.key in self.rows for t in members)
+        known = sum(t.key in self.rows for t in members) if not any(map(malformed, members)) else 0
         if 0 < known < len(members):
             return [Answer("refused", "group_split")] * len(members)
         before = (
@@ -110,7 +121,8 @@ class ReferenceLedger:
 
     def _one(self, t: Transfer, now: datetime, group_size: int | None) -> Answer:
         try:
-            self._check_form(t)
+            if problem := malformed(t):
+                raise Refused(problem)
             if t.key in self.rows:
                 row = self.rows[t.key]
                 if (row.request, row.group_size) != (t, group_size):
@@ -121,15 +133,6 @@ class ReferenceLedger:
             return Answer("refused", str(refused))
         self.rows[t.key] = Row(t, group_size, debit, credit, asset, amount)
         return Answer("posted", None, amount)
-
-    def _check_form(self, t: Transfer) -> None:
-        if t.kind in (Kind.PLAIN, Kind.HOLD) or (t.kind is Kind.CAPTURE and not t.final):
-            if t.amount_minor <= 0:
-                raise Refused("amount_not_positive")
-            if t.amount_minor > LARGEST_AMOUNT:
-                raise Refused("amount_too_large")
-        if t.kind in (Kind.PLAIN, Kind.HOLD) and t.debit_account_id == t.credit_account_id:
-            raise Refused("same_account")
 
     def _move(self, t: Transfer, now: datetime) -> tuple[int, int, int, int]:
         if t.kind in (Kind.CAPTURE, Kind.VOID, Kind.EXPIRY):

@@ -11,40 +11,33 @@ answered are allowed: their owner would ask again by key. What this drill kills 
 """
 
 import asyncio
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from tongbao.bench import kill_worker
+from tongbao.bench.kill_worker import BEGIN_S_MAX, WIND_DOWN_S, Line
 from tongbao.core import migrate
 from tongbao.core.clock import RealClock
 from tongbao.core.db import Database
 from tongbao.core.embedded.server import EmbeddedServer
-from tongbao.core.errors import AppError, OutcomeUnknown, Unavailable
 from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
 from tongbao.ledger.schema import (
-    Account,
     AccountId,
     BookId,
     Kind,
     PostResult,
     Transfer,
-    capture,
-    linked,
-    reversal,
-    void,
 )
 from tongbao.ledger.service.ledger import Ledger
 from tongbao.ledger.service.reading import unbalanced
@@ -54,17 +47,9 @@ ASSET = "CNY"
 ACCOUNT_COUNT = 60
 OPENING_MINOR = 5_000
 CEILING_MINOR = 6_000
-AMOUNT_MINOR_MAX = 400
-REPEATED_SHARE = 0.05
 WORKER_COUNT = 3
 CLIENT_COUNT = 64
-RETRY_PAUSE_S = 0.05
 POLL_S = 0.02
-EXPIRE_PAUSE_S = 0.3
-SEAL_PAUSE_S = 0.02
-SAMPLE_EVERY_ROUNDS = 10
-WIND_DOWN_S = 45.0
-"""How long after the load ends a worker may still repeat what was never answered."""
 _ROWS = """
 SELECT t.key, t.kind, t.debit_account_id, t.credit_account_id, t.amount_minor, t.requested_minor, t.reference,
     t.recorded_at
@@ -76,15 +61,6 @@ SELECT min(b.credits_minor - b.debits_minor - b.debits_held_minor - b.floor_mino
 FROM ledger.balance AS b WHERE b.book_id = $1
 """
 _HOLDS_OPEN = "SELECT count(*) FROM ledger.hold WHERE book_id = $1 AND state = 0"
-
-
-class Line(msgspec.Struct, array_like=True):
-    """One line of a worker's file: what was sent, an answer, a repeated answer, or an unexpected error."""
-
-    what: str
-    sent: list[Transfer] = []
-    answers: list[PostResult] = []
-    error: str = ""
 
 
 class KillReport(msgspec.Struct, frozen=True):
@@ -193,16 +169,15 @@ class _Drill:
 
     async def load(self, worker_count: int) -> None:
         """Run the load, and kill as the seed tells."""
-        self._zero = time.monotonic()
         for _ in range(worker_count):
             self._workers.append(self._start_worker())
         self._sealer = self._start_sealer()
-        # Nobody posts before the processes are up.
-        shift = 1.0 / max(self.seconds, 1.0)
-        moments = [self.rng.uniform(*span) for span in ((0.1, 0.2), (0.3, 0.45), (0.5, 0.6), (0.65, 0.8))]
+        await asyncio.gather(*(_begin(log) for _, log in self._workers))
+        self._zero = time.monotonic()
+        moments = [self.rng.uniform(*span) for span in ((0.1, 0.25), (0.3, 0.45), (0.5, 0.6), (0.65, 0.8))]
         acts = (self._kill_worker, self._kill_server, self._kill_sealer, self._kill_worker_and_server)
         for share, act in zip(moments, acts, strict=True):
-            at = self._zero + self.seconds * (shift + share * (1 - shift))
+            at = self._zero + self.seconds * share
             await asyncio.sleep(max(0.0, at - time.monotonic()))
             await act()
         await self._wind_down()
@@ -215,13 +190,9 @@ class _Drill:
             process.wait()
 
     async def _kill_worker(self) -> None:
-        at = self.rng.randrange(len(self._workers))
-        process, log = self._workers[at]
+        process, log = self._choose_worker()
         process.kill()
-        process.wait()
-        self.killed.add(log)
-        self.kills.append("worker")
-        self._workers[at] = self._start_worker()
+        self._replace(process, log)
 
     async def _kill_server(self) -> None:
         begun = time.monotonic()
@@ -238,13 +209,20 @@ class _Drill:
         self._sealer = self._start_sealer()
 
     async def _kill_worker_and_server(self) -> None:
-        process, log = self._workers[self.rng.randrange(len(self._workers))]
+        process, log = self._choose_worker()
         process.kill()
         await self._kill_server()
+        self._replace(process, log)
+
+    def _choose_worker(self) -> tuple[subprocess.Popen[bytes], Path]:
+        """Return a worker that is at work already: killing one that is still starting proves nothing."""
+        return self.rng.choice([entry for entry in self._workers if _has_begun(entry[1])])
+
+    def _replace(self, process: subprocess.Popen[bytes], log: Path) -> None:
         process.wait()
         self.killed.add(log)
         self.kills.append("worker")
-        self._workers = [entry for entry in self._workers if entry[1] != log]
+        self._workers.remove((process, log))
         self._workers.append(self._start_worker())
 
     async def _wind_down(self) -> None:
@@ -263,7 +241,7 @@ class _Drill:
     def _start_worker(self) -> tuple[subprocess.Popen[bytes], Path]:
         log = self._home / f"worker{len(self.logs)}.log"
         self.logs.append(log)
-        left_s = max(0.5, self._zero + self.seconds - time.monotonic())
+        left_s = self.seconds if not self._zero else max(0.5, self._zero + self.seconds - time.monotonic())
         seed = self.rng.getrandbits(32)
         options = (f"{left_s:.3f}", str(seed), str(self._client_count))
         return self._start("worker", log, str(self.book_id), *options), log
@@ -272,7 +250,7 @@ class _Drill:
         return self._start("sealer", self.sample_log)
 
     def _start(self, role: str, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "tongbao.bench.kill", role, self.server.dsn(), str(log), *arguments]
+        command = [sys.executable, "-m", kill_worker.__name__, role, self.server.dsn(), str(log), *arguments]
         with log.with_suffix(".err").open("ab") as errors:
             process = subprocess.Popen(command, stdout=errors, stderr=errors, stdin=subprocess.DEVNULL)  # noqa: S603 - this very program
         self._started.append(process)
@@ -282,6 +260,17 @@ class _Drill:
 async def _end(process: subprocess.Popen[bytes]) -> None:
     """Wait until a process has ended, without a thread that would outlive a time-out."""
     while process.poll() is None:  # noqa: ASYNC110 - nothing here could set an event
+        await asyncio.sleep(POLL_S)
+
+
+def _has_begun(log: Path) -> bool:
+    return log.exists() and log.stat().st_size > 0
+
+
+async def _begin(log: Path) -> None:
+    """Wait until a worker is at work; return also where it is not after ``BEGIN_S_MAX``, which the end tells."""
+    give_up = time.monotonic() + BEGIN_S_MAX
+    while not _has_begun(log) and time.monotonic() < give_up:
         await asyncio.sleep(POLL_S)
 
 
@@ -315,156 +304,6 @@ async def _open_books(dsn: str) -> tuple[BookId, AccountId]:
             )
         await ledger.posting.post(opening)
     return book.book_id, equity.account_id
-
-
-class _Traffic:
-    """Makes requests by chance: single transfers, balancing ones, linked groups, holds and what follows them."""
-
-    def __init__(self, rng: random.Random, ids: IdFactory, accounts: Sequence[Account], tag: str) -> None:
-        self._rng = rng
-        self._ids = ids
-        self._accounts = [account.account_id for account in accounts]
-        self._book_id = accounts[0].book_id
-        self._asset_id = accounts[0].asset_id
-        self._tag = tag
-        self._count = 0
-        self._holds: list[UUID] = []
-        self._posted: list[UUID] = []
-
-    def request(self, now: datetime) -> list[Transfer]:
-        """Return the transfers of one new request."""
-        chance = self._rng.random()
-        if chance < 0.10:
-            return linked([self._plain() for _ in range(self._rng.randint(2, 4))])
-        if chance < 0.18:
-            expires_at = (
-                now + timedelta(seconds=self._rng.uniform(0.2, 2)) if self._rng.random() < 0.3 else None
-            )
-            return [msgspec.structs.replace(self._plain(), kind=Kind.HOLD, expires_at=expires_at)]
-        if chance < 0.28 and self._holds:
-            return [self._on_hold()]
-        if chance < 0.30 and self._posted:
-            original = self._posted.pop(self._rng.randrange(len(self._posted)))
-            return [reversal(self._book_id, original, "reversed", reference=self._reference())]
-        if chance < 0.36:
-            return [msgspec.structs.replace(self._plain(), up_to=True)]
-        return [self._plain()]
-
-    def learn(self, sent: Sequence[Transfer], answers: Sequence[PostResult]) -> None:
-        """Remember what later requests may refer to."""
-        for transfer, answer in zip(sent, answers, strict=True):
-            if not answer.accepted:
-                continue
-            if transfer.kind is Kind.HOLD:
-                self._holds.append(transfer.key)
-            elif transfer.kind is Kind.PLAIN and len(self._posted) < 100:
-                self._posted.append(transfer.key)
-
-    def _on_hold(self) -> Transfer:
-        hold = self._rng.choice(self._holds)
-        chance = self._rng.random()
-        key, reference = self._ids.uuid(), self._reference()
-        if chance < 0.4:
-            return capture(
-                key, self._book_id, hold, self._rng.randint(1, 150), "captured", reference=reference
-            )
-        if chance < 0.7:
-            return capture(key, self._book_id, hold, 0, "captured", final=True, reference=reference)
-        return void(key, self._book_id, hold, "voided", reference=reference)
-
-    def _plain(self) -> Transfer:
-        debit, credit = self._rng.sample(self._accounts, 2)
-        return Transfer(
-            key=self._ids.uuid(),
-            book_id=self._book_id,
-            debit_account_id=debit,
-            credit_account_id=credit,
-            amount_minor=self._rng.randint(1, AMOUNT_MINOR_MAX),
-            asset_id=self._asset_id,
-            code="drill",
-            reference=self._reference(),
-        )
-
-    def _reference(self) -> str:
-        self._count += 1
-        return f"{self._tag}-{self._count}"
-
-
-class _Worker:
-    """One API process: clients that post until the time is up and repeat until they are answered."""
-
-    def __init__(self, log: Path, seconds: float, seed: int) -> None:
-        self._file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._end = time.monotonic() + seconds
-        self._give_up = self._end + WIND_DOWN_S
-        self._rng = random.Random(seed)  # noqa: S311 - a drill repeats itself by its seed
-        self._tag = log.stem
-        self._clock = RealClock()
-
-    async def work(self, dsn: str, book_id: BookId, client_count: int) -> None:
-        """Post until the time is up; open the ledger again as often as that takes."""
-        while time.monotonic() < self._give_up:
-            try:
-                async with Database(dsn, pool_size=3) as database:
-                    ids = IdFactory(self._clock)
-                    async with Ledger(database, self._clock, Metrics(), ids, retry_s=2.0) as ledger:
-                        accounts = await ledger.accounts.accounts(book_id, limit=500)
-                        used = [account for account in accounts if account.code != "equity"]
-                        traffic = _Traffic(self._rng, ids, used, self._tag)
-                        clients = [self._client(ledger, traffic) for _ in range(client_count)]
-                        await asyncio.gather(self._expire(ledger), *clients)
-                        return
-            except (Unavailable, OutcomeUnknown):
-                await asyncio.sleep(RETRY_PAUSE_S)
-
-    async def _client(self, ledger: Ledger, traffic: _Traffic) -> None:
-        while time.monotonic() < self._end:
-            sent = traffic.request(self._clock.now())
-            self._note(Line("sent", sent))
-            answers = await self._insist(ledger, sent)
-            self._note(Line("answered", sent, answers))
-            traffic.learn(sent, answers)
-            if all(answer.accepted for answer in answers) and self._rng.random() < REPEATED_SHARE:
-                again = await self._insist(ledger, sent)
-                self._note(Line("repeated", sent, again))
-
-    async def _insist(self, ledger: Ledger, sent: list[Transfer]) -> list[PostResult]:
-        while time.monotonic() < self._give_up:
-            try:
-                return await ledger.posting.post(sent)
-            except (Unavailable, OutcomeUnknown):
-                await asyncio.sleep(RETRY_PAUSE_S)
-            except AppError as error:
-                self._note(Line("failed", sent, error=str(error)))
-                raise
-        raise Unavailable("drill_unanswered", "the drill ended before every request was answered")
-
-    async def _expire(self, ledger: Ledger) -> None:
-        while time.monotonic() < self._end:
-            with suppress(Unavailable, OutcomeUnknown):
-                await ledger.posting.expire_due_holds()
-            await asyncio.sleep(EXPIRE_PAUSE_S)
-
-    def _note(self, line: Line) -> None:
-        os.write(self._file, msgspec.json.encode(line) + b"\n")
-
-
-async def _seal(dsn: str, log: Path) -> None:
-    """Seal for ever and sample balances now and then; only a kill ends it."""
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    clock = RealClock()
-    while True:
-        try:
-            async with Database(dsn, pool_size=2) as database:
-                ledger = Ledger(database, clock, Metrics(), IdFactory(clock))
-                for number in range(2**62):
-                    count = await ledger.sealing.seal_round()
-                    if number % SAMPLE_EVERY_ROUNDS == 0:
-                        for finding in await ledger.verifying.verify_sample():
-                            os.write(file, msgspec.json.encode(finding) + b"\n")
-                    await asyncio.sleep(0 if count else SEAL_PAUSE_S)
-        except (Unavailable, OutcomeUnknown):
-            await asyncio.sleep(RETRY_PAUSE_S)
 
 
 async def _judge(drill: _Drill, equity: AccountId) -> KillReport:
@@ -617,20 +456,3 @@ def _report(
 def _tail(log: Path) -> str:
     """Return the end of what a process wrote to its error file."""
     return log.with_suffix(".err").read_text(errors="replace")[-600:]
-
-
-def _main(arguments: Sequence[str]) -> None:
-    """Be one of the drill's processes."""
-    # A drill that is interrupted takes its processes with it.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    role, dsn, log, *rest = arguments
-    if role == "worker":
-        book_id, seconds, seed, client_count = rest
-        worker = _Worker(Path(log), float(seconds), int(seed))
-        asyncio.run(worker.work(dsn, BookId(int(book_id)), int(client_count)))
-    else:
-        asyncio.run(_seal(dsn, Path(log)))
-
-
-if __name__ == "__main__":
-    _main(sys.argv[1:])

@@ -113,7 +113,18 @@ class _Run:
         await self._statements(charts)
         base = statistics.median(self.tpcb)
         self.figures["tpcb_c16_per_s"] = base
-        for name in ("uniform", "books", "hot", "hot_limited", "holds", "groups", "bulk", "naive", "naive_hot", "sealed_under_load"):
+        for name in (
+            "uniform",
+            "books",
+            "hot",
+            "hot_limited",
+            "holds",
+            "groups",
+            "bulk",
+            "naive",
+            "naive_hot",
+            "sealed_under_load",
+        ):
             self.figures[f"ratio_{name}"] = self.figures[f"{name}_per_s"] / base
         return {name: round(value, 2) for name, value in sorted(self.figures.items())}
 
@@ -129,7 +140,9 @@ class _Run:
             await ledger.sealing.prepare()
             large = await ledger.accounts.open_book("large", "empty", "One book")
             striped = await ledger.accounts.open_account(large.book_id, "clearing", "CNY", striped=True)
-            small = [await ledger.accounts.open_book(f"small-{i}", "empty", "A merchant") for i in range(BOOKS)]
+            small = [
+                await ledger.accounts.open_book(f"small-{i}", "empty", "A merchant") for i in range(BOOKS)
+            ]
             async with database.transaction() as connection:
                 await connection.execute(_FILL, large.book_id, _STRIDE, ACCOUNTS)
                 for at, book in enumerate(small):
@@ -174,18 +187,23 @@ class _Run:
         self.figures[f"{case}_cpu_us"] = found["cpu_us"]
         if case == "uniform":
             self.figures["rss_mb"] = found["rss_mb"]
-        self.say(f"  {case.replace('_', ' '):<33}{found['per_s']:>10,.0f} /s   {found['cpu_us']:.1f} µs of client CPU each")
+        self.say(
+            f"  {case.replace('_', ' '):<33}{found['per_s']:>10,.0f} /s   {found['cpu_us']:.1f} µs of client CPU each"
+        )
 
     async def _latency(self, rate: int, charts: Charts) -> None:
         """Offer ``rate`` transfers a second, Poisson, spread over four processes that share nothing."""
         start_at = time.time() + 1.5
         specs = [
-            self._spec("uniform", charts, rate=rate / PROCESSES, start_at=start_at, lanes=1) for _ in range(PROCESSES)
+            self._spec("uniform", charts, rate=rate / PROCESSES, start_at=start_at, lanes=1)
+            for _ in range(PROCESSES)
         ]
         found = await asyncio.gather(*(_worker(spec) for spec in specs))
         latencies = sorted(ms for one in found for ms in one["latencies_ms"])
         for name, share in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999)):
-            self.figures[f"{name}_ms_at_{rate}"] = latencies[min(len(latencies) - 1, int(share * len(latencies)))]
+            self.figures[f"{name}_ms_at_{rate}"] = latencies[
+                min(len(latencies) - 1, int(share * len(latencies)))
+            ]
         self.figures["rss_mb"] = max(self.figures["rss_mb"], *(one["rss_mb"] for one in found))
         self.say(
             f"  open loop, {rate:,}/s, 4 processes     p50 {self.figures[f'p50_ms_at_{rate}']:.1f} ms   "
@@ -215,7 +233,9 @@ class _Run:
             self.figures["verify_per_s"] = report.transfer_count / (time.perf_counter() - began)
         if not report.sound:
             raise InvariantBroken("bench_books_broken", f"the books do not verify: {report.findings[:3]}")
-        self.say(f"  {report.transfer_count:,} transfers verified   {self.figures['verify_per_s']:>10,.0f} /s, nothing wrong")
+        self.say(
+            f"  {report.transfer_count:,} transfers verified   {self.figures['verify_per_s']:>10,.0f} /s, nothing wrong"
+        )
 
     async def _sealed_under_load(self, ledger: Ledger, charts: Charts) -> None:
         """Post uniformly while the sealer runs beside it on the same two cores."""

@@ -162,7 +162,9 @@ class Load:
 def _posted(results: list[PostResult]) -> int:
     for result in results:
         if result.outcome is not Outcome.POSTED:
-            raise InvariantBroken("bench_refused", f"a benchmark transfer was {result.refusal}: {result.detail}")
+            raise InvariantBroken(
+                "bench_refused", f"a benchmark transfer was {result.refusal}: {result.detail}"
+            )
     return len(results)
 
 

@@ -88,7 +88,10 @@ async def naive(server: EmbeddedServer, seconds: float, accounts: int, *, hot: b
 async def _naive_transfer(connection: Any, key: UUID, debit: int, credit: int) -> None:
     async with connection.transaction():
         transfer = await connection.fetchval(
-            "INSERT INTO transfer (key, debit, credit, amount) VALUES ($1, $2, $3, 1) RETURNING id", key, debit, credit
+            "INSERT INTO transfer (key, debit, credit, amount) VALUES ($1, $2, $3, 1) RETURNING id",
+            key,
+            debit,
+            credit,
         )
         await connection.execute("INSERT INTO entry VALUES ($1, $2, -1)", transfer, debit)
         if credit != debit:

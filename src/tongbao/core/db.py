@@ -104,13 +104,17 @@ class Database:
         try:
             self._pool = await asyncpg.create_pool(
                 self.dsn,
-                min_size=1,
+                # None is kept open by the pool itself: its way of restoring them is a herd of its own.
+                min_size=0,
                 max_size=self._pool_size,
                 timeout=CONNECT_S_MAX,
                 command_timeout=self._statement_timeout_ms / 1000 + COMMAND_MARGIN_S,
                 server_settings=self._server_settings("tongbao"),
             )
+            async with self._pool.acquire(timeout=CONNECT_S_MAX):
+                pass
         except _DRIVER_ERRORS as error:
+            await self.close()
             raise _down() from error
         return self
 
@@ -172,28 +176,23 @@ class Database:
     async def dedicated(self, application_name: str, **settings: str) -> Connection:
         """Open a connection outside the pool, for a lane or a sealer that keeps it; the caller closes it.
 
-        Single-flight while the server is down: one caller knocks every ``KNOCK_S`` seconds, the others wait.
+        Single-flight: one caller connects at a time; while the server is down that one knocks every ``KNOCK_S``
+        seconds, and the others wait.
         Raises Unavailable ``database_down`` after ``CONNECT_S_MAX`` seconds.
         """
         deadline = asyncio.get_running_loop().time() + CONNECT_S_MAX
-        if not self._down:
-            try:
-                return await self._connect(application_name, settings)
-            except _DRIVER_ERRORS:
-                self._down = True
         async with self._knock:
-            # Whoever waited for the others' knocking has no time left for an attempt of its own.
-            error: Exception | None = None
+            # Whoever waited while another one knocked in vain has no time left to knock for itself.
             while not self._down or asyncio.get_running_loop().time() < deadline:
                 try:
                     connection = await self._connect(application_name, settings)
-                except _DRIVER_ERRORS as caught:
-                    self._down, error = True, caught
+                except _DRIVER_ERRORS:
+                    self._down = True
                     await asyncio.sleep(KNOCK_S)
                 else:
                     self._down = False
                     return connection
-            raise _down() from error
+        raise _down()
 
     async def _connect(self, application_name: str, settings: dict[str, str]) -> Connection:
         return await asyncpg.connect(

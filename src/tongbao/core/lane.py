@@ -23,7 +23,7 @@ from typing import Generic, TypeVar
 
 from tongbao.core.db import Connection, Failure, failure_of, translate
 from tongbao.core.errors import AppError, InvariantBroken, LimitExceeded, OutcomeUnknown, Unavailable
-from tongbao.core.metrics import Counter, Gauge, Histogram, Metrics
+from tongbao.core.metrics import Metrics
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,6 +33,7 @@ Write = Callable[[Connection, int, Sequence[Item]], Awaitable[Sequence[Result]]]
 
 RETRY_PAUSE_S = 0.02
 RETRY_PAUSE_S_MAX = 0.5
+CLOSE_S_MAX = 5.0
 
 
 class _Parcel(Generic[Item, Result]):
@@ -49,12 +50,12 @@ class LaneMetrics:
     """What a lane counts; share one object between lanes and tell them apart by the label."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self.items: Counter = metrics.counter("lane_items", "Items written", labels=("lane",))
-        self.batches: Counter = metrics.counter("lane_batches", "Batches committed", labels=("lane",))
-        self.retries: Counter = metrics.counter("lane_retries", "Batches written again", labels=("lane", "why"))
-        self.refused: Counter = metrics.counter("lane_refused", "Items turned away: queue full", labels=("lane",))
-        self.waiting: Gauge = metrics.gauge("lane_waiting", "Items waiting", labels=("lane",))
-        self.seconds: Histogram = metrics.histogram("lane_batch_seconds", "Time of a batch", labels=("lane",))
+        self.items = metrics.counter("lane_items", "Items written", labels=("lane",))
+        self.batches = metrics.counter("lane_batches", "Batches committed", labels=("lane",))
+        self.retries = metrics.counter("lane_retries", "Batches written again", labels=("lane", "why"))
+        self.refused = metrics.counter("lane_refused", "Items turned away: queue full", labels=("lane",))
+        self.waiting = metrics.gauge("lane_waiting", "Items waiting", labels=("lane",))
+        self.seconds = metrics.histogram("lane_batch_seconds", "Time of a batch", labels=("lane",))
 
 
 class Lane(Generic[Item, Result]):
@@ -99,12 +100,16 @@ class Lane(Generic[Item, Result]):
         if not count:
             return []
         if count > self._parcel_max:
-            raise LimitExceeded("parcel_too_large", f"at most {self._parcel_max} items go together", count=count)
+            raise LimitExceeded(
+                "parcel_too_large", f"at most {self._parcel_max} items go together", count=count
+            )
         if self._closed:
             raise Unavailable("lane_closed", f"lane {self.name} is closing")
         if self._waiting and self._waiting + count > self._queue_max:
             self._counts.refused.labels(self.name).inc(count)
-            raise Unavailable("lane_full", f"lane {self.name} has {self._waiting} items waiting", retry_after_s=1)
+            raise Unavailable(
+                "lane_full", f"lane {self.name} has {self._waiting} items waiting", retry_after_s=1
+            )
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Sequence[Result]] = loop.create_future()
         self._queue.append(_Parcel(items, answer))
@@ -122,9 +127,15 @@ class Lane(Generic[Item, Result]):
             if not self._running:
                 self._dispatch()
             await asyncio.gather(*self._running, return_exceptions=True)
-        for connection in self._connections.values():
-            await connection.close()
-        self._connections.clear()
+        while self._connections:
+            _, connection = self._connections.popitem()
+            try:
+                await connection.close(timeout=CLOSE_S_MAX)
+            except Exception as error:
+                # A server that is gone needs no farewell.
+                connection.terminate()
+                if failure_of(error) is not Failure.LOST:
+                    raise translate(error) from error
 
     def _dispatch(self) -> None:
         """Give every free slot a batch while there is work."""
@@ -208,7 +219,9 @@ class Lane(Generic[Item, Result]):
                 pause = min(pause * 2, RETRY_PAUSE_S_MAX)
                 continue
             if len(results) != len(items):
-                raise InvariantBroken("lane_results", f"{len(items)} items came back as {len(results)} results")
+                raise InvariantBroken(
+                    "lane_results", f"{len(items)} items came back as {len(results)} results"
+                )
             self._counts.seconds.labels(self.name).observe(loop.time() - began)
             self._counts.batches.labels(self.name).inc()
             self._counts.items.labels(self.name).inc(len(items))
@@ -228,7 +241,9 @@ class Lane(Generic[Item, Result]):
 
 def _given_up(error: Exception, maybe_written: bool) -> AppError:
     if maybe_written:
-        return OutcomeUnknown("outcome_unknown", "the database went away during the write; repeat with the same key")
+        return OutcomeUnknown(
+            "outcome_unknown", "the database went away during the write; repeat with the same key"
+        )
     return translate(error)
 
 

@@ -65,5 +65,7 @@ TEMPLATES: dict[str, tuple[AccountSpec, ...]] = {
 def template(name: str) -> tuple[AccountSpec, ...]:
     """Return the accounts of a template; raise InvalidRequest ``template_unknown``."""
     if name not in TEMPLATES:
-        raise InvalidRequest("template_unknown", f"no chart template {name}; there are {', '.join(TEMPLATES)}")
+        raise InvalidRequest(
+            "template_unknown", f"no chart template {name}; there are {', '.join(TEMPLATES)}"
+        )
     return TEMPLATES[name]

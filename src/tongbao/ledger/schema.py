@@ -156,7 +156,15 @@ def capture(
 ) -> Transfer:
     """Return the capture of part of a hold; ``final`` releases the rest, final with amount 0 captures it all."""
     return _following(
-        key, book_id, hold_key, Kind.CAPTURE, code, reference, occurred_at, amount_minor=amount_minor, final=final
+        key,
+        book_id,
+        hold_key,
+        Kind.CAPTURE,
+        code,
+        reference,
+        occurred_at,
+        amount_minor=amount_minor,
+        final=final,
     )
 
 

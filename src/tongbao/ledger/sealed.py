@@ -46,7 +46,9 @@ def leaf(row: JournalRow, key: UUID | None = None) -> bytes:
     return merkle.leaf_hash(data)
 
 
-def seal_hash(book_id: int, seal_no: int, first_seq: int, transfer_count: int, root: bytes, previous: bytes) -> bytes:
+def seal_hash(
+    book_id: int, seal_no: int, first_seq: int, transfer_count: int, root: bytes, previous: bytes
+) -> bytes:
     """Return the hash that names a seal and everything before it."""
     numbers = _int8(book_id) + _int8(seal_no) + _int8(first_seq) + transfer_count.to_bytes(4, "big")
     return hashlib.sha256(_DOMAIN + numbers + root + previous).digest()

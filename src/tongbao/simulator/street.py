@@ -7,7 +7,18 @@ that a fresh installation has something true to look at. Seeded; amounts in CNY 
 import asyncio
 import random
 
-from tongbao.ledger.schema import Account, AccountId, Book, BookId, Kind, Outcome, Transfer, capture, linked, void
+from tongbao.ledger.schema import (
+    Account,
+    AccountId,
+    Book,
+    BookId,
+    Kind,
+    Outcome,
+    Transfer,
+    capture,
+    linked,
+    void,
+)
 from tongbao.ledger.service.ledger import Ledger
 
 CNY = 156
@@ -54,14 +65,20 @@ class Street:
             book = await self._ledger.accounts.open_book(f"mer_{code}", "merchant", name, ("CNY",))
             for store in STORES:
                 await self._ledger.accounts.open_account(
-                    book.book_id, f"available/{store}", "CNY", name=f"Payable to the {store} store", floor_minor=0
+                    book.book_id,
+                    f"available/{store}",
+                    "CNY",
+                    name=f"Payable to the {store} store",
+                    floor_minor=0,
                 )
             shop = Shop(book, await self._accounts(book.book_id), low, high)
             if shop.accounts["coupon_budget"].posted_minor == 0:
                 await self._move(shop, "coupon_funding", "coupon_budget", COUPON_BUDGET_MINOR, "coupon.fund")
             self._shops.append(shop)
         for name in ("lin", "zhou", "aminah"):
-            book = await self._ledger.accounts.open_book(f"wallet_{name}", "wallet", f"Wallet of {name}", ("CNY",))
+            book = await self._ledger.accounts.open_book(
+                f"wallet_{name}", "wallet", f"Wallet of {name}", ("CNY",)
+            )
             wallet = Shop(book, await self._accounts(book.book_id), 2_00, HOLD_MINOR_MAX)
             if wallet.accounts["wallet"].posted_minor == 0:
                 await self._move(wallet, "wallet_funding", "wallet", WALLET_START_MINOR, "wallet.top_up")
@@ -133,7 +150,9 @@ class Street:
         await self._ledger.posting.post_one(self._transfer(shop, debit, credit, amount_minor, code))
 
     def _linked(self, shop: Shop, legs: list[tuple[str, str, int, str]]) -> list[Transfer]:
-        return linked([self._transfer(shop, debit, credit, amount, code) for debit, credit, amount, code in legs])
+        return linked(
+            [self._transfer(shop, debit, credit, amount, code) for debit, credit, amount, code in legs]
+        )
 
     def _transfer(
         self, shop: Shop, debit: str, credit: str, amount_minor: int, code: str, kind: Kind = Kind.PLAIN

@@ -91,15 +91,21 @@ def encode(fact: Fact) -> bytes:
     if fact.occurred_at.utcoffset() is None:
         raise InvalidRequest("fact_without_zone", f"occurred_at of {topic} needs a time zone")
     if len(subject) > SUBJECT_CHARS_MAX or "\x00" in subject:
-        raise InvalidRequest("fact_subject_invalid", f"a subject of {topic} is longer than {SUBJECT_CHARS_MAX} or has NUL")
+        raise InvalidRequest(
+            "fact_subject_invalid", f"a subject of {topic} is longer than {SUBJECT_CHARS_MAX} or has NUL"
+        )
     try:
         subject.encode()
         payload = _ENCODER.encode(fact)
     except (TypeError, ValueError) as error:
-        raise InvalidRequest("fact_not_encodable", f"{topic} does not fit JSON: {type(error).__name__}") from error
+        raise InvalidRequest(
+            "fact_not_encodable", f"{topic} does not fit JSON: {type(error).__name__}"
+        ) from error
     if len(payload) > PAYLOAD_BYTES_MAX:
         raise InvalidRequest(
-            "fact_too_large", f"{topic} has {len(payload)} bytes; at most {PAYLOAD_BYTES_MAX}", bytes=len(payload)
+            "fact_too_large",
+            f"{topic} has {len(payload)} bytes; at most {PAYLOAD_BYTES_MAX}",
+            bytes=len(payload),
         )
     return payload
 

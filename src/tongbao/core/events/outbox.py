@@ -29,13 +29,22 @@ class Outbox:
         if not facts:
             return
         if len(facts) > PUBLISH_FACTS_MAX:
-            raise LimitExceeded("facts_too_many", f"at most {PUBLISH_FACTS_MAX} facts go together", count=len(facts))
+            raise LimitExceeded(
+                "facts_too_many", f"at most {PUBLISH_FACTS_MAX} facts go together", count=len(facts)
+            )
         if not connection.is_in_transaction():
-            raise InvariantBroken("publish_outside_transaction", "facts are published with the change they tell of")
+            raise InvariantBroken(
+                "publish_outside_transaction", "facts are published with the change they tell of"
+            )
         recorded_at = self._clock.now()
         rows = [
             store.OutboxRow(
-                self._ids.uuid(), topic_of(type(fact)), fact.subject, encode(fact), fact.occurred_at, recorded_at
+                self._ids.uuid(),
+                topic_of(type(fact)),
+                fact.subject,
+                encode(fact),
+                fact.occurred_at,
+                recorded_at,
             )
             for fact in facts
         ]

@@ -38,7 +38,7 @@ class Relay:
             row = await store.lock_relay(connection, wait=True)
             system = await store.system_identifier(connection)
             if row is not None and row.system_identifier != system:
-                await store.adopt(connection, system)
+                await store.adopt(connection, row, system)
 
     async def round(self) -> int | None:
         """Place what was committed since the last round, in one transaction.
@@ -48,11 +48,11 @@ class Relay:
         more than ``ROUND_FACTS_MAX`` is cut by transaction number: there, transactions that ran at the same
         time may change places.
         """
-        async with self._database.connection() as connection:
-            if not await store.anything_since(connection, await store.relay(connection)):
-                return None
         with self._rounds.time():
             async with self._database.transaction() as connection:
+                await store.scan_nothing(connection)
+                if not await store.anything_since(connection, await store.relay(connection)):
+                    return None
                 row = await store.lock_relay(connection)
                 if row is None:
                     return None

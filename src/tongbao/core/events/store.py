@@ -28,6 +28,7 @@ UPDATE events.relay SET next_position = $1, next_xid = $2, running_xids = $3, mo
 _ADOPT = "UPDATE events.relay SET system_identifier = $1, xid_offset = $2, native_xid = $3 WHERE relay_id = 1"
 _HEAD = "SELECT next_position - 1 FROM events.relay WHERE relay_id = 1"
 _SYSTEM = "SELECT system_identifier FROM pg_control_system()"
+_NO_SCANS = "SELECT set_config('enable_seqscan', 'off', true)"
 _SNAPSHOT = "SELECT pg_current_snapshot()::text"
 _LAST_XID = "SELECT coalesce(max(batch_xid), 0) FROM events.outbox"
 _SUMMARIZE = "SELECT brin_summarize_new_values('events.outbox_batch'::regclass)"
@@ -111,6 +112,11 @@ async def insert_facts(connection: Connection, rows: Sequence[OutboxRow]) -> Non
     )
 
 
+async def scan_nothing(connection: Connection) -> None:
+    """Keep the planner from reading the whole outbox for a handful of new facts, until the transaction ends."""
+    await connection.execute(_NO_SCANS)
+
+
 async def relay(connection: Connection) -> RelayRow:
     """Return how far the relay has come, without locking it."""
     return RelayRow(*await connection.fetchrow(_RELAY))
@@ -137,9 +143,7 @@ async def snapshot(connection: Connection, xid_offset: int) -> Snapshot:
     """Return which transactions have ended now."""
     text: str = await connection.fetchval(_SNAPSHOT)
     _, next_xid, running = text.split(":")
-    return Snapshot(
-        int(next_xid) + xid_offset, [int(xid) + xid_offset for xid in running.split(",") if xid]
-    )
+    return Snapshot(int(next_xid) + xid_offset, [int(xid) + xid_offset for xid in running.split(",") if xid])
 
 
 async def system_identifier(connection: Connection) -> int:
@@ -153,7 +157,7 @@ async def keeps_commit_times(connection: Connection) -> bool:
     return bool(await connection.fetchval("SHOW track_commit_timestamp") == "on")
 
 
-async def adopt(connection: Connection, system: int) -> None:
+async def adopt(connection: Connection, seen: RelayRow, system: int) -> None:
     """Make stored numbers go on upwards in a cluster whose transaction numbers began anew.
 
     Joins the caller's transaction, which holds the relay's row. Publishers wait until it ends.
@@ -162,9 +166,10 @@ async def adopt(connection: Connection, system: int) -> None:
     await _set_offset(connection, 0)
     last: int = await connection.fetchval(_LAST_XID)
     ended = await snapshot(connection, 0)
-    offset = max(0, last + 1 - min([ended.next_xid, *ended.running_xids]))
+    first = max(last + 1, seen.next_xid)
+    offset = max(0, first - min([ended.next_xid, *ended.running_xids]))
     await _set_offset(connection, offset)
-    await connection.execute(_ADOPT, system, offset, last + 1)
+    await connection.execute(_ADOPT, system, offset, first)
 
 
 async def _set_offset(connection: Connection, offset: int) -> None:

@@ -76,7 +76,9 @@ class Accounts:
         Raises BookTaken where the code belongs to a book of another template.
         """
         if not _BOOK_CODE.match(code):
-            raise InvalidRequest("book_code_invalid", "a book code is 1 to 64 of a-z, 0-9, _ . : -", code=code[:80])
+            raise InvalidRequest(
+                "book_code_invalid", "a book code is 1 to 64 of a-z, 0-9, _ . : -", code=code[:80]
+            )
         specs = charts.template(template)
         known = [await self.asset(asset) for asset in assets]
         book = Book(BookId(self._ids.int63()), code, template, name, self._clock.now())
@@ -110,7 +112,9 @@ class Accounts:
         the existing account differs, StripedAccount for limits on a striped account.
         """
         if len(code) > ACCOUNT_CODE_CHARS_MAX or not _ACCOUNT_CODE.match(code):
-            raise InvalidRequest("account_code_invalid", "an account code is a path of names", code=code[:80])
+            raise InvalidRequest(
+                "account_code_invalid", "an account code is a path of names", account=code[:80]
+            )
         if striped and (floor_minor is not None or ceiling_minor is not None):
             raise StripedAccount(code)
         if floor_minor is not None and ceiling_minor is not None and floor_minor > ceiling_minor:
@@ -212,7 +216,9 @@ class Accounts:
             raise UnknownAccount(account_id)
         return account
 
-    async def _open(self, connection: Connection, book_id: BookId, spec: charts.AccountSpec, asset: Asset) -> Account:
+    async def _open(
+        self, connection: Connection, book_id: BookId, spec: charts.AccountSpec, asset: Asset
+    ) -> Account:
         """Insert an account with its balance and first line of history, or return the existing one."""
         account = Account(
             book_id=book_id,
@@ -251,6 +257,8 @@ def _new_asset(code: str, scale: int | None) -> Asset:
     if scale is None:
         raise UnknownAsset(code)
     if not _ASSET_CODE.match(code) or not 0 <= scale <= 18:
-        raise InvalidRequest("asset_code_invalid", "an asset is A-Z, 0-9, _ and . with a scale of 0 to 18", code=code)
+        raise InvalidRequest(
+            "asset_code_invalid", "an asset is A-Z, 0-9, _ and . with a scale of 0 to 18", asset=code[:80]
+        )
     digest = int.from_bytes(hashlib.sha256(code.encode()).digest()[:4], "big")
     return Asset(CUSTOM_ASSET_ID_MIN + digest % (2**31 - 1 - CUSTOM_ASSET_ID_MIN), code, scale)

@@ -97,10 +97,9 @@ class Reading:
             base = await store.checkpoint_at(connection, book_id, account_id, at, axis)
             rows = await store.rows_after(connection, book_id, account_id, base.seal_no, at, axis)
             tail = await store.unsealed(connection, book_id, account_id)
-        instant = (lambda row: row.recorded_at) if axis == "recorded" else (lambda row: row.occurred_at)
         debits, credits = base.debits_minor, base.credits_minor
         debits_held, credits_held = base.debits_held_minor, base.credits_held_minor
-        for row in (*rows, *(row for row in tail if instant(row) <= at)):
+        for row in (*rows, *(row for row in tail if _instant(row, axis) <= at)):
             posted, held = posted_and_held(row)
             if row.debit_account_id == account_id:
                 debits, debits_held = debits + posted, debits_held + held
@@ -120,6 +119,10 @@ class Reading:
         """
         async with self._database.transaction(read_only=True, snapshot=True) as connection:
             return await store.trial_balance(connection, book_id)
+
+
+def _instant(row: JournalRow, axis: Axis) -> datetime:
+    return row.recorded_at if axis == "recorded" else row.occurred_at
 
 
 def unbalanced(lines: list[TrialBalanceLine]) -> dict[str, int]:
@@ -181,4 +184,3 @@ def _entry(row: JournalRow, account_id: AccountId, seq: int | None, balance_mino
         occurred_at=row.occurred_at,
         recorded_at=row.recorded_at,
     )
-

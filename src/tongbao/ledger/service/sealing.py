@@ -7,12 +7,14 @@ so far and the list of its new entries. That checkpoint is balance history and s
 that the write path carries no statement index at all (decision 0004).
 """
 
+from typing import NamedTuple
+
 from tongbao.core import merkle
 from tongbao.core.clock import Clock
 from tongbao.core.db import Connection, Database
 from tongbao.core.metrics import Metrics
 from tongbao.ledger import sealed
-from tongbao.ledger.schema import Seal
+from tongbao.ledger.schema import BookId, Seal
 from tongbao.ledger.store import partitions
 from tongbao.ledger.store import seals as store
 
@@ -23,6 +25,14 @@ SPAN_MAX = 2**40
 IDLE_XIDS_MAX = 10_000
 """An idle sealer moves on only after so many foreign transactions: moving the cursor is one itself."""
 MONTHS_AHEAD = 3
+
+
+class SealHead(NamedTuple):
+    """The newest seal of a book: its number, how many transfers are sealed up to it, and its hash."""
+
+    seal_no: int
+    transfer_count: int
+    seal_hash: bytes
 
 
 class Sealing:
@@ -58,6 +68,13 @@ class Sealing:
                 break
             total += count
         return total
+
+    async def head(self, book_id: BookId) -> SealHead:
+        """Return the newest link of a book's chain; seal 0 with the genesis hash where nothing is sealed yet."""
+        async with self._database.connection() as connection:
+            last = await store.last_seals(connection, [book_id])
+        seal_no, next_seq, digest = last.get(book_id, (0, 1, sealed.GENESIS))
+        return SealHead(seal_no, next_seq - 1, digest)
 
     async def seal_round(self) -> int | None:
         """Seal one window of finished batches in one transaction.

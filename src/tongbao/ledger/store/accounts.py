@@ -176,7 +176,9 @@ async def insert_balance(connection: Connection, account: Account, stripe_count:
         )
 
 
-async def insert_change(connection: Connection, account: Account, at: datetime, actor: str, reason: str) -> None:
+async def insert_change(
+    connection: Connection, account: Account, at: datetime, actor: str, reason: str
+) -> None:
     """Add a line to the account's history: its state and limits from now on."""
     await connection.execute(
         _INSERT_CHANGE,
@@ -209,7 +211,9 @@ async def changes(connection: Connection, book_id: BookId, account_id: AccountId
 
 async def lock_balance(connection: Connection, account: Account) -> None:
     """Keep every poster out of this account until the caller's transaction ends."""
-    await connection.execute(_LOCK_STRIPES if account.striped else _LOCK_BALANCE, account.book_id, account.account_id)
+    await connection.execute(
+        _LOCK_STRIPES if account.striped else _LOCK_BALANCE, account.book_id, account.account_id
+    )
 
 
 async def set_state_and_limits(connection: Connection, account: Account) -> None:
@@ -233,7 +237,9 @@ async def account_by_id(connection: Connection, book_id: BookId, account_id: Acc
     return None if row is None else _account(row)
 
 
-async def account_by_code(connection: Connection, book_id: BookId, code: str, asset_id: int) -> Account | None:
+async def account_by_code(
+    connection: Connection, book_id: BookId, code: str, asset_id: int
+) -> Account | None:
     """Return an account with its balance now."""
     row = await connection.fetchrow(_ACCOUNT_BY_CODE, book_id, code, asset_id)
     return None if row is None else _account(row)

@@ -79,7 +79,10 @@ class Sampled(NamedTuple):
 
 async def balances(connection: Connection, book_id: BookId) -> list[StoredBalance]:
     """Return every balance of a book."""
-    return [StoredBalance(*row[:3], tuple(row)[3:]) for row in await connection.fetch(_BALANCES, book_id)]
+    return [
+        StoredBalance(row[0], row[1], row[2], (row[3], row[4], row[5], row[6]))
+        for row in await connection.fetch(_BALANCES, book_id)
+    ]
 
 
 async def holds(connection: Connection, book_id: BookId) -> dict[UUID, tuple[HoldState, int]]:

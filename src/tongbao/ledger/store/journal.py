@@ -32,6 +32,8 @@ _COPY_END = b"\xff\xff"
 _NULL = b"\xff\xff\xff\xff"
 _FIXED = struct.Struct(">h" + "iq" * 6 + "i16s" + "ii" * 2 + "ih")
 _NO_OPTIONAL_FIELDS = _NULL * 7
+_AFTER_BATCH_INDEX = JournalRow._fields.index("batch_index") + 1
+_NOTHING = (None,) * 6
 _COPY_COLUMNS = (
     "book_id",
     "debit_account_id",
@@ -341,11 +343,24 @@ def _copy_data(rows: Sequence[JournalRow]) -> bytes:
             _FIXED.pack(
                 18,
                 *(8, row.book_id, 8, row.debit_account_id, 8, row.credit_account_id, 8, row.amount_minor),
-                *(8, occurred, 8, recorded, 16, row.key.bytes, 4, row.asset_id, 4, row.batch_index, 2, row.kind),
+                *(
+                    8,
+                    occurred,
+                    8,
+                    recorded,
+                    16,
+                    row.key.bytes,
+                    4,
+                    row.asset_id,
+                    4,
+                    row.batch_index,
+                    2,
+                    row.kind,
+                ),
             )
         )
         parts.append(code)
-        if row.reference is row.group_key is row.refers_to is row.requested_minor is row.expires_at is None:
+        if row.reference is None and row[_AFTER_BATCH_INDEX:] == _NOTHING:
             parts.append(_NO_OPTIONAL_FIELDS)
         else:
             parts.append(_optional_fields(row))
@@ -363,7 +378,9 @@ def _optional_fields(row: JournalRow) -> bytes:
             _NULL if row.refers_to is None else _field(row.refers_to.bytes),
             _NULL if row.released_minor is None else _field(row.released_minor.to_bytes(8, "big")),
             _NULL if row.requested_minor is None else _field(row.requested_minor.to_bytes(8, "big")),
-            _NULL if row.expires_at is None else _field(_microseconds(row.expires_at).to_bytes(8, "big", signed=True)),
+            _NULL
+            if row.expires_at is None
+            else _field(_microseconds(row.expires_at).to_bytes(8, "big", signed=True)),
         )
     )
 

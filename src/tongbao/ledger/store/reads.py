@@ -155,7 +155,9 @@ async def unsealed(connection: Connection, book_id: BookId, account_id: AccountI
     return [journal_row(row) for row in await connection.fetch(_UNSEALED, book_id, account_id)]
 
 
-async def last_checkpoint(connection: Connection, book_id: BookId, account_id: AccountId) -> Checkpoint | None:
+async def last_checkpoint(
+    connection: Connection, book_id: BookId, account_id: AccountId
+) -> Checkpoint | None:
     """Return the newest checkpoint of an account."""
     row = await connection.fetchrow(_LAST_CHECKPOINT, book_id, account_id)
     return None if row is None else Checkpoint(*row)
@@ -189,7 +191,21 @@ async def rows_after(
 async def holds(connection: Connection, book_id: BookId, open_only: bool, limit: int) -> list[HoldRow]:
     """Return holds of a book, newest first."""
     rows = await connection.fetch(_HOLDS, book_id, open_only, limit)
-    return [HoldRow(*row[:8], HoldState(row["state"]), row["expires_at"]) for row in rows]
+    return [
+        HoldRow(
+            book_id=row["book_id"],
+            key=row["key"],
+            debit_account_id=row["debit_account_id"],
+            credit_account_id=row["credit_account_id"],
+            asset_id=row["asset_id"],
+            amount_minor=row["amount_minor"],
+            remaining_minor=row["remaining_minor"],
+            captured_minor=row["captured_minor"],
+            state=HoldState(row["state"]),
+            expires_at=row["expires_at"],
+        )
+        for row in rows
+    ]
 
 
 async def roll_up(connection: Connection, book_id: BookId, code: str) -> list[RollUp]:

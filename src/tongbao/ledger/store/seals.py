@@ -236,7 +236,9 @@ async def adopt(connection: Connection, system: int, horizon_xid: int) -> int:
     return offset
 
 
-async def batches(connection: Connection, first: int, end: int, xid_offset: int, *, by_commit: bool) -> list[Batch]:
+async def batches(
+    connection: Connection, first: int, end: int, xid_offset: int, *, by_commit: bool
+) -> list[Batch]:
     """Return the batches with stored numbers in [first, end), in commit order where the server knows it."""
     if by_commit:
         rows = await connection.fetch(_BATCHES_BY_COMMIT, first, end, xid_offset)
@@ -315,7 +317,9 @@ async def seals_of_book(connection: Connection, book_id: BookId, from_no: int = 
         yield Seal(*row)
 
 
-async def rows_of_seal(connection: Connection, book_id: BookId, keys: Sequence[UUID]) -> dict[UUID, JournalRow]:
+async def rows_of_seal(
+    connection: Connection, book_id: BookId, keys: Sequence[UUID]
+) -> dict[UUID, JournalRow]:
     """Return the journal rows that exist among these keys."""
     rows = await connection.fetch(_ROWS_OF_SEAL, book_id, keys)
     return {row.key: row for row in map(journal_row, rows)}

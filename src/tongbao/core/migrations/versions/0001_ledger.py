@@ -103,6 +103,7 @@ def upgrade() -> None:
     )
     op.execute(
         """
+        -- per-engine: batch_xid is the sealer's watermark; other engines fill it with their commit time
         CREATE TABLE ledger.transfer (
             book_id bigint NOT NULL,
             debit_account_id bigint NOT NULL,
@@ -207,6 +208,7 @@ def upgrade() -> None:
     )
     op.execute(
         """
+        -- per-engine: where the sealer begins to read, in the engine's own order of transactions
         INSERT INTO ledger.seal_cursor (cursor_id, next_xid, xid_offset, system_identifier, moved_at)
         VALUES (1, pg_snapshot_xmin(pg_current_snapshot())::text::bigint, 0, NULL, now())
         """

@@ -1,0 +1,1 @@
+"""HTTP interfaces: routes that parse, call one service and render."""
