@@ -279,7 +279,7 @@ async def test_submit_in_a_deadlock_is_written_again(
     await other.execute("UPDATE public.written SET value = 3 WHERE name = 'right'")
     writer.before = cross
     waiting = asyncio.create_task(lane.submit(one("third")))
-    while not grasp:
+    while not grasp:  # noqa: ASYNC110 - set by the writer under test
         await asyncio.sleep(0.01)
     await grasp[0]
     await other.execute("COMMIT")
@@ -383,7 +383,7 @@ async def test_submit_lost_at_commit_and_away_too_long_is_unknown_and_repeatable
     await lane.submit(one("before"))
     cutter.cut_after = 1
     waiting = asyncio.create_task(lane.submit(one("perhaps")))
-    while cutter.cut_after:
+    while cutter.cut_after:  # noqa: ASYNC110 - counted down by the cutter
         await asyncio.sleep(0.001)
     cutter.shut = True
     with pytest.raises(OutcomeUnknown, match="outcome_unknown"):

@@ -63,15 +63,13 @@ async def test_upgrade_from_several_tasks_at_once_succeeds_for_all(empty: str) -
 
 async def test_upgrade_from_two_processes_at_once_succeeds_for_both(empty: str) -> None:
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", UPGRADE, empty], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", UPGRADE, empty, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         for _ in range(2)
     ]
-    ended = await asyncio.gather(
-        *(asyncio.to_thread(process.communicate, timeout=60) for process in processes)
-    )
-    assert [out.strip() for out, _ in ended] == [migrate.head()] * 2, ended
+    ended = await asyncio.gather(*(process.communicate() for process in processes))
+    assert [out.decode().strip() for out, _ in ended] == [migrate.head()] * 2, ended
     assert await migrate.current(empty) == migrate.head()
 
 

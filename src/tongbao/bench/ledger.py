@@ -1,8 +1,9 @@
 """``tongbao bench ledger``: what the ledger does in a second, beside pgbench and a textbook ledger in one run.
 
 Everything is durable (fsync, synchronous_commit and full_page_writes on, checksums on), client and server share
-the machine, each figure comes from a fresh process that uses the product's own service. TPC-B runs before,
-between and after; ratios are to the median of the three.
+the machine, each figure comes from a fresh process that uses the product's own service. TPC-B runs before and
+after every row; a row's ratio is to the mean of its two neighbors, so that a machine whose speed drifts in the
+course of minutes (shared ones do) changes numerator and denominator alike.
 """
 
 import asyncio
@@ -33,6 +34,7 @@ from tongbao.ledger.service.ledger import Ledger
 ACCOUNTS = 10_000
 BOOKS = 1_000
 PROCESSES = 4
+CASES = ("uniform", "books", "hot", "hot_limited", "holds", "groups", "bulk")
 DATABASE = "bench"
 STATEMENT_TRANSFERS = 1_000_000
 READS = 300
@@ -101,31 +103,15 @@ class _Run:
         await reference.prepare(self.server, ACCOUNTS)
         charts = await self._open_books()
         await self._reference()
-        for case in ("uniform", "books", "hot", "hot_limited"):
+        for case in CASES:
             await self._closed(case, charts)
-        await self._reference()
-        for case in ("holds", "groups", "bulk"):
-            await self._closed(case, charts)
+            await self._reference(case)
         await self._naive()
         for rate in (500, 2_000):
             await self._latency(rate, charts)
         await self._reference()
         await self._statements(charts)
-        base = statistics.median(self.tpcb)
-        self.figures["tpcb_c16_per_s"] = base
-        for name in (
-            "uniform",
-            "books",
-            "hot",
-            "hot_limited",
-            "holds",
-            "groups",
-            "bulk",
-            "naive",
-            "naive_hot",
-            "sealed_under_load",
-        ):
-            self.figures[f"ratio_{name}"] = self.figures[f"{name}_per_s"] / base
+        self.figures["tpcb_c16_per_s"] = statistics.median(self.tpcb)
         return {name: round(value, 2) for name, value in sorted(self.figures.items())}
 
     async def _open_books(self) -> Charts:
@@ -155,16 +141,22 @@ class _Run:
                 await connection.execute("CHECKPOINT")
         return charts
 
-    async def _reference(self) -> None:
-        rate = await reference.tpcb(self.server, max(2, int(self.seconds)))
+    async def _reference(self, after: str = "") -> None:
+        """Run TPC-B; ``after`` names the row that it follows, whose ratio it completes."""
+        rate = await reference.tpcb(self.server, max(2, int(self.seconds / 2)))
+        if after:
+            base = (self.tpcb[-1] + rate) / 2
+            self.figures[f"ratio_{after}"] = self.figures[f"{after}_per_s"] / base
+            self.say(f"  {'':<33}{self.figures[f'ratio_{after}']:>10.1f} times TPC-B at {base:,.0f} /s")
         self.tpcb.append(rate)
-        self.say(f"  pgbench TPC-B, 16 clients        {rate:>10,.0f} /s")
 
     async def _naive(self) -> None:
+        """Measure the textbook ledger, uniform and on a hot account."""
         for seed, (name, hot) in enumerate((("naive", False), ("naive_hot", True))):
             rate = await reference.naive(self.server, self.seconds, ACCOUNTS, hot=hot, seed=seed)
             self.figures[f"{name}_per_s"] = rate
             self.say(f"  {name.replace('_', ' '):<33}{rate:>10,.0f} /s")
+            await self._reference(name)
 
     def _spec(self, case: str, charts: Charts, **options: Any) -> Spec:
         self.seed += 1
@@ -219,7 +211,9 @@ class _Run:
             sealed = await ledger.sealing.seal_all()
             self.figures["seal_per_s"] = sealed / (time.perf_counter() - began)
             self.say(f"  sealing a backlog of {sealed:>9,}    {self.figures['seal_per_s']:>10,.0f} /s")
+            await self._reference()
             await self._sealed_under_load(ledger, charts)
+            await self._reference("sealed_under_load")
             wanted = STATEMENT_TRANSFERS // (10 if self.quick else 1)
             have = await _count(database)
             if have < wanted:

@@ -98,13 +98,17 @@ class Columns:
         unknown = [name for name in self.names if name not in known]
         if missing:
             needed = f"{', '.join(REQUIRED)} and one of {' and '.join(AMOUNTS)}"
-            raise BadTransferFile(f"the first line must name the columns {needed}; missing: {', '.join(missing)}")
+            raise BadTransferFile(
+                f"the first line must name the columns {needed}; missing: {', '.join(missing)}"
+            )
         if unknown:
             raise BadTransferFile(f"unknown columns: {', '.join(shown(name) for name in unknown[:10])}")
         if len(place) < len(self.names):
             raise BadTransferFile("the first line names a column twice")
         if ("amount" in place) is ("amount_minor" in place):
-            raise BadTransferFile("give either amount_minor (whole minor units) or amount (major units), not both")
+            raise BadTransferFile(
+                "give either amount_minor (whole minor units) or amount (major units), not both"
+            )
         self.book, self.debit, self.credit = place["book"], place["debit"], place["credit"]
         self.asset, self.code = place["asset"], place["code"]
         self.is_minor = "amount_minor" in place
@@ -149,13 +153,20 @@ def names_in(rows: Sequence[Row], columns: Columns) -> set[Name]:
 def draft(rows: Sequence[Row], columns: Columns, places: Places, import_id: UUID) -> list[Transfer | Problem]:
     """Return what each row says, in order: a transfer without a group yet, or why there is none."""
     return [
-        row.problem if row.problem is not None else _drafted(row.line_no, row.fields, columns, places, import_id)
+        row.problem
+        if row.problem is not None
+        else _drafted(row.line_no, row.fields, columns, places, import_id)
         for row in rows
     ]
 
 
 def link(
-    rows: Sequence[Row], results: list[Transfer | Problem], columns: Columns, *, oversize: str, after_unreadable: bool
+    rows: Sequence[Row],
+    results: list[Transfer | Problem],
+    columns: Columns,
+    *,
+    oversize: str,
+    after_unreadable: bool,
 ) -> list[Transfer | Problem]:
     """Return ``results`` with consecutive lines of one group linked, or refused together.
 
@@ -195,7 +206,11 @@ def parse_amount(text: str, scale: int) -> int | Problem:
     """Return minor units for plain decimal text of major units, exactly; ``scale`` is the asset's decimals."""
     whole, point, fraction = text.partition(".")
     digits = whole.removeprefix("-") + fraction
-    if not (digits.isascii() and digits.isdigit()) or len(text) > AMOUNT_CHARS_MAX or (point and not fraction):
+    if (
+        not (digits.isascii() and digits.isdigit())
+        or len(text) > AMOUNT_CHARS_MAX
+        or (point and not fraction)
+    ):
         return _malformed_amount(text)
     if whole in ("", "-"):
         return _malformed_amount(text)

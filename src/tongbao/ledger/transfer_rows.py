@@ -203,7 +203,9 @@ def _open_parquet(file: BinaryIO, path: Path) -> Source:
 def _check_type(types: Any, field: Any) -> None:
     kind = field.type
     if types.is_floating(kind):
-        raise BadTransferFile(f"column {shown(field.name)} holds floating-point numbers; amounts must be exact")
+        raise BadTransferFile(
+            f"column {shown(field.name)} holds floating-point numbers; amounts must be exact"
+        )
     if types.is_timestamp(kind) and kind.tz is None:
         raise BadTransferFile(f"column {shown(field.name)} holds instants without a time zone")
     plain = (types.is_integer, types.is_decimal, types.is_string, types.is_large_string, types.is_timestamp)

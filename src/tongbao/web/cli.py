@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tongbao.core.errors import AppError
-from tongbao.web.commands import db
+from tongbao.web.commands import db, ledger
 
 REFUSED_EXIT = 2
 
@@ -24,6 +24,7 @@ app = typer.Typer(
     help="Tongbao (通宝): an open intelligent payment system.",
 )
 app.add_typer(db.app, name="db")
+app.add_typer(ledger.app, name="ledger")
 
 
 def main() -> None:

@@ -65,7 +65,13 @@ def answer(error: AppError) -> Answer:
 
 def body_of(code: str, detail: str, facts: Mapping[str, object]) -> dict[str, object]:
     """Return the JSON form of an error."""
-    return {"error": {"code": code, "detail": detail, "facts": {name: _plain(fact) for name, fact in facts.items()}}}
+    return {
+        "error": {
+            "code": code,
+            "detail": detail,
+            "facts": {name: _plain(fact) for name, fact in facts.items()},
+        }
+    }
 
 
 def _status_of(error: AppError) -> int:

@@ -32,7 +32,8 @@ UPDATE events.cursor SET owner = NULL, position = greatest(position, $3) WHERE c
 """
 _LOCK_OWN = "SELECT position FROM events.cursor WHERE consumer = $1 AND owner = $2 FOR UPDATE"
 _SAVE = """
-UPDATE events.cursor SET position = $3, attempts = $4, moved_at = $5 WHERE consumer = $1 AND owner = $2
+UPDATE events.cursor SET position = $3, attempts = $4, moved_at = $5
+WHERE consumer = $1 AND owner = $2 AND position <= $6
 """
 _DROP = "DELETE FROM events.cursor WHERE consumer = $1"
 _DROP_DEAD = "DELETE FROM events.dead_letter WHERE consumer = $1"
@@ -125,9 +126,16 @@ async def lock_own(connection: Connection, consumer: str, owner: UUID) -> bool:
     return await connection.fetchval(_LOCK_OWN, consumer, owner) is not None
 
 
-async def save(connection: Connection, consumer: str, owner: UUID, place: Place, at: datetime) -> bool:
-    """Keep a consumer's place; False where ``owner`` is not the active process any more."""
-    status: str = await connection.execute(_SAVE, consumer, owner, place.position, place.attempts, at)
+async def save(
+    connection: Connection, consumer: str, owner: UUID, before: Place, after: Place, at: datetime
+) -> bool:
+    """Keep a consumer's place; False where ``owner`` is not the active process any more.
+
+    False too where the place is beyond ``before``: then an earlier commit, whose answer was lost, did succeed.
+    """
+    status: str = await connection.execute(
+        _SAVE, consumer, owner, after.position, after.attempts, at, before.position
+    )
     return status == "UPDATE 1"
 
 

@@ -6,7 +6,8 @@ fact is alone; that one is repeated with growing pauses and at last put aside as
 """
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from tongbao.core.clock import Clock
@@ -18,6 +19,8 @@ from tongbao.core.events.facts import Delivered
 from tongbao.core.events.subscriptions import Consumer, Projection
 from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
+
+_Keep = Callable[[Connection], Awaitable[None]]
 
 LEASE_S = 15.0
 SCAN_POSITIONS_MAX = 16_384
@@ -68,9 +71,9 @@ class Delivery:
     async def step(self) -> int | None:
         """Deliver one batch.
 
-        Returns the number of positions passed, 0 where there is nothing to do now (nothing new, or a pause
-        after a failure), or None where another process is the active one. Raises the translated errors of the
-        database; a failure of the handler is not raised.
+        Returns the number of positions passed (after a failure: of facts to be tried again at once), 0 where
+        there is nothing to do now (nothing new, or a pause after a failure), or None where another process is the
+        active one. Raises the translated errors of the database; a failure of the handler is not raised.
         """
         async with self._single:
             try:
@@ -144,38 +147,40 @@ class Delivery:
     async def _deliver(self, place: Place, facts: Sequence[Delivered], end: int) -> int:
         """Hand a batch over and keep the place; returns the number of positions passed."""
         try:
-            await self._handled(facts, Place(end, 0))
+            await self._handled(facts, partial(self._pass, place, Place(end, 0)))
         except _LeaseLost:
             self._place = None
             return 0
         except Exception as error:
             self._counts.failed.labels(self._name).inc()
-            await self._failed(place, facts, error)
-            return 0
+            return await self._failed(place, facts, error)
         self._place, self._failures = Place(end, 0), 0
         self._counts.delivered.labels(self._name).inc(len(facts))
         self._widen(end)
         return end - place.position
 
-    async def _handled(self, facts: Sequence[Delivered], after: Place | None, letter: int = 0) -> None:
-        """Call the handler and write down that it succeeded: the new place, or the end of a dead letter."""
+    async def _handled(self, facts: Sequence[Delivered], keep: _Keep) -> None:
+        """Call the handler, then ``keep`` what it achieved; a projection does both in one transaction."""
         subscription = self.subscription
         if isinstance(subscription, Projection):
             async with asyncio.timeout(subscription.handle_s_max), self._database.transaction() as connection:
                 if not await cursors.lock_own(connection, self._name, self._owner):
                     raise _LeaseLost
                 await _called(subscription.handle(connection, facts))
-                await self._keep(connection, after, letter)
+                await keep(connection)
             return
+        if _now() >= self._claimed_at + self._lease_s / 3:
+            await self._renew()
         await self._leased(_called(subscription.handle(facts)))
         async with self._database.transaction() as connection:
-            await self._keep(connection, after, letter)
+            await keep(connection)
 
-    async def _keep(self, connection: Connection, after: Place | None, letter: int) -> None:
-        if after is None:
-            await cursors.revive(connection, self._name, letter)
-        elif not await cursors.save(connection, self._name, self._owner, after, self._clock.now()):
+    async def _pass(self, before: Place, after: Place, connection: Connection) -> None:
+        if not await cursors.save(connection, self._name, self._owner, before, after, self._clock.now()):
             raise _LeaseLost
+
+    async def _revive(self, letter: Delivered, connection: Connection) -> None:
+        await cursors.revive(connection, self._name, letter.position)
 
     async def _leased(self, work: Coroutine[Any, Any, None]) -> None:
         """Await a handler while renewing the lease; cancel it where the lease is lost or it takes too long."""
@@ -199,11 +204,15 @@ class Delivery:
     async def _renew(self) -> None:
         """Renew the lease in the middle of handling; raises _LeaseLost where it passed on or could not be renewed."""
         began = _now()
+        last = self._claimed_at + self._lease_s * 2 / 3
         try:
-            async with self._database.transaction() as connection:
+            async with (
+                asyncio.timeout(max(last - began, self._lease_s / 3)),
+                self._database.transaction() as connection,
+            ):
                 renewed = await cursors.claim(connection, self._name, self._owner, self._lease_s, 0)
-        except AppError as error:
-            if _now() > self._claimed_at + self._lease_s * 2 / 3:
+        except (AppError, TimeoutError) as error:
+            if _now() >= last:
                 raise _LeaseLost from error
             await asyncio.sleep(self._lease_s / 30)
             return
@@ -211,14 +220,14 @@ class Delivery:
             raise _LeaseLost
         self._claimed_at = began
 
-    async def _failed(self, place: Place, facts: Sequence[Delivered], error: Exception) -> None:
-        """Narrow the batch; where it is one fact already, wait, or put the fact aside."""
+    async def _failed(self, place: Place, facts: Sequence[Delivered], error: Exception) -> int:
+        """Narrow the batch; where it is one fact already, wait, or put the fact aside. Returns as ``step`` does."""
         self._place = None
         blameless = isinstance(error, Unavailable | OutcomeUnknown)
         if len(facts) > 1 and not blameless:
             self._limit = max(1, len(facts) // 2)
             self._suspect = max(self._suspect, facts[-1].position)
-            return
+            return self._limit
         attempts = place.attempts if blameless else place.attempts + 1
         dead = not blameless and attempts >= self.subscription.attempts_max
         now = self._clock.now()
@@ -226,14 +235,15 @@ class Delivery:
         self._retry_at = _now() + self.subscription.pause_s(self._failures)
         async with self._database.transaction() as connection:
             after = Place(facts[0].position, 0) if dead else place._replace(attempts=attempts)
-            if not await cursors.save(connection, self._name, self._owner, after, now):
-                return
+            if not await cursors.save(connection, self._name, self._owner, place, after, now):
+                return 0
             if dead:
                 await cursors.bury(connection, self._name, facts[0], attempts, _told(error), now)
         if dead:
             self._retry_at, self._failures = 0.0, 0
             self._counts.dead.labels(self._name).inc()
             self._widen(after.position)
+        return int(dead)
 
     def _widen(self, passed: int) -> None:
         """Take whole batches again once everything that failed together is behind."""
@@ -244,7 +254,7 @@ class Delivery:
         """Hand dead letters over once more, one by one; those that fail again stay dead."""
         for letter in letters:
             try:
-                await self._handled([letter], None, letter.position)
+                await self._handled([letter], partial(self._revive, letter))
             except _LeaseLost:
                 self._place = None
                 return

@@ -77,7 +77,7 @@ class Accounts:
         """
         if not _BOOK_CODE.match(code):
             raise InvalidRequest(
-                "book_code_invalid", "a book code is 1 to 64 of a-z, 0-9, _ . : -", code=code[:80]
+                "book_code_invalid", "a book code is 1 to 64 of a-z, 0-9, _ . : -", book=code[:80]
             )
         specs = charts.template(template)
         known = [await self.asset(asset) for asset in assets]

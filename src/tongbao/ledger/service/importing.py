@@ -17,8 +17,9 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -135,7 +136,9 @@ class Importing:
             source = transfer_rows.open_rows(file, path)
             with _RefusedFile(path, source.columns, import_id) as refused:
                 run = _Run(self._accounts, self._posting, source.columns, import_id, refused)
-                await run.all(_chunks(source), create_accounts, _told(on_progress, os.fstat(file.fileno()).st_size))
+                await run.all(
+                    _chunks(source), create_accounts, _told(on_progress, os.fstat(file.fileno()).st_size)
+                )
         return run.report(import_id, time.perf_counter() - begun)
 
 
@@ -181,8 +184,13 @@ class _Run:
 
     def report(self, import_id: UUID, seconds: float) -> ImportReport:
         """Return the outcome; raise InvariantBroken ``import_lost_lines`` where the counts do not add up."""
-        if sum(self._outcomes.values()) != self._lines or sum(self._refusals.values()) != self._outcomes[Outcome.REFUSED]:
-            raise InvariantBroken("import_lost_lines", f"{self._lines} lines, outcomes {dict(self._outcomes)}")
+        if (
+            sum(self._outcomes.values()) != self._lines
+            or sum(self._refusals.values()) != self._outcomes[Outcome.REFUSED]
+        ):
+            raise InvariantBroken(
+                "import_lost_lines", f"{self._lines} lines, outcomes {dict(self._outcomes)}"
+            )
         assets = self._finder.assets
         totals = [
             AssetTotal(*assets[asset_id], posted_minor, exists_minor)
@@ -206,7 +214,11 @@ class _Run:
         if self._columns.group is None:
             return answers
         return transfer_file.link(
-            chunk.rows, answers, self._columns, oversize=chunk.oversize, after_unreadable=chunk.after_unreadable
+            chunk.rows,
+            answers,
+            self._columns,
+            oversize=chunk.oversize,
+            after_unreadable=chunk.after_unreadable,
         )
 
     async def _post(
@@ -327,7 +339,9 @@ class _RefusedFile:
         self._partial = self.path.with_name(f"{self.path.name}.partial-{os.getpid()}")
         self._columns = columns
         self._import_id = import_id
-        self._kept = [at for at, name in enumerate(columns.names) if name not in (*transfer_file.REPORT_COLUMNS, "key")]
+        self._kept = [
+            at for at, name in enumerate(columns.names) if name not in (*transfer_file.REPORT_COLUMNS, "key")
+        ]
         self._file: Any = None
         self._writer: Any = None
 
@@ -366,7 +380,9 @@ class _RefusedFile:
         # Fields that are not text of their own (lone surrogates) cannot occur: rows are decoded with replacement.
         self._file = self._partial.open("w", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file, lineterminator="\n")
-        self._writer.writerow([*transfer_file.REPORT_COLUMNS, "key", *(self._columns.names[at] for at in self._kept)])
+        self._writer.writerow(
+            [*transfer_file.REPORT_COLUMNS, "key", *(self._columns.names[at] for at in self._kept)]
+        )
 
 
 def _chunks(source: transfer_rows.Source) -> Iterator[_Chunk]:
@@ -403,7 +419,7 @@ def _run_length(rows: list[Row], columns: Columns, group: str) -> int:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path) -> Iterator[BufferedReader]:
     try:
         file = path.open("rb")
     except OSError as error:

@@ -28,6 +28,7 @@ from tongbao.ledger.store import accounts as charts
 from tongbao.ledger.store import reads as store
 
 PAGE_SIZE_MAX = 500
+_SEQ_MAX = 2**62
 Axis = Literal["recorded", "occurred"]
 
 
@@ -66,14 +67,15 @@ class Reading:
             if account is None:
                 raise UnknownAccount(account_id)
             tail: list[JournalRow] = []
+            await store.search_by_watermark(connection)
             if at is None:
                 tail = (await store.unsealed(connection, book_id, account_id))[::-1]
                 last = await store.last_checkpoint(connection, book_id, account_id)
                 posted = 0 if last is None else last.credits_minor - last.debits_minor
-                at = _Position(seal_no=2**62, seq=2**62, balance_minor=posted)
+                at = _Position(seq=_SEQ_MAX, balance_minor=posted)
             fresh = [_entry(row, account_id, None, None) for row in tail[:limit]]
             rows = await store.sealed_entries(
-                connection, book_id, account_id, at.seal_no, at.seq, limit - len(fresh) + 1
+                connection, book_id, account_id, at.seq, limit - len(fresh) + 1
             )
         entries, end = _with_balances(rows[: limit - len(fresh)], account_id, at)
         more = len(rows) > limit - len(fresh) or len(tail) > limit
@@ -94,8 +96,9 @@ class Reading:
         async with self._database.transaction(read_only=True, snapshot=True) as connection:
             if await charts.account_by_id(connection, book_id, account_id) is None:
                 raise UnknownAccount(account_id)
+            await store.search_by_watermark(connection)
             base = await store.checkpoint_at(connection, book_id, account_id, at, axis)
-            rows = await store.rows_after(connection, book_id, account_id, base.seal_no, at, axis)
+            rows = await store.rows_after(connection, book_id, account_id, base.last_seq, at, axis)
             tail = await store.unsealed(connection, book_id, account_id)
         debits, credits = base.debits_minor, base.credits_minor
         debits_held, credits_held = base.debits_held_minor, base.credits_held_minor
@@ -134,36 +137,37 @@ def unbalanced(lines: list[TrialBalanceLine]) -> dict[str, int]:
 
 
 class _Position:
-    """Where a page ended: the seal, the sequence number, and the balance before that entry."""
+    """Where a page ended: its last sequence number, and the balance before that entry."""
 
-    def __init__(self, seal_no: int, seq: int, balance_minor: int) -> None:
-        self.seal_no = seal_no
+    def __init__(self, seq: int, balance_minor: int) -> None:
         self.seq = seq
         self.balance_minor = balance_minor
 
     def __str__(self) -> str:
-        return f"{self.seal_no}.{self.seq}.{self.balance_minor}"
+        return f"{self.seq}.{self.balance_minor}"
 
     @classmethod
     def parse(cls, text: str) -> "_Position":
         try:
-            seal_no, seq, balance = (int(part) for part in text.split("."))
-            return cls(seal_no, seq, balance)
+            seq, balance = (int(part) for part in text.split("."))
         except ValueError as error:
             raise InvalidRequest("cursor_invalid", "this is not a cursor of a statement page") from error
+        if not 0 <= seq <= _SEQ_MAX:
+            raise InvalidRequest("cursor_invalid", "this is not a cursor of a statement page")
+        return cls(seq, balance)
 
 
 def _with_balances(
-    rows: list[tuple[int, int, JournalRow]], account_id: AccountId, at: _Position
+    rows: list[tuple[int, JournalRow]], account_id: AccountId, at: _Position
 ) -> tuple[list[Entry], _Position]:
     """Return sealed rows, newest first, with the balance after each, and the position after the last."""
     entries = []
     balance = at.balance_minor
-    for seal_no, seq, row in rows:
+    for seq, row in rows:
         entry = _entry(row, account_id, seq, balance)
         entries.append(entry)
         balance -= entry.posted_delta_minor
-        at = _Position(seal_no, seq, balance)
+        at = _Position(seq, balance)
     return entries, at
 
 

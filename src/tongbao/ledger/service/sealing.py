@@ -18,7 +18,7 @@ from tongbao.ledger.schema import BookId, Seal
 from tongbao.ledger.store import partitions
 from tongbao.ledger.store import seals as store
 
-WINDOW_TRANSFERS_MAX = 8_192
+WINDOW_TRANSFERS_MAX = 32_768
 """Rows in one round; a single larger batch is sealed whole."""
 SPAN_MIN = 256
 SPAN_MAX = 2**40
@@ -87,6 +87,7 @@ class Sealing:
                 cursor = await store.lock_cursor(connection)
                 if cursor is None:
                     return None
+                await store.search_by_watermark(connection)
                 end = await store.horizon(connection) + cursor.xid_offset
                 if cursor.next_xid >= end:
                     return None

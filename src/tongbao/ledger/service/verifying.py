@@ -7,6 +7,7 @@ later seals is caught by whoever remembers a seal hash (``expected_hash``), whic
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
@@ -17,14 +18,18 @@ from tongbao.core.metrics import Metrics
 from tongbao.ledger import sealed
 from tongbao.ledger.errors import UnknownBook
 from tongbao.ledger.policy import posted_and_held
-from tongbao.ledger.schema import AccountId, Book, BookId, HoldState, JournalRow, Kind, Seal
+from tongbao.ledger.schema import AccountId, Book, BookId, HoldRow, HoldState, JournalRow, Kind, Seal
 from tongbao.ledger.store import accounts as charts
 from tongbao.ledger.store import checks as store
 from tongbao.ledger.store import seals
 
 FINDINGS_MAX = 1_000
 SAMPLE_SIZE = 200
+SWAP_PARTNERS_MAX = 100
+"""With more wrong rows than this in a seal nobody looks any more which of them carries whose contents."""
 _START = (BookId(-1), AccountId(-1))
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_ON_HOLD = frozenset({Kind.CAPTURE, Kind.VOID, Kind.EXPIRY})
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -52,15 +57,39 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class _Sums:
-    """Debits, credits and both held sums of an account, added up from the journal."""
+    """Debits, credits and both held sums of an account, added up from the journal, and its latest instants."""
 
-    __slots__ = ("credits", "credits_held", "debits", "debits_held", "entry_count")
+    __slots__ = (
+        "checkpoint_count",
+        "credits",
+        "credits_held",
+        "debits",
+        "debits_held",
+        "drift",
+        "entry_count",
+        "occurred_to",
+        "recorded_to",
+    )
 
     def __init__(self) -> None:
-        self.debits = self.credits = self.debits_held = self.credits_held = self.entry_count = 0
+        self.debits = self.credits = self.debits_held = self.credits_held = 0
+        self.entry_count = self.checkpoint_count = 0
+        self.recorded_to = self.occurred_to = _BEGINNING
+        self.drift: tuple[int, ...] = (0, 0, 0, 0, 0)
 
     def all(self) -> tuple[int, int, int, int]:
         return self.debits, self.credits, self.debits_held, self.credits_held
+
+    def differs(self, said: store.StoredCheckpoint, expected: store.StoredCheckpoint) -> bool:
+        """Tell whether a checkpoint is wrong; one that only carries an earlier difference on is not named again."""
+        numbers = zip((*said.sums, said.entry_count), (*expected.sums, expected.entry_count), strict=True)
+        drift = tuple(one - other for one, other in numbers)
+        moved = drift != self.drift and any(drift)
+        self.drift = drift
+        _, recorded_to, _, occurred_to = said.times
+        if recorded_to.tzinfo and occurred_to.tzinfo:  # "infinity" has none
+            self.recorded_to, self.occurred_to = recorded_to, occurred_to
+        return moved or said[2:] != expected[2:]
 
 
 class _Proof:
@@ -69,7 +98,7 @@ class _Proof:
     def __init__(self) -> None:
         self.findings: list[Finding] = []
         self.sums: dict[AccountId, _Sums] = {}
-        self.held: dict[UUID, int] = {}
+        self.holds: dict[UUID, HoldRow] = {}
         self.known: set[UUID] = set()
 
     def find(self, what: str, where: object, detail: str) -> None:
@@ -87,10 +116,28 @@ class _Proof:
         credit.credits += posted
         credit.credits_held += held
         credit.entry_count += 1
+        if row.kind is Kind.HOLD or row.kind in _ON_HOLD:
+            self._add_to_hold(row, posted, held)
+
+    def _add_to_hold(self, row: JournalRow, posted: int, held: int) -> None:
+        """Follow a hold through its rows; works in any order of them."""
+        key = row.key if row.kind is Kind.HOLD or row.refers_to is None else row.refers_to
+        sides = (row.debit_account_id, row.credit_account_id, row.asset_id)
+        hold = self.holds.get(key)
+        if hold is None:
+            hold = self.holds[key] = HoldRow(row.book_id, key, *sides, 0, 0, 0, HoldState.OPEN, None)
         if row.kind is Kind.HOLD:
-            self.held[row.key] = row.amount_minor
-        elif held and row.refers_to is not None:
-            self.held[row.refers_to] = self.held.get(row.refers_to, 0) + held
+            hold.amount_minor, hold.expires_at = row.amount_minor, row.expires_at
+        hold.captured_minor += posted
+        hold.remaining_minor += held
+        if row.kind is Kind.VOID or row.kind is Kind.EXPIRY:
+            hold.state = HoldState.VOIDED if row.kind is Kind.VOID else HoldState.EXPIRED
+
+    def close_holds(self) -> None:
+        """Call those holds captured of which nothing is left."""
+        for hold in self.holds.values():
+            if hold.state is HoldState.OPEN and not hold.remaining_minor:
+                hold.state = HoldState.CAPTURED
 
 
 class Verifying:
@@ -99,7 +146,9 @@ class Verifying:
     def __init__(self, database: Database, metrics: Metrics) -> None:
         self._database = database
         self._position = _START
-        self._broken = metrics.counter("ledger_invariant_broken", "Findings of the always-on checks", labels=("what",))
+        self._broken = metrics.counter(
+            "ledger_invariant_broken", "Findings of the always-on checks", labels=("what",)
+        )
 
     async def verify(self, book_code: str, *, expected_hash: bytes | None = None) -> Report:
         """Verify one book completely, in one snapshot. Reads every row once: about 100,000 rows a second.
@@ -123,7 +172,11 @@ class Verifying:
             rows = await store.sample(connection, self._position, sample_size)
         self._position = (rows[-1].book_id, rows[-1].account_id) if rows else _START
         findings = [
-            Finding("balance_differs", f"{row.book_id}:{row.account_id}", f"journal {row.expected}, balance {row.actual}")
+            Finding(
+                "balance_differs",
+                f"{row.book_id}:{row.account_id}",
+                f"journal {row.expected}, balance {row.actual}",
+            )
             for row in rows
             if row.expected != row.actual
         ]
@@ -134,36 +187,68 @@ class Verifying:
     async def _verify(self, connection: Connection, book: Book, expected_hash: bytes | None) -> Report:
         proof = _Proof()
         cursor = await seals.cursor(connection)
-        previous, next_seq, count = sealed.GENESIS, 1, 0
+        previous, next_no, next_seq, count = sealed.GENESIS, 1, 1, 0
         seen_expected = expected_hash is None or expected_hash == previous
         async for seal in seals.seals_of_book(connection, book.book_id):
             count += 1
             rows = await seals.rows_of_seal(connection, book.book_id, _keys(seal, proof))
-            _check_chain(seal, count, next_seq, previous, proof)
+            _check_chain(seal, next_no, next_seq, previous, proof)
             _check_rows(seal, rows, proof)
-            previous, next_seq = seal.seal_hash, seal.first_seq + seal.transfer_count
+            await self._check_checkpoints(connection, seal, rows, proof)
+            previous, next_no, next_seq = (
+                seal.seal_hash,
+                seal.seal_no + 1,
+                seal.first_seq + seal.transfer_count,
+            )
             seen_expected = seen_expected or previous == expected_hash
         if not seen_expected:
             proof.find("history_rewritten", book.code, "the remembered seal hash is not part of the chain")
         async for key in seals.keys_below(connection, book.book_id, cursor.next_xid):
             if key not in proof.known:
                 proof.find("row_inserted", key, "stands in the journal but in no seal")
-        await self._check_checkpoints(connection, book.book_id, proof)
+        await self._check_checkpoint_counts(connection, book.book_id, proof)
         tail = await seals.rows_from(connection, book.book_id, cursor.next_xid)
         for row in tail:
-            proof.add(row)
+            if row.key in proof.known:
+                proof.find("row_moved", row.key, "is sealed and stands among the rows that are not")
+            else:
+                proof.add(row)
         await self._check_balances(connection, book.book_id, proof)
         await self._check_holds(connection, book.book_id, proof)
         return Report(book.code, count, next_seq - 1, len(tail), previous, tuple(proof.findings))
 
-    async def _check_checkpoints(self, connection: Connection, book_id: BookId, proof: _Proof) -> None:
-        """Compare the newest checkpoint of every account with the sums of the sealed rows."""
-        stored = {row["account_id"]: row for row in await seals.last_checkpoints(connection, book_id)}
-        for account_id in stored.keys() | proof.sums.keys():
-            row, sums = stored.get(account_id), proof.sums.get(account_id, _Sums())
-            said = (0, 0, 0, 0, 0) if row is None else tuple(row)[2:]
-            if said != (*sums.all(), sums.entry_count):
-                proof.find("checkpoint_differs", account_id, f"journal {sums.all()}, checkpoint {said}")
+    async def _check_checkpoints(
+        self, connection: Connection, seal: Seal, rows: dict[UUID, JournalRow], proof: _Proof
+    ) -> None:
+        """Compare the checkpoints of a seal with the sums, entries and times of the rows up to it."""
+        legs: dict[AccountId, list[tuple[int, JournalRow]]] = {}
+        for at, key in _numbered(seal):
+            row = rows.get(key)
+            if row is not None:
+                legs.setdefault(row.debit_account_id, []).append((seal.first_seq + at, row))
+                legs.setdefault(row.credit_account_id, []).append((seal.first_seq + at, row))
+        stored = await store.checkpoints(connection, seal, sorted(legs))
+        for account_id, entries in legs.items():
+            sums, found = proof.sums[account_id], stored.get(account_id, [])
+            sums.checkpoint_count += len(found)
+            where = f"account {account_id} in seal {seal.seal_no}"
+            expected = _checkpoints(account_id, sums, entries, [last_seq for last_seq, _ in found])
+            for (_, said), due in zip(found, expected, strict=True):
+                if sums.differs(said, due):
+                    proof.find("checkpoint_differs", where, f"journal {due.sums}, checkpoint {said.sums}")
+            if not found or found[-1][0] < entries[-1][0]:
+                proof.find("checkpoint_differs", where, f"none covers entry {entries[-1][0]}")
+
+    async def _check_checkpoint_counts(self, connection: Connection, book_id: BookId, proof: _Proof) -> None:
+        """Find checkpoints of seals that did not touch their account."""
+        counts = await store.checkpoint_counts(connection, book_id)
+        for account_id, count in counts.items():
+            expected = proof.sums.get(account_id, _Sums()).checkpoint_count
+            if count > expected:
+                where = f"account {account_id}"
+                proof.find(
+                    "checkpoint_inserted", where, f"has {count} checkpoints, {expected} seals touch it"
+                )
 
     async def _check_balances(self, connection: Connection, book_id: BookId, proof: _Proof) -> None:
         """Compare every balance with the sums of all rows, and debits with credits."""
@@ -180,12 +265,68 @@ class Verifying:
                 proof.find("debits_differ_from_credits", asset_id, f"by {difference}")
 
     async def _check_holds(self, connection: Connection, book_id: BookId, proof: _Proof) -> None:
-        """Compare what every hold has left with the journal."""
+        """Compare every hold, wholly, with the journal."""
+        proof.close_holds()
         stored = await store.holds(connection, book_id)
-        for key in stored.keys() | proof.held.keys():
-            state, remaining = stored.get(key, (HoldState.OPEN, 0))
-            if remaining != proof.held.get(key, 0) or (state is not HoldState.OPEN and remaining):
-                proof.find("hold_differs", key, f"journal leaves {proof.held.get(key, 0)}, hold says {remaining}")
+        for key in stored.keys() | proof.holds.keys():
+            expected, said = proof.holds.get(key), stored.get(key)
+            if expected is None:
+                proof.find("hold_differs", key, "stands among the holds, not in the journal")
+            elif said is None:
+                proof.find("hold_differs", key, "stands in the journal, not among the holds")
+            elif said != expected:
+                proof.find("hold_differs", key, f"journal {_told(expected)}, hold {_told(said)}")
+
+
+def _told(hold: HoldRow) -> str:
+    return f"state {hold.state:d}, {hold.captured_minor} captured and {hold.remaining_minor} left"
+
+
+def _checkpoints(
+    account_id: AccountId, sums: _Sums, entries: list[tuple[int, JournalRow]], ends: list[int]
+) -> list[store.StoredCheckpoint]:
+    """Return the checkpoints that a seal with these entries of an account leaves at these sequence numbers.
+
+    ``sums`` stand after the whole seal, so the checkpoints are made from the last one backwards.
+    """
+    numbers = [*sums.all(), sums.entry_count]
+    made: list[store.StoredCheckpoint] = []
+    recorded_to = [sums.recorded_to]
+    occurred_to = [sums.occurred_to]
+    pieces = [
+        [(seq, row) for seq, row in entries if first < seq <= last]
+        for first, last in zip([0, *ends], ends, strict=False)
+    ]
+    for piece in pieces:
+        recorded_to.append(max(recorded_to[-1], *_instants(piece, "recorded_at")))
+        occurred_to.append(max(occurred_to[-1], *_instants(piece, "occurred_at")))
+    after = [entry for entry in entries if not ends or entry[0] > ends[-1]]
+    for at in range(len(pieces) - 1, -1, -1):
+        _take_back(account_id, numbers, after)
+        piece = after = pieces[at]
+        recorded, occurred = _instants(piece, "recorded_at"), _instants(piece, "occurred_at")
+        times = (min(recorded), recorded_to[at + 1], min(occurred), occurred_to[at + 1])
+        keys, seqs = [row.key for _, row in piece], [seq for seq, _ in piece]
+        debits, credits, debits_held, credits_held, count = numbers
+        said = (debits, credits, debits_held, credits_held)
+        made.append(store.StoredCheckpoint(said, count, times, seqs, keys))
+    return made[::-1]
+
+
+def _take_back(account_id: AccountId, numbers: list[int], entries: list[tuple[int, JournalRow]]) -> None:
+    """Take entries of an account out of its four sums and its count again."""
+    for _, row in entries:
+        posted, held = posted_and_held(row)
+        side = 0 if row.debit_account_id == account_id else 1
+        numbers[side] -= posted
+        numbers[side + 2] -= held
+        numbers[4] -= 1
+
+
+def _instants(entries: list[tuple[int, JournalRow]], name: str) -> list[datetime]:
+    """Return the instants of entries; an infinite one, which carries no zone, was put there by an intruder."""
+    found = [getattr(row, name) for _, row in entries]
+    return [at for at in found if at.tzinfo] or [_BEGINNING]
 
 
 def _keys(seal: Seal, proof: _Proof) -> list[UUID]:
@@ -206,7 +347,9 @@ def _check_chain(seal: Seal, expected_no: int, next_seq: int, previous: bytes, p
     """Check number, sequence, predecessor, root and hash of a seal by themselves."""
     where = f"seal {seal.seal_no}"
     if seal.seal_no != expected_no or seal.first_seq != next_seq:
-        proof.find("seal_missing", f"seal {expected_no}", f"expected number {expected_no} from sequence {next_seq}")
+        proof.find(
+            "seal_missing", f"seal {expected_no}", f"expected number {expected_no} from sequence {next_seq}"
+        )
     if seal.previous_hash != previous:
         proof.find("chain_broken", where, "does not name the seal before it")
     digest = sealed.seal_hash(
@@ -230,14 +373,23 @@ def _check_rows(seal: Seal, rows: dict[UUID, JournalRow], proof: _Proof) -> None
             proof.find("row_deleted", key, f"was sealed in seal {seal.seal_no}")
             continue
         proof.add(row)
-        if sealed.leaf(row) != expected:
+        if _leaf(row) != expected:
             wrong[key] = row
+    partners = wrong if len(wrong) <= SWAP_PARTNERS_MAX else ()
     for key, row in wrong.items():
-        partner = next((k for k in wrong if k != key and sealed.leaf(row, k) == leaf_of[k]), None)
+        partner = next((k for k in partners if k != key and _leaf(row, k) == leaf_of[k]), None)
         if partner is not None:
             proof.find("row_swapped", key, f"carries the contents of {partner}")
         else:
             proof.find("row_altered", key, f"differs from what seal {seal.seal_no} hashed")
+
+
+def _leaf(row: JournalRow, key: UUID | None = None) -> bytes | None:
+    """Return the leaf hash of a row; None where it holds what no transfer can: somebody wrote it by hand."""
+    try:
+        return sealed.leaf(row, key)
+    except (OverflowError, TypeError, ValueError):
+        return None
 
 
 def _numbered(seal: Seal) -> Iterator[tuple[int, UUID]]:

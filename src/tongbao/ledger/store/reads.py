@@ -8,6 +8,7 @@ from tongbao.core.db import Connection
 from tongbao.ledger.schema import AccountId, BookId, HoldRow, HoldState, JournalRow, RollUp, TrialBalanceLine
 from tongbao.ledger.store.journal import journal_row
 
+_BY_WATERMARK = "SET LOCAL enable_seqscan = off"
 _ROW = """
 SELECT t.book_id, t.key, t.debit_account_id, t.credit_account_id, t.amount_minor, t.asset_id, t.kind, t.code,
     t.reference, t.occurred_at, t.recorded_at, t.batch_index, t.group_key, t.group_size, t.refers_to,
@@ -16,32 +17,39 @@ SELECT t.book_id, t.key, t.debit_account_id, t.credit_account_id, t.amount_minor
 _TRANSFER = _ROW + "FROM ledger.transfer AS t WHERE t.book_id = $1 AND t.key = $2"
 
 _UNSEALED = (
-    _ROW
+    """
+WITH fresh AS MATERIALIZED (
+    SELECT t.* FROM ledger.transfer AS t
+    WHERE t.batch_xid >= (SELECT next_xid FROM ledger.seal_cursor WHERE cursor_id = 1)
+)"""
+    + _ROW
     + """
-FROM ledger.transfer AS t
-WHERE t.batch_xid >= (SELECT next_xid FROM ledger.seal_cursor WHERE cursor_id = 1)
-    AND t.book_id = $1 AND (t.debit_account_id = $2 OR t.credit_account_id = $2)
+FROM fresh AS t
+WHERE t.book_id = $1 AND (t.debit_account_id = $2 OR t.credit_account_id = $2)
 ORDER BY t.batch_xid, t.batch_index
 """
 )
 
 _LAST_CHECKPOINT = """
-SELECT seal_no, debits_minor, credits_minor, debits_held_minor, credits_held_minor FROM ledger.checkpoint
-WHERE book_id = $1 AND account_id = $2 ORDER BY seal_no DESC LIMIT 1
+SELECT last_seq, debits_minor, credits_minor, debits_held_minor, credits_held_minor FROM ledger.checkpoint
+WHERE book_id = $1 AND account_id = $2 ORDER BY last_seq DESC LIMIT 1
 """
 
+# A checkpoint that reaches below the asked number ends at or above it only once: the next one up.
 _SEALED_ENTRIES = (
     _ROW
-    + """, e.seal_no, e.seq
+    + """, e.seq
 FROM (
-    SELECT c.seal_no, u.seq, u.key
+    SELECT u.seq, u.key
     FROM ledger.checkpoint AS c
     CROSS JOIN LATERAL (
         SELECT n.seq, n.key FROM unnest(c.seqs, c.keys) AS n (seq, key)
-        WHERE n.seq < $4 ORDER BY n.seq DESC LIMIT $5
+        WHERE n.seq < $3 ORDER BY n.seq DESC LIMIT $4
     ) AS u
-    WHERE c.book_id = $1 AND c.account_id = $2 AND c.seal_no <= $3
-    ORDER BY c.seal_no DESC, u.seq DESC LIMIT $5
+    WHERE c.book_id = $1 AND c.account_id = $2 AND c.last_seq <= coalesce((
+        SELECT b.last_seq FROM ledger.checkpoint AS b
+        WHERE b.book_id = $1 AND b.account_id = $2 AND b.last_seq >= $3 ORDER BY b.last_seq LIMIT 1), $3)
+    ORDER BY c.last_seq DESC, u.seq DESC LIMIT $4
 ) AS e
 JOIN ledger.transfer AS t ON t.book_id = $1 AND t.key = e.key
 ORDER BY e.seq DESC
@@ -49,12 +57,12 @@ ORDER BY e.seq DESC
 )
 
 _CHECKPOINT_AT_RECORDED = """
-SELECT seal_no, debits_minor, credits_minor, debits_held_minor, credits_held_minor FROM ledger.checkpoint
-WHERE book_id = $1 AND account_id = $2 AND recorded_to <= $3 ORDER BY seal_no DESC LIMIT 1
+SELECT last_seq, debits_minor, credits_minor, debits_held_minor, credits_held_minor FROM ledger.checkpoint
+WHERE book_id = $1 AND account_id = $2 AND recorded_to <= $3 ORDER BY last_seq DESC LIMIT 1
 """
 _CHECKPOINT_AT_OCCURRED = """
-SELECT seal_no, debits_minor, credits_minor, debits_held_minor, credits_held_minor FROM ledger.checkpoint
-WHERE book_id = $1 AND account_id = $2 AND occurred_to <= $3 ORDER BY seal_no DESC LIMIT 1
+SELECT last_seq, debits_minor, credits_minor, debits_held_minor, credits_held_minor FROM ledger.checkpoint
+WHERE book_id = $1 AND account_id = $2 AND occurred_to <= $3 ORDER BY last_seq DESC LIMIT 1
 """
 
 _AFTER_RECORDED = (
@@ -63,7 +71,7 @@ _AFTER_RECORDED = (
 FROM ledger.checkpoint AS c
 CROSS JOIN LATERAL unnest(c.keys) AS u (key)
 JOIN ledger.transfer AS t ON t.book_id = c.book_id AND t.key = u.key
-WHERE c.book_id = $1 AND c.account_id = $2 AND c.seal_no > $3 AND c.recorded_from <= $4 AND t.recorded_at <= $4
+WHERE c.book_id = $1 AND c.account_id = $2 AND c.last_seq > $3 AND c.recorded_from <= $4 AND t.recorded_at <= $4
 """
 )
 _AFTER_OCCURRED = (
@@ -72,7 +80,7 @@ _AFTER_OCCURRED = (
 FROM ledger.checkpoint AS c
 CROSS JOIN LATERAL unnest(c.keys) AS u (key)
 JOIN ledger.transfer AS t ON t.book_id = c.book_id AND t.key = u.key
-WHERE c.book_id = $1 AND c.account_id = $2 AND c.seal_no > $3 AND c.occurred_from <= $4 AND t.occurred_at <= $4
+WHERE c.book_id = $1 AND c.account_id = $2 AND c.last_seq > $3 AND c.occurred_from <= $4 AND t.occurred_at <= $4
 """
 )
 
@@ -135,9 +143,9 @@ GROUP BY k.template, split_part(a.code, '/', 1), s.code, s.scale ORDER BY s.code
 
 
 class Checkpoint(NamedTuple):
-    """Sums of one account at the end of a seal; seal 0 is the empty beginning."""
+    """Sums of one account after its entry number ``last_seq``; 0 is the empty beginning."""
 
-    seal_no: int
+    last_seq: int
     debits_minor: int
     credits_minor: int
     debits_held_minor: int
@@ -164,11 +172,11 @@ async def last_checkpoint(
 
 
 async def sealed_entries(
-    connection: Connection, book_id: BookId, account_id: AccountId, seal_no: int, before_seq: int, limit: int
-) -> list[tuple[int, int, JournalRow]]:
-    """Return (seal, sequence number, row) of sealed entries below a sequence number, newest first."""
-    rows = await connection.fetch(_SEALED_ENTRIES, book_id, account_id, seal_no, before_seq, limit)
-    return [(row["seal_no"], row["seq"], journal_row(row)) for row in rows]
+    connection: Connection, book_id: BookId, account_id: AccountId, before_seq: int, limit: int
+) -> list[tuple[int, JournalRow]]:
+    """Return (sequence number, row) of sealed entries below a sequence number, newest first."""
+    rows = await connection.fetch(_SEALED_ENTRIES, book_id, account_id, before_seq, limit)
+    return [(row["seq"], journal_row(row)) for row in rows]
 
 
 async def checkpoint_at(
@@ -181,11 +189,11 @@ async def checkpoint_at(
 
 
 async def rows_after(
-    connection: Connection, book_id: BookId, account_id: AccountId, seal_no: int, at: datetime, axis: str
+    connection: Connection, book_id: BookId, account_id: AccountId, after_seq: int, at: datetime, axis: str
 ) -> list[JournalRow]:
     """Return sealed rows of an account after a checkpoint that lie at or before the instant."""
     query = _AFTER_RECORDED if axis == "recorded" else _AFTER_OCCURRED
-    return [journal_row(row) for row in await connection.fetch(query, book_id, account_id, seal_no, at)]
+    return [journal_row(row) for row in await connection.fetch(query, book_id, account_id, after_seq, at)]
 
 
 async def holds(connection: Connection, book_id: BookId, open_only: bool, limit: int) -> list[HoldRow]:
@@ -217,3 +225,8 @@ async def trial_balance(connection: Connection, book_id: BookId | None) -> list[
     """Return sums by account of one book, or by template and top account over all books."""
     query = _TRIAL_BALANCE_OF_HOUSE if book_id is None else _TRIAL_BALANCE_OF_BOOK
     return [TrialBalanceLine(*row) for row in await connection.fetch(query, book_id)]
+
+
+async def search_by_watermark(connection: Connection) -> None:
+    """Let this transaction find rows by their batch numbers, however the planner guesses the table's size."""
+    await connection.execute(_BY_WATERMARK)

@@ -11,9 +11,11 @@ from typing import NamedTuple
 from uuid import UUID
 
 from tongbao.core.db import Connection
-from tongbao.ledger.schema import BookId, JournalRow, Seal
-from tongbao.ledger.store.journal import journal_row
+from tongbao.ledger.schema import BookId, JournalRow, Kind, Seal
 
+CHECKPOINT_ENTRIES_MAX = 256
+
+_KINDS = frozenset(Kind)
 _CURSOR = "SELECT next_xid, xid_offset, system_identifier FROM ledger.seal_cursor WHERE cursor_id = 1"
 _LOCK_CURSOR = _CURSOR + " FOR UPDATE SKIP LOCKED"
 _WAIT_CURSOR = _CURSOR + " FOR UPDATE"
@@ -32,7 +34,11 @@ SELECT b.batch_xid, b.transfer_count FROM (
 ) AS b ORDER BY pg_xact_commit_timestamp(((b.batch_xid - $3) & 4294967295)::text::xid), b.batch_xid
 """
 
+# The window is materialized first, so that its rows are found by their batch numbers whatever else is asked of them.
 _LEAVES = """
+WITH sealed AS MATERIALIZED (
+    SELECT t.* FROM ledger.transfer AS t WHERE t.batch_xid >= $2 AND t.batch_xid <= $3
+)
 SELECT t.book_id, count(*) AS transfer_count, min(t.recorded_at) AS recorded_from, max(t.recorded_at) AS recorded_to,
     string_agg(uuid_send(t.key), ''::bytea ORDER BY o.place, t.batch_index) AS keys,
     string_agg(sha256('\\x00'::bytea || uuid_send(t.key) || int8send(t.book_id) || int8send(t.debit_account_id)
@@ -48,8 +54,7 @@ SELECT t.book_id, count(*) AS transfer_count, min(t.recorded_at) AS recorded_fro
         || coalesce('\\x01'::bytea || timestamptz_send(t.expires_at), '\\x00'::bytea)
     ), ''::bytea ORDER BY o.place, t.batch_index) AS leaves
 FROM unnest($1::bigint[]) WITH ORDINALITY AS o (batch_xid, place)
-JOIN ledger.transfer AS t ON t.batch_xid = o.batch_xid
-WHERE t.batch_xid >= $2 AND t.batch_xid <= $3
+JOIN sealed AS t ON t.batch_xid = o.batch_xid
 GROUP BY t.book_id
 """
 
@@ -69,44 +74,53 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 """
 
 _INSERT_CHECKPOINTS = """
-WITH sealed AS (
-    SELECT t.book_id, s.seal_no, t.key, t.debit_account_id, t.credit_account_id, t.occurred_at, t.recorded_at,
+WITH sealed AS MATERIALIZED (
+    SELECT t.book_id, t.key, t.debit_account_id, t.credit_account_id, t.amount_minor, t.kind, t.released_minor,
+        t.occurred_at, t.recorded_at, t.batch_xid, t.batch_index
+    FROM ledger.transfer AS t WHERE t.batch_xid >= $2 AND t.batch_xid <= $3
+), numbered AS (
+    SELECT t.book_id, t.key, t.debit_account_id, t.credit_account_id, t.occurred_at, t.recorded_at,
         s.first_seq - 1 + row_number() OVER (PARTITION BY t.book_id ORDER BY o.place, t.batch_index) AS seq,
         CASE WHEN t.kind IN (0, 2, 5) THEN t.amount_minor ELSE 0 END AS posted,
         CASE t.kind WHEN 1 THEN t.amount_minor WHEN 2 THEN -coalesce(t.released_minor, t.amount_minor)
             WHEN 3 THEN -t.amount_minor WHEN 4 THEN -t.amount_minor ELSE 0 END AS held
     FROM unnest($1::bigint[]) WITH ORDINALITY AS o (batch_xid, place)
-    JOIN ledger.transfer AS t ON t.batch_xid = o.batch_xid
-    JOIN unnest($4::bigint[], $5::bigint[], $6::bigint[]) AS s (book_id, seal_no, first_seq) ON s.book_id = t.book_id
-    WHERE t.batch_xid >= $2 AND t.batch_xid <= $3
+    JOIN sealed AS t ON t.batch_xid = o.batch_xid
+    JOIN unnest($4::bigint[], $5::bigint[]) AS s (book_id, first_seq) ON s.book_id = t.book_id
 ), legs AS (
-    SELECT book_id, seal_no, debit_account_id AS account_id, seq, key, occurred_at, recorded_at,
-        posted AS debits, 0 AS credits, held AS debits_held, 0 AS credits_held FROM sealed
+    SELECT book_id, debit_account_id AS account_id, seq, key, occurred_at, recorded_at,
+        posted AS debits, 0 AS credits, held AS debits_held, 0 AS credits_held FROM numbered
     UNION ALL
-    SELECT book_id, seal_no, credit_account_id, seq, key, occurred_at, recorded_at, 0, posted, 0, held FROM sealed
+    SELECT book_id, credit_account_id, seq, key, occurred_at, recorded_at, 0, posted, 0, held FROM numbered
+), chunked AS (
+    SELECT l.*, (row_number() OVER (PARTITION BY book_id, account_id ORDER BY seq) - 1) / $6 AS chunk FROM legs AS l
 ), sums AS (
-    SELECT book_id, account_id, seal_no, sum(debits)::bigint AS debits, sum(credits)::bigint AS credits,
-        sum(debits_held)::bigint AS debits_held, sum(credits_held)::bigint AS credits_held, count(*) AS entry_count,
+    SELECT book_id, account_id, chunk, max(seq) AS last_seq, sum(debits)::bigint AS debits,
+        sum(credits)::bigint AS credits, sum(debits_held)::bigint AS debits_held,
+        sum(credits_held)::bigint AS credits_held, count(*) AS entry_count,
         min(recorded_at) AS recorded_from, max(recorded_at) AS recorded_to, min(occurred_at) AS occurred_from,
         max(occurred_at) AS occurred_to, array_agg(seq ORDER BY seq) AS seqs, array_agg(key ORDER BY seq) AS keys
-    FROM legs GROUP BY book_id, account_id, seal_no
+    FROM chunked GROUP BY book_id, account_id, chunk
 )
-INSERT INTO ledger.checkpoint (book_id, account_id, seal_no, debits_minor, credits_minor, debits_held_minor,
+INSERT INTO ledger.checkpoint (book_id, account_id, last_seq, debits_minor, credits_minor, debits_held_minor,
     credits_held_minor, entry_count, recorded_from, recorded_to, occurred_from, occurred_to, seqs, keys)
-SELECT n.book_id, n.account_id, n.seal_no, n.debits + coalesce(p.debits_minor, 0),
-    n.credits + coalesce(p.credits_minor, 0), n.debits_held + coalesce(p.debits_held_minor, 0),
-    n.credits_held + coalesce(p.credits_held_minor, 0), n.entry_count + coalesce(p.entry_count, 0),
-    n.recorded_from, greatest(n.recorded_to, p.recorded_to), n.occurred_from, greatest(n.occurred_to, p.occurred_to),
-    n.seqs, n.keys
+SELECT n.book_id, n.account_id, n.last_seq, coalesce(p.debits_minor, 0) + sum(n.debits) OVER w,
+    coalesce(p.credits_minor, 0) + sum(n.credits) OVER w, coalesce(p.debits_held_minor, 0) + sum(n.debits_held) OVER w,
+    coalesce(p.credits_held_minor, 0) + sum(n.credits_held) OVER w,
+    coalesce(p.entry_count, 0) + sum(n.entry_count) OVER w, n.recorded_from,
+    greatest(p.recorded_to, max(n.recorded_to) OVER w), n.occurred_from,
+    greatest(p.occurred_to, max(n.occurred_to) OVER w), n.seqs, n.keys
 FROM sums AS n
 LEFT JOIN LATERAL (
     SELECT c.debits_minor, c.credits_minor, c.debits_held_minor, c.credits_held_minor, c.entry_count, c.recorded_to,
         c.occurred_to
     FROM ledger.checkpoint AS c WHERE c.book_id = n.book_id AND c.account_id = n.account_id
-    ORDER BY c.seal_no DESC LIMIT 1
+    ORDER BY c.last_seq DESC LIMIT 1
 ) AS p ON true
+WINDOW w AS (PARTITION BY n.book_id, n.account_id ORDER BY n.chunk)
 """
 
+_BY_WATERMARK = "SET LOCAL enable_seqscan = off"
 _MOVE_CURSOR = "UPDATE ledger.seal_cursor SET next_xid = $1, moved_at = $2 WHERE cursor_id = 1"
 _ADOPT = "UPDATE ledger.seal_cursor SET system_identifier = $1, xid_offset = $2 WHERE cursor_id = 1"
 _LAST_BATCH = "SELECT coalesce(max(batch_xid), 0) FROM ledger.transfer"
@@ -146,17 +160,6 @@ SELECT t.book_id, t.key, t.debit_account_id, t.credit_account_id, t.amount_minor
     t.reference, t.occurred_at, t.recorded_at, t.batch_index, t.group_key, t.group_size, t.refers_to,
     t.released_minor, t.requested_minor, t.expires_at
 FROM ledger.transfer AS t WHERE t.book_id = $1 AND t.batch_xid >= $2 ORDER BY t.batch_xid, t.batch_index
-"""
-_LAST_CHECKPOINTS = """
-SELECT a.account_id, a.code, c.debits_minor, c.credits_minor, c.debits_held_minor, c.credits_held_minor,
-    c.entry_count
-FROM ledger.account AS a
-JOIN LATERAL (
-    SELECT k.debits_minor, k.credits_minor, k.debits_held_minor, k.credits_held_minor, k.entry_count
-    FROM ledger.checkpoint AS k WHERE k.book_id = a.book_id AND k.account_id = a.account_id
-    ORDER BY k.seal_no DESC LIMIT 1
-) AS c ON true
-WHERE a.book_id = $1
 """
 
 
@@ -284,16 +287,24 @@ async def insert_seals(connection: Connection, seals: Sequence[Seal], found: Seq
 
 
 async def insert_checkpoints(connection: Connection, ordered: Sequence[int], seals: Sequence[Seal]) -> None:
-    """Write, for every account that the sealed rows touch, its sums so far and where its entries are."""
+    """Write, for every account that the sealed rows touch, its sums so far and where its entries are.
+
+    A checkpoint lists at most 256 entries; an account with more in one round gets several.
+    """
     await connection.execute(
         _INSERT_CHECKPOINTS,
         ordered,
         min(ordered),
         max(ordered),
         [seal.book_id for seal in seals],
-        [seal.seal_no for seal in seals],
         [seal.first_seq for seal in seals],
+        CHECKPOINT_ENTRIES_MAX,
     )
+
+
+async def search_by_watermark(connection: Connection) -> None:
+    """Let this transaction find rows by their batch numbers, however the planner guesses the table's size."""
+    await connection.execute(_BY_WATERMARK)
 
 
 async def move_cursor(connection: Connection, next_xid: int, at: datetime) -> None:
@@ -322,7 +333,7 @@ async def rows_of_seal(
 ) -> dict[UUID, JournalRow]:
     """Return the journal rows that exist among these keys."""
     rows = await connection.fetch(_ROWS_OF_SEAL, book_id, keys)
-    return {row.key: row for row in map(journal_row, rows)}
+    return {row.key: row for row in map(_row_as_stored, rows)}
 
 
 async def keys_below(connection: Connection, book_id: BookId, next_xid: int) -> AsyncIterator[UUID]:
@@ -333,10 +344,11 @@ async def keys_below(connection: Connection, book_id: BookId, next_xid: int) -> 
 
 async def rows_from(connection: Connection, book_id: BookId, next_xid: int) -> list[JournalRow]:
     """Return the rows of a book that the sealer has not seen yet, in batch order."""
-    return [journal_row(row) for row in await connection.fetch(_ROWS_FROM, book_id, next_xid)]
+    return [_row_as_stored(row) for row in await connection.fetch(_ROWS_FROM, book_id, next_xid)]
 
 
-async def last_checkpoints(connection: Connection, book_id: BookId) -> list[Connection]:
-    """Return the newest checkpoint of each account of a book, with the account's code."""
-    rows: list[Connection] = await connection.fetch(_LAST_CHECKPOINTS, book_id)
-    return rows
+def _row_as_stored(row: Connection) -> JournalRow:
+    """Return a fetched record as a journal row; a kind that does not exist stays the number it is."""
+    values = JournalRow(*row)
+    kind = Kind(values.kind) if values.kind in _KINDS else values.kind
+    return values._replace(kind=kind, key=UUID(int=values.key.int))

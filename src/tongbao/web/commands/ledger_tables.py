@@ -13,11 +13,19 @@ from rich.table import Table
 from rich.text import Text
 
 from tongbao.core.ids import uuid_text
-from tongbao.ledger.schema import TRANSFER_PREFIX, Account, AccountState, Entry, Kind, Side, TrialBalanceLine
+from tongbao.ledger.schema import (
+    TRANSFER_PREFIX,
+    Account,
+    AccountId,
+    AccountState,
+    Entry,
+    JournalRow,
+    Kind,
+    Side,
+    TrialBalanceLine,
+)
 from tongbao.ledger.service.importing import ImportReport
 from tongbao.ledger.service.verifying import Report
-
-HASH_CHARS_SHOWN = 16
 
 
 class Node:
@@ -72,35 +80,33 @@ def limits(account: Account) -> str:
 
 
 def tree(accounts: Sequence[Account]) -> list[Node]:
-    """Return the accounts as a tree, each path that has accounts below it closed by a sum in each asset.
+    """Return the accounts as a tree, each path that has accounts below it headed by its sum in each asset.
 
     Sums take the sign of the first account at or under their path.
     """
     ordered = sorted(accounts, key=lambda account: (account.code.split("/"), account.asset))
-    codes = {account.code for account in ordered}
-    parents = {parent for code in codes for parent in _parents(code)}
-    nodes: list[Node] = []
-    open_paths: list[tuple[str, dict[str, Node]]] = []
+    sums: dict[str, dict[str, Node]] = {
+        parent: {} for account in ordered for parent in _parents(account.code)
+    }
     for account in ordered:
-        while open_paths and not _at_or_below(account.code, open_paths[-1][0]):
-            nodes.extend(open_paths.pop()[1].values())
         for path in (*_parents(account.code), account.code):
-            if path in parents and all(path != known for known, _ in open_paths):
-                open_paths.append((path, {}))
-        for path, sums in open_paths:
-            total = sums.setdefault(account.asset, Node(path, path.count("/"), account, is_sum=True))
+            if path not in sums:
+                continue
+            total = sums[path].setdefault(account.asset, Node(path, path.count("/"), account, is_sum=True))
             total.posted_minor += account.posted_minor
             total.held_minor += held_minor(account) * (1 if account.normal_side is total.side else -1)
             total.count += 1
+    nodes: list[Node] = []
+    for account in ordered:
+        for path in (*_parents(account.code), account.code):
+            nodes.extend(sums.pop(path, {}).values())
         nodes.append(Node(account.code, account.code.count("/"), account))
-    while open_paths:
-        nodes.extend(open_paths.pop()[1].values())
     return nodes
 
 
 def accounts_table(nodes: Iterable[Node]) -> Table:
     """Return the tree of accounts as a table."""
-    table = _table()
+    table = plain_table()
     table.add_column("Account", overflow="fold", min_width=12)
     table.add_column("Asset")
     for name in ("Balance", "Held", "Available"):
@@ -122,9 +128,9 @@ def accounts_table(nodes: Iterable[Node]) -> Table:
     return table
 
 
-def statement_table(entries: Sequence[Entry], account: Account, names: Mapping[int, str]) -> Table:
+def statement_table(entries: Sequence[Entry], account: Account, names: Mapping[AccountId, str]) -> Table:
     """Return entries, newest first; amounts and balances in the sign of the account's normal side."""
-    table = _table()
+    table = plain_table()
     table.add_column("Recorded (UTC)", no_wrap=True)
     table.add_column("Code", overflow="fold")
     table.add_column("With", overflow="fold")
@@ -153,7 +159,7 @@ def statement_table(entries: Sequence[Entry], account: Account, names: Mapping[i
 
 def trial_balance_table(lines: Sequence[TrialBalanceLine]) -> Table:
     """Return sums by account with a total line for each asset."""
-    table = _table()
+    table = plain_table()
     table.add_column("Book" if len({line.book_code for line in lines}) > 1 else "Account", overflow="fold")
     for name in ("Asset", "Debits", "Credits", "Balance"):
         table.add_column(name, justify="left" if name == "Asset" else "right", no_wrap=True)
@@ -170,7 +176,7 @@ def trial_balance_table(lines: Sequence[TrialBalanceLine]) -> Table:
 
 def reports_table(reports: Sequence[Report]) -> Table:
     """Return one line per verified book: what was read and the hash to remember."""
-    table = _table()
+    table = plain_table()
     table.add_column("Book", overflow="fold")
     for name in ("Seals", "Sealed", "Unsealed"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -186,7 +192,7 @@ def reports_table(reports: Sequence[Report]) -> Table:
 
 def findings_table(reports: Sequence[Report]) -> Table:
     """Return everything that is wrong, by book."""
-    table = _table()
+    table = plain_table()
     for name in ("Book", "Finding", "Where", "Detail"):
         table.add_column(name, overflow="fold")
     for report in reports:
@@ -200,7 +206,7 @@ def findings_table(reports: Sequence[Report]) -> Table:
 def print_import(console: Console, report: ImportReport) -> None:
     """Print what became of an imported file."""
     rate = report.lines / report.seconds if report.seconds else 0
-    table = _table()
+    table = plain_table()
     table.add_column("Outcome")
     table.add_column("Lines", justify="right")
     for name in ("posted", "exists", "refused"):
@@ -218,7 +224,7 @@ def print_import(console: Console, report: ImportReport) -> None:
     if not report.refused:
         return
     console.print()
-    reasons = _table()
+    reasons = plain_table()
     reasons.add_column("Refused because")
     reasons.add_column("Lines", justify="right")
     reasons.add_column("First at", justify="right")
@@ -247,12 +253,34 @@ def facts_table(facts: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-def transfer_text(entry: Entry) -> str:
-    """Return the id of an entry's transfer."""
-    return uuid_text(TRANSFER_PREFIX, entry.key)
+def transfer_facts(row: JournalRow, debit: Account, credit: Account) -> list[tuple[str, str]]:
+    """Return what there is to say about one transfer."""
+    scale, asset = debit.scale, debit.asset
+    optional = {
+        "asked for": row.requested_minor,
+        "released": row.released_minor,
+    }
+    following = {"refers to": row.refers_to, "group": row.group_key}
+    return [
+        ("transfer", uuid_text(TRANSFER_PREFIX, row.key)),
+        ("uuid", str(row.key)),
+        ("kind", row.kind.name.lower()),
+        ("code", row.code),
+        ("reference", row.reference or ""),
+        ("debit", debit.code),
+        ("credit", credit.code),
+        ("amount", f"{asset} {amount(row.amount_minor, scale)}"),
+        *((name, f"{asset} {amount(minor, scale)}") for name, minor in optional.items() if minor is not None),
+        ("occurred", f"{instant(row.occurred_at)} UTC"),
+        ("recorded", f"{instant(row.recorded_at)} UTC"),
+        ("expires", "" if row.expires_at is None else f"{instant(row.expires_at)} UTC"),
+        *((name, uuid_text(TRANSFER_PREFIX, key)) for name, key in following.items() if key is not None),
+        ("group size", "" if row.group_size is None else str(row.group_size)),
+    ]
 
 
-def _table() -> Table:
+def plain_table() -> Table:
+    """Return an empty table in the one style of all."""
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
 
 
@@ -274,7 +302,3 @@ def _quiet_zero(minor: int, scale: int) -> Text:
 def _parents(code: str) -> list[str]:
     parts = code.split("/")
     return ["/".join(parts[:end]) for end in range(1, len(parts))]
-
-
-def _at_or_below(code: str, path: str) -> bool:
-    return code == path or code.startswith(path + "/")

@@ -178,7 +178,7 @@ def upgrade() -> None:
         CREATE TABLE ledger.checkpoint (
             book_id bigint NOT NULL,
             account_id bigint NOT NULL,
-            seal_no bigint NOT NULL,
+            last_seq bigint NOT NULL,
             debits_minor bigint NOT NULL,
             credits_minor bigint NOT NULL,
             debits_held_minor bigint NOT NULL,
@@ -190,7 +190,7 @@ def upgrade() -> None:
             occurred_to timestamptz NOT NULL,
             seqs bigint[] NOT NULL,
             keys uuid[] NOT NULL,
-            PRIMARY KEY (book_id, account_id, seal_no)
+            PRIMARY KEY (book_id, account_id, last_seq)
         )
         """
     )

@@ -1,0 +1,1 @@
+"""Words of the faces, in every language they speak; each entry holds all languages side by side."""

@@ -1,0 +1,187 @@
+"""How pages are made: templates with autoescape, the reader's preferences, hashed assets, pages for errors.
+
+Preferences (language, light or dark, large text) are cookies without personal data, set by a plain form; the
+language is negotiated by ``?lang=``, cookie, then ``Accept-Language``. Nothing here needs JavaScript, and no page
+carries inline style or script, so that the strictest content policy holds.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import parse_qsl, urlencode
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from tongbao.core.errors import AppError, InvalidRequest
+from tongbao.web import errors, figures
+from tongbao.web.figures import Figures
+from tongbao.web.locale import ledger as words
+
+HERE = Path(__file__).parent
+STATIC_PREFIX = "/static/ledger"
+YEAR_S = 365 * 24 * 3600
+FORM_BYTES_MAX = 4_096
+THEMES = ("auto", "light", "dark")
+_MEDIA = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+_ERROR_KEYS = {404: "e_not_found", 400: "e_invalid", 429: "e_busy", 503: "e_busy", 504: "e_busy"}
+
+
+class Preferences(NamedTuple):
+    """What one reader wants."""
+
+    language: str
+    theme: str
+    elder: bool
+
+
+class Asset(NamedTuple):
+    """A file of the style kit, as it is served."""
+
+    content: bytes
+    media_type: str
+
+
+def _assets() -> tuple[dict[str, str], dict[str, Asset]]:
+    """Return address by file name and content by hashed name, of everything in ``static``."""
+    addresses, contents = {}, {}
+    for path in sorted((HERE / "static").iterdir()):
+        if path.suffix in _MEDIA:
+            content = path.read_bytes()
+            hashed = f"{path.stem}.{figures.content_hash(content)}{path.suffix}"
+            addresses[path.name] = f"{STATIC_PREFIX}/{hashed}"
+            contents[hashed] = Asset(content, _MEDIA[path.suffix])
+    return addresses, contents
+
+
+ADDRESSES, ASSETS = _assets()
+
+_templates = Environment(
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=StrictUndefined,
+)
+_templates.globals.update(
+    asset=ADDRESSES.__getitem__,
+    account_text=figures.account_text,
+    transfer_text=figures.transfer_text,
+    short_hash=figures.short_hash,
+)
+
+
+def preferences(request: Request) -> Preferences:
+    """Return what the reader asked for in this request, chose before, or what the browser says."""
+    asked = request.query_params.get("lang") or request.cookies.get("lang") or ""
+    theme = request.cookies.get("theme", "auto")
+    return Preferences(
+        asked if asked in words.LANGUAGES else _negotiated(request.headers.get("accept-language", "")),
+        theme if theme in THEMES else "auto",
+        request.cookies.get("elder") == "1",
+    )
+
+
+def render(request: Request, template: str, context: Mapping[str, object], status: int = 200) -> Response:
+    """Return a page in the reader's language. A language asked for in the address is remembered."""
+    wanted = preferences(request)
+    figure = Figures(wanted.language)
+    body = _templates.get_template(template).render(
+        {
+            "t": translator(wanted.language),
+            "prefs": wanted,
+            "figures": figure,
+            "amount": figure.amount,
+            "here": _address(request),
+            "account_name": lambda name: words.account_name(name, wanted.language),
+            **context,
+        }
+    )
+    response = HTMLResponse(body, status, {"Cache-Control": "no-store", "Content-Language": wanted.language})
+    if request.query_params.get("lang") in words.LANGUAGES:
+        _remember(response, "lang", wanted.language)
+    return response
+
+
+def translator(language: str) -> Callable[..., Markup]:
+    """Return the function that gives a text by its key, with values escaped into it."""
+
+    def translate(key: str, **values: object) -> Markup:
+        return Markup(words.text(key, language)).format(**values)
+
+    return translate
+
+
+def finding_key(what: str) -> str:
+    """Return the key of the words for a finding of a verification."""
+    return f"f_{what}" if f"f_{what}" in words.TEXTS else "f_other"
+
+
+def error_page(request: Request, error: AppError) -> Response:
+    """Return the page for an error, in the same design, with the status of its kind."""
+    answer = errors.answer(error)
+    key = _ERROR_KEYS.get(answer.status, "e_failed")
+    return render(request, "error.html", {"key": key, "status": answer.status}, answer.status)
+
+
+async def form(request: Request) -> dict[str, str]:
+    """Return the fields of a small form; raise InvalidRequest ``form_invalid`` for a large or foreign one.
+
+    A browser tells where a form was sent from; one that stands on another site is not obeyed.
+    """
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > FORM_BYTES_MAX:
+            raise InvalidRequest("form_invalid", "the form is too large")
+    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        raise InvalidRequest("form_invalid", "the form stands on another site")
+    return dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=20))
+
+
+async def change_preferences(request: Request) -> Response:
+    """Remember the choices of the form and go back to where it was sent from."""
+    fields = await form(request)
+    back = fields.get("back", "/")
+    # Only addresses of this house: "//host" and "/\host" lead to another one.
+    safe = back.startswith("/") and back[1:2] not in {"/", "\\"} and back.isprintable()
+    response = RedirectResponse(back if safe else "/", 303)
+    for name, allowed in (("lang", words.LANGUAGES), ("theme", THEMES), ("elder", ("0", "1"))):
+        if fields.get(name) in allowed:
+            _remember(response, name, fields[name])
+    return response
+
+
+def _remember(response: Response, name: str, value: str) -> None:
+    response.set_cookie(name, value, max_age=YEAR_S, path="/", httponly=True, samesite="lax")
+
+
+def _address(request: Request) -> str:
+    """Return the address of this page without what only this request meant; forms are answered at their page."""
+    if request.method == "POST":
+        return request.url.path.removesuffix("/verify")
+    kept = [
+        (name, value)
+        for name, value in request.query_params.multi_items()
+        if name not in {"lang", "fragment"}
+    ]
+    return request.url.path + ("?" + urlencode(kept) if kept else "")
+
+
+def _negotiated(header: str) -> str:
+    """Return the language that a browser prefers among ours: English unless it names Chinese before."""
+    ranked = []
+    for place, item in enumerate(header[:500].split(",")):
+        tag, _, quality = item.strip().partition(";q=")
+        try:
+            weight = float(quality) if quality else 1.0
+        except ValueError:
+            continue
+        ranked.append((-weight, place, tag.strip().lower()))
+    for _, _, tag in sorted(ranked):
+        for language in words.LANGUAGES:
+            if tag.partition("-")[0] == language.partition("-")[0]:
+                return language
+    return words.LANGUAGES[0]
