@@ -238,14 +238,17 @@ async def test_long_transaction_delays_its_own_facts_only_and_loses_none(house: 
 async def test_cause_comes_before_effect_where_an_older_number_waited_for_a_lock(house: House) -> None:
     """The effect has the lower transaction number, and a third transaction keeps the horizon between the two."""
     delivery, seen = await house.listen("cause")
-    async with house.database.transaction() as effect, house.database.transaction() as between:
-        await effect.execute("SELECT pg_current_xact_id()")
-        await between.execute("SELECT pg_current_xact_id()")
-        await house.publish("cause")
-        await house.outbox.publish(effect, happened("effect"))
+    async with house.database.transaction() as between:
+        async with house.database.transaction() as effect:
+            await effect.execute("SELECT pg_current_xact_id()")
+            await between.execute("SELECT pg_current_xact_id()")
+            await house.publish("cause")
+            await house.outbox.publish(effect, happened("effect"))
+        await house.drain(delivery)
+        assert labels(seen) == ["cause", "effect"]
         await house.outbox.publish(between, happened("between"))
     await house.drain(delivery)
-    assert labels(seen).index("cause") < labels(seen).index("effect")
+    assert labels(seen) == ["cause", "effect", "between"]
 
 
 async def test_twenty_thousand_facts_come_whole_and_in_order(house: House) -> None:

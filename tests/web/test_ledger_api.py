@@ -272,7 +272,7 @@ async def test_body_of_another_kind_or_size_is_refused(client: httpx.AsyncClient
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
 
 
-BAD_READS = [
+BAD_READS: list[tuple[str, dict[str, str | int], int, str]] = [
     ("/books/none", {}, 404, "book_unknown"),
     ("/books/none/accounts", {}, 404, "book_unknown"),
     ("/books/none/seals/head", {}, 404, "book_unknown"),

@@ -21,7 +21,7 @@ from tongbao.ledger.store import seals as store
 WINDOW_TRANSFERS_MAX = 32_768
 """Rows in one round; a single larger batch is sealed whole."""
 SPAN_MIN = 256
-SPAN_MAX = 2**40
+SPAN_MAX = 2**50
 IDLE_XIDS_MAX = 10_000
 """An idle sealer moves on only after so many foreign transactions: moving the cursor is one itself."""
 MONTHS_AHEAD = 3
@@ -56,7 +56,7 @@ class Sealing:
             cursor = await store.lock_cursor(connection, wait=True)
             system = await store.system_identifier(connection)
             if cursor is not None and cursor.system_identifier != system:
-                await store.adopt(connection, system, await store.horizon(connection))
+                await store.adopt(connection, cursor, system, await store.horizon(connection))
             await partitions.ensure_months(connection, self._clock.now(), MONTHS_AHEAD)
 
     async def seal_all(self, rounds_max: int = 1_000_000) -> int:

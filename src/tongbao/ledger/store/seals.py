@@ -14,6 +14,7 @@ from tongbao.core.db import Connection
 from tongbao.ledger.schema import BookId, JournalRow, Kind, Seal
 
 CHECKPOINT_ENTRIES_MAX = 256
+CLUSTER_XID_BITS = 48
 
 _KINDS = frozenset(Kind)
 _CURSOR = "SELECT next_xid, xid_offset, system_identifier FROM ledger.seal_cursor WHERE cursor_id = 1"
@@ -31,7 +32,8 @@ _BATCHES_BY_COMMIT = """
 SELECT b.batch_xid, b.transfer_count FROM (
     SELECT t.batch_xid, count(*) AS transfer_count FROM ledger.transfer AS t
     WHERE t.batch_xid >= $1 AND t.batch_xid < $2 GROUP BY t.batch_xid
-) AS b ORDER BY pg_xact_commit_timestamp(((b.batch_xid - $3) & 4294967295)::text::xid), b.batch_xid
+) AS b ORDER BY CASE WHEN b.batch_xid >= $3
+    THEN pg_xact_commit_timestamp(((b.batch_xid - $3) & 4294967295)::text::xid) END NULLS FIRST, b.batch_xid
 """
 
 # The window is materialized first, so that its rows are found by their batch numbers whatever else is asked of them.
@@ -123,7 +125,7 @@ WINDOW w AS (PARTITION BY n.book_id, n.account_id ORDER BY n.chunk)
 _BY_WATERMARK = "SET LOCAL enable_seqscan = off"
 _MOVE_CURSOR = "UPDATE ledger.seal_cursor SET next_xid = $1, moved_at = $2 WHERE cursor_id = 1"
 _ADOPT = "UPDATE ledger.seal_cursor SET system_identifier = $1, xid_offset = $2 WHERE cursor_id = 1"
-_LAST_BATCH = "SELECT coalesce(max(batch_xid), 0) FROM ledger.transfer"
+_LAST_BATCH = "SELECT coalesce(max(batch_xid), 0) FROM ledger.transfer WHERE batch_xid >= $1"
 _DEFAULTS = """
 SELECT format('ALTER TABLE %s ALTER COLUMN batch_xid SET DEFAULT (pg_current_xact_id()::text::bigint + %s)',
     t.relid, $1::bigint)
@@ -228,10 +230,17 @@ async def keeps_commit_times(connection: Connection) -> bool:
     return bool(await connection.fetchval("SHOW track_commit_timestamp") == "on")
 
 
-async def adopt(connection: Connection, system: int, horizon_xid: int) -> int:
-    """Make stored batch numbers go on upwards in a cluster whose transaction ids began anew; return the offset."""
-    last: int = await connection.fetchval(_LAST_BATCH)
-    offset = max(0, last + 1 - horizon_xid)
+async def adopt(connection: Connection, seen: Cursor, system: int, horizon_xid: int) -> int:
+    """Make stored batch numbers go on upwards in a cluster whose transaction ids began anew; return the offset.
+
+    Each cluster's numbers begin at a multiple of 2^48 of their own, so that rows of an earlier cluster, whose
+    commit times nobody knows any more, are told from this one's and come before them.
+    """
+    if seen.system_identifier is None and seen.next_xid <= horizon_xid:
+        offset = 0
+    else:
+        last: int = await connection.fetchval(_LAST_BATCH, seen.next_xid)
+        offset = ((max(last, seen.next_xid) >> CLUSTER_XID_BITS) + 1) << CLUSTER_XID_BITS
     # A default takes no parameters, so the server writes the number into the statements.
     for (statement,) in await connection.fetch(_DEFAULTS, offset):
         await connection.execute(statement)

@@ -256,6 +256,7 @@ def verify(
     else:
         console.print(tables.reports_table(reports))
         if not sound:
+            console.print()
             console.print(tables.findings_table(reports))
         console.print(Text("\nHead hashes; keep them outside of this machine for --expect:", style="dim"))
         for report in reports:

@@ -131,10 +131,12 @@ def accounts_table(nodes: Iterable[Node]) -> Table:
 def statement_table(entries: Sequence[Entry], account: Account, names: Mapping[AccountId, str]) -> Table:
     """Return entries, newest first; amounts and balances in the sign of the account's normal side."""
     table = plain_table()
+    with_references = any(entry.reference for entry in entries)
     table.add_column("Recorded (UTC)", no_wrap=True)
-    table.add_column("Code", overflow="fold")
-    table.add_column("With", overflow="fold")
-    table.add_column("Reference", overflow="fold")
+    table.add_column("Code", overflow="fold", min_width=6)
+    table.add_column("With", overflow="fold", min_width=8)
+    if with_references:
+        table.add_column("Reference", overflow="fold", min_width=9)
     table.add_column("Amount", justify="right", no_wrap=True)
     table.add_column("Balance", justify="right", no_wrap=True)
     for entry in entries:
@@ -146,11 +148,12 @@ def statement_table(entries: Sequence[Entry], account: Account, names: Mapping[A
             "unsealed" if entry.balance_minor is None else amount(entry.balance_minor * side, account.scale)
         )
         code = entry.code if entry.kind is Kind.PLAIN else f"{entry.code} [{entry.kind.name.lower()}]"
+        references = [Text(entry.reference or "")] if with_references else []
         table.add_row(
-            instant(entry.recorded_at),
+            f"{entry.recorded_at.astimezone(UTC):%Y-%m-%d %H:%M}",
             Text(code),
             names[entry.other_account_id],
-            Text(entry.reference or ""),
+            *references,
             posted,
             Text(balance, style="dim" if entry.balance_minor is None else ""),
         )
@@ -281,7 +284,7 @@ def transfer_facts(row: JournalRow, debit: Account, credit: Account) -> list[tup
 
 def plain_table() -> Table:
     """Return an empty table in the one style of all."""
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True, header_style="bold", show_edge=False)
 
 
 def _sums(debits_minor: int, credits_minor: int, scale: int) -> tuple[str, str, str]:
