@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+
 from tongbao.core import migrate
 from tongbao.core.clock import Clock, RealClock
 from tongbao.core.db import Database

@@ -364,8 +364,8 @@ async def test_post_with_the_whole_disk_full_loses_nothing_and_works_after_a_res
                 Ledger(database, RealClock(), Metrics(), ids, retry_s=0.5) as ledger,
             ):
                 sides = await open_accounts(ledger)
-                filler = fill(disk, left_bytes=12_000_000)
-                batches = [bulk(ids, sides, 4_000) for _ in range(12)]
+                filler = fill(disk, left_bytes=4_000_000)
+                batches = [bulk(ids, sides, 4_000) for _ in range(6)]
                 answers = await asyncio.gather(
                     *(ledger.posting.post(batch) for batch in batches), return_exceptions=True
                 )
@@ -378,6 +378,6 @@ async def test_post_with_the_whole_disk_full_loses_nothing_and_works_after_a_res
                     assert all(answer.accepted for answer in after)
                     if isinstance(before, list):
                         assert {answer.outcome for answer in after} == {Outcome.EXISTS}
-                await check_books(ledger, sides, 48_000)
+                await check_books(ledger, sides, 24_000)
         finally:
             server.stop()

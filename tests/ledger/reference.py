@@ -1,8 +1,9 @@
 """A small reference ledger of one book: dictionaries, one transfer at a time, no speed, no code of the real one."""
 
-from copy import copy
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from tongbao.ledger.schema import Kind, Transfer
@@ -40,25 +41,20 @@ class Hold:
     state: str = "open"
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What became of a transfer: the outcome, the refusal, the amount that stands in the journal."""
+class Answer(NamedTuple):
+    """What became of a transfer."""
 
     outcome: str
     refusal: str | None = None
     amount: int = 0
 
 
-@dataclass(frozen=True)
-class Row:
-    """What stands in the journal: the request as it came, and what it moved between which accounts."""
+class Row(NamedTuple):
+    """A line of the journal: the request as it came, the size of its group, what it moved."""
 
     request: Transfer
     group_size: int | None
-    debit: int
-    credit: int
-    asset: int
-    amount: int
+    moved: tuple[int, int, int, int]
 
 
 class Refused(Exception):
@@ -86,16 +82,13 @@ class ReferenceLedger:
 
     def post(self, transfers: list[Transfer], now: datetime) -> list[Answer]:
         """Answer transfers one after another; members of a group stand next to each other."""
-        answers: list[Answer] = []
-        while len(answers) < len(transfers):
-            start = len(answers)
-            end = start + 1
-            group = transfers[start].group_key
-            while group and end < len(transfers) and transfers[end].group_key == group != transfers[end].key:
-                end += 1
-            members = transfers[start:end]
-            answers += self._group(members, now) if group else [self._one(members[0], now, None)]
-        return answers
+        together: list[list[Transfer]] = []
+        for t in transfers:
+            if t.group_key and together and t.group_key == together[-1][0].group_key != t.key:
+                together[-1].append(t)
+            else:
+                together.append([t])
+        return [answer for members in together for answer in self._together(members, now)]
 
     def expire(self, now: datetime) -> int:
         """Release every open hold whose time has come; return how many."""
@@ -104,15 +97,13 @@ class ReferenceLedger:
             self._release(hold, hold.left, "expired")
         return len(due)
 
-    def _group(self, members: list[Transfer], now: datetime) -> list[Answer]:
+    def _together(self, members: list[Transfer], now: datetime) -> list[Answer]:
+        if members[0].group_key is None:
+            return [self._one(members[0], now, None)]
         known = sum(t.key in self.rows for t in members) if not any(map(malformed, members)) else 0
         if 0 < known < len(members):
             return [Answer("refused", "group_split")] * len(members)
-        before = (
-            {i: copy(a) for i, a in self.accounts.items()},
-            dict(self.rows),
-            {k: copy(h) for k, h in self.holds.items()},
-        )
+        before = deepcopy((self.accounts, self.rows, self.holds))
         answers = [self._one(t, now, len(members)) for t in members]
         if known or all(answer.outcome != "refused" for answer in answers):
             return answers
@@ -127,12 +118,12 @@ class ReferenceLedger:
                 row = self.rows[t.key]
                 if (row.request, row.group_size) != (t, group_size):
                     raise Refused("key_conflict")
-                return Answer("exists", None, row.amount)
-            debit, credit, asset, amount = self._move(t, now)
+                return Answer("exists", None, row.moved[3])
+            moved = self._move(t, now)
         except Refused as refused:
             return Answer("refused", str(refused))
-        self.rows[t.key] = Row(t, group_size, debit, credit, asset, amount)
-        return Answer("posted", None, amount)
+        self.rows[t.key] = Row(t, group_size, moved)
+        return Answer("posted", None, moved[3])
 
     def _move(self, t: Transfer, now: datetime) -> tuple[int, int, int, int]:
         if t.kind in (Kind.CAPTURE, Kind.VOID, Kind.EXPIRY):
@@ -149,7 +140,7 @@ class ReferenceLedger:
                 raise Refused("transfer_unknown")
             if original.request.kind not in (Kind.PLAIN, Kind.CAPTURE):
                 raise Refused("not_reversible")
-            debit, credit, asset, wanted = original.credit, original.debit, original.asset, original.amount
+            credit, debit, asset, wanted = original.moved
         self._check_accounts(debit, credit, asset)
         giver, taker = self.accounts[debit], self.accounts[credit]
         down = wanted if giver.floor is None else giver.posted - giver.debits_held - giver.floor

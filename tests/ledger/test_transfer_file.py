@@ -73,8 +73,14 @@ def test_amount_in_major_units_is_read_exactly(text: str, scale: int, minor: int
     [
         ("1.234", "amount_too_precise"),
         ("1.200", "amount_too_precise"),
-        *((bad, "amount_malformed") for bad in ("", "-", ".", ".5", "5.", "-.5", "1,5", "1 000", "+1", "1e3", "--1")),
-        *((bad, "amount_malformed") for bad in ("1_0", "１", "٣", "NaN", "inf", "0x1", "1.2.3", "1.-2", "²", "9" * 41)),
+        *(
+            (bad, "amount_malformed")
+            for bad in ("", "-", ".", ".5", "5.", "-.5", "1,5", "1 000", "+1", "1e3", "--1")
+        ),
+        *(
+            (bad, "amount_malformed")
+            for bad in ("1_0", "１", "٣", "NaN", "inf", "0x1", "1.2.3", "1.-2", "²", "9" * 41)
+        ),
     ],
 )
 def test_amount_that_is_no_plain_number_is_a_problem(text: str, refusal: str) -> None:
@@ -85,7 +91,9 @@ def test_amount_that_is_no_plain_number_is_a_problem(text: str, refusal: str) ->
 
 def test_minor_units_are_whole_numbers_only() -> None:
     assert (parse_minor("120"), parse_minor("-5"), parse_minor("007")) == (120, -5, 7)
-    assert all(isinstance(parse_minor(bad), Problem) for bad in ("", "1.0", "1_0", "+1", "１", " 1", "9" * 5000))
+    assert all(
+        isinstance(parse_minor(bad), Problem) for bad in ("", "1.0", "1_0", "+1", "１", " 1", "9" * 5000)
+    )
 
 
 def test_line_with_everything_becomes_a_transfer() -> None:
@@ -112,8 +120,14 @@ def test_line_without_key_has_the_one_of_its_number() -> None:
         ({"debit": "gone"}, "account_unknown"),
         ({"credit": "gone"}, "account_unknown"),
         ({"amount": "much"}, "amount_malformed"),
-        *(({"key": bad}, "key_malformed") for bad in ("1", "tr_", "x" * 36, "0189_000-0000-7000-8000-000000000001")),
-        *(({"occurred_at": bad}, "time_invalid") for bad in ("now", "2026-01-01", "2026-01-01T00:00:00", "17")),
+        *(
+            ({"key": bad}, "key_malformed")
+            for bad in ("1", "tr_", "x" * 36, "0189_000-0000-7000-8000-000000000001")
+        ),
+        *(
+            ({"occurred_at": bad}, "time_invalid")
+            for bad in ("now", "2026-01-01", "2026-01-01T00:00:00", "17")
+        ),
         ({"occurred_at": "9999-12-31T23:59:59-12:00"}, "time_invalid"),
         ({"occurred_at": "0001-01-01T00:00:00+12:00"}, "time_invalid"),
     ],
@@ -207,7 +221,9 @@ def test_blocks_of_a_long_file_are_bounded() -> None:
 def grouped(*groups: str | None) -> tuple[list[Row], list[Transfer | Problem]]:
     """Lines of these groups; None is a line that cannot be read."""
     rows = [
-        Row(no, ["?"], Problem("line_ragged", "")) if group is None else line(group=group)._replace(line_no=no)
+        Row(no, ["?"], Problem("line_ragged", ""))
+        if group is None
+        else line(group=group)._replace(line_no=no)
         for no, group in enumerate(groups, 2)
     ]
     return rows, draft(rows, COLUMNS, PLACES, IMPORT)
@@ -219,7 +235,11 @@ def outcomes(*groups: str | None, oversize: str = "", after_unreadable: bool = F
     found = link(rows, results, COLUMNS, oversize=oversize, after_unreadable=after_unreadable)
     leaders = {derive(IMPORT, str(row.line_no)): row.line_no for row in rows}
     return [
-        str(answer.refusal) if isinstance(answer, Problem) else leaders[answer.group_key] if answer.group_key else 0
+        str(answer.refusal)
+        if isinstance(answer, Problem)
+        else leaders[answer.group_key]
+        if answer.group_key
+        else 0
         for answer in found
     ]
 

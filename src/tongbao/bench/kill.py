@@ -153,7 +153,7 @@ class _Drill:
         self.book_id = book_id
         self.seconds = seconds
         self.seed = seed
-        self.rng = random.Random(seed)  # noqa: S311 - a drill repeats itself by its seed
+        self.rng = random.Random(seed)
         self.kills: list[str] = []
         self.restart_s: list[float] = []
         self.killed: set[Path] = set()

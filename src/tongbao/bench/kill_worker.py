@@ -128,7 +128,7 @@ class _Worker:
         self._end = time.monotonic() + BEGIN_S_MAX + seconds
         self._give_up = self._end + WIND_DOWN_S
         self._begun = False
-        self._rng = random.Random(seed)  # noqa: S311 - a drill repeats itself by its seed
+        self._rng = random.Random(seed)
         self._tag = log.stem
         self._clock = RealClock()
 

@@ -12,7 +12,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,19 @@ class Charts(msgspec.Struct):
     striped: int
 
 
+@contextmanager
+def scratch_home(prefix: str) -> Iterator[Path]:
+    """Lend a folder for a throw-away server that its unprivileged user can enter."""
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder) / "postgres"
+
+
 async def run(*, quick: bool, say: Say) -> dict[str, float]:
     """Run all rows and return their figures; ``quick`` takes a tenth of the time and of the statement's size."""
     seconds = 2.0 if quick else 6.0
-    with tempfile.TemporaryDirectory(prefix="tongbao-bench-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        server = EmbeddedServer(Path(folder) / "postgres")
+    with scratch_home("tongbao-bench-") as home:
+        server = EmbeddedServer(home)
         say("Starting an embedded server, durable settings verified …")
         server.start()
         try:

@@ -94,7 +94,8 @@ class Lane(Generic[Item, Result]):
         """Write ``items`` as one parcel and return their results, in order, after COMMIT.
 
         At most ``parcel_max`` items. Raises LimitExceeded ``parcel_too_large``, Unavailable ``lane_full`` or
-        ``lane_closed``, OutcomeUnknown once ``retry_s`` seconds of repeating did not help.
+        ``lane_closed``; once ``retry_s`` seconds of repeating (and a last attempt to connect) did not help,
+        OutcomeUnknown where a commit may have arrived, else Unavailable.
         """
         count = len(items)
         if not count:

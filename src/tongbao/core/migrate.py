@@ -5,6 +5,7 @@ Two processes that migrate at once are serialised by a lock row; the second find
 """
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -57,7 +58,13 @@ async def _serialized(dsn: str, newest: str) -> None:
     """Hold the migration lock row while Alembic runs on a second connection."""
     connection = await asyncpg.connect(dsn)
     try:
-        await connection.execute("CREATE TABLE IF NOT EXISTS public.migration_lock (one integer PRIMARY KEY)")
+        # Of two that make the table at the same instant one still meets the other's row in the catalogue.
+        with suppress(
+            asyncpg.UniqueViolationError, asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError
+        ):
+            await connection.execute(
+                "CREATE TABLE IF NOT EXISTS public.migration_lock (one integer PRIMARY KEY)"
+            )
         await connection.execute("INSERT INTO public.migration_lock VALUES (1) ON CONFLICT DO NOTHING")
         async with connection.transaction():
             await connection.execute("SELECT one FROM public.migration_lock WHERE one = 1 FOR UPDATE")

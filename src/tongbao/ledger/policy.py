@@ -50,15 +50,11 @@ _INT8_MIN, _INT8_MAX = -(2**63), 2**63 - 1
 _INT4_MIN, _INT4_MAX = -(2**31), 2**31 - 1
 _TAKES_AMOUNT_FROM_ROW = frozenset({Kind.VOID, Kind.EXPIRY, Kind.REVERSAL})
 _ON_HOLD = frozenset({Kind.CAPTURE, Kind.VOID, Kind.EXPIRY})
-_DEBIT_BLOCKED = {
-    AccountState.CLOSED: Refusal.ACCOUNT_CLOSED,
-    AccountState.FROZEN: Refusal.ACCOUNT_FROZEN,
-    AccountState.RECEIVE_ONLY: Refusal.ACCOUNT_FROZEN,
-}
 _CREDIT_BLOCKED = {
     AccountState.CLOSED: Refusal.ACCOUNT_CLOSED,
     AccountState.FROZEN: Refusal.ACCOUNT_FROZEN,
 }
+_DEBIT_BLOCKED = _CREDIT_BLOCKED | {AccountState.RECEIVE_ONLY: Refusal.ACCOUNT_FROZEN}
 
 _Undo = list[tuple[AccountRow | HoldRow, tuple[object, ...]]]
 
@@ -136,7 +132,7 @@ def plan_if_all_fit(items: Sequence[Transfer], holds: dict[Address, HoldRow], no
         if kind is Kind.REVERSAL or t.up_to or t.group_key is not None or malformed(t) is not None:
             return None
         if kind is Kind.PLAIN or kind is Kind.HOLD:
-            row = _row(t, t.amount_minor, now, len(rows))
+            row = _row(t, t, t.amount_minor, now, len(rows))
             if kind is Kind.HOLD:
                 _place(plan.holds, t)
         else:
@@ -216,10 +212,7 @@ def misplaced_in_groups(items: Sequence[Transfer]) -> dict[int, tuple[Refusal, s
         seen.setdefault(group, []).extend(range(start, end))
     for group, indexes in seen.items():
         if group in torn:
-            reason = (
-                Refusal.GROUP_SPLIT,
-                "a group stands together, once, and begins with the transfer it is named for",
-            )
+            reason = (Refusal.GROUP_SPLIT, "a group stands together, once, and begins with its namesake")
         elif len(indexes) > GROUP_SIZE_MAX:
             reason = (Refusal.GROUP_TOO_LARGE, f"a group has at most {GROUP_SIZE_MAX} transfers")
         else:
@@ -240,12 +233,7 @@ def posted_and_held(row: JournalRow) -> tuple[int, int]:
 
 
 def _decide_one(
-    t: Transfer,
-    view: View,
-    plan: Plan,
-    now: datetime,
-    group_size: int | None,
-    undo: _Undo,
+    t: Transfer, view: View, plan: Plan, now: datetime, group_size: int | None, undo: _Undo
 ) -> PostResult:
     """Answer one transfer; when accepted, change the view and add the journal row to the plan."""
     kept = len(undo)
@@ -266,12 +254,7 @@ def _decide_one(
 
 
 def _row_for(
-    t: Transfer,
-    view: View,
-    now: datetime,
-    index: int,
-    group_size: int | None,
-    undo: _Undo,
+    t: Transfer, view: View, now: datetime, index: int, group_size: int | None, undo: _Undo
 ) -> JournalRow:
     """Return the journal row of an acceptable transfer and apply it to the view; raise Refused otherwise."""
     if t.kind in _ON_HOLD:
@@ -286,7 +269,7 @@ def _row_for(
         row = _row_of_reversal(t, view, now, index, group_size)
     else:
         debit, credit = _sides(view, t.book_id, t.debit_account_id, t.credit_account_id, t.asset_id)
-        row = _row(t, _fitting_amount(t, debit, credit), now, index, group_size)
+        row = _row(t, t, _fitting_amount(t, debit, credit), now, index, group_size)
     debit, credit = view.accounts[row.debit_account_id], view.accounts[row.credit_account_id]
     posted, held = posted_and_held(row)
     if posted and max(debit.debits_minor, credit.credits_minor) + posted > BALANCE_MINOR_MAX:
@@ -320,10 +303,8 @@ def _sides(
             raise Refused(refusal, f"account {row.account_id} is {row.state.name.lower()}")
     for row, _ in sides:
         if row.asset_id != asset_id:
-            raise Refused(
-                Refusal.ASSET_MISMATCH,
-                f"account {row.account_id} counts asset {row.asset_id}, not {asset_id}",
-            )
+            detail = f"account {row.account_id} counts asset {row.asset_id}, not {asset_id}"
+            raise Refused(Refusal.ASSET_MISMATCH, detail)
     return sides[0][0], sides[1][0]
 
 
@@ -359,15 +340,22 @@ def credit_room(row: AccountRow) -> int:
 
 
 def _row(
-    t: Transfer, amount_minor: int, now: datetime, index: int, group_size: int | None = None
+    t: Transfer,
+    sides: Transfer | HoldRow,
+    amount_minor: int,
+    now: datetime,
+    index: int,
+    group_size: int | None = None,
+    released_minor: int | None = None,
 ) -> JournalRow:
+    """Return the journal row of a transfer between the accounts of ``sides``: itself, or the hold it is on."""
     return JournalRow(
         t.book_id,
         t.key,
-        t.debit_account_id,
-        t.credit_account_id,
+        sides.debit_account_id,
+        sides.credit_account_id,
         amount_minor,
-        t.asset_id,
+        sides.asset_id,
         t.kind,
         t.code,
         t.reference,
@@ -377,7 +365,7 @@ def _row(
         t.group_key,
         group_size,
         t.refers_to,
-        None,
+        released_minor,
         t.amount_minor if t.up_to else None,
         t.expires_at,
     )
@@ -389,10 +377,8 @@ def _row_on_hold(
     """Return the row of a capture, void or expiry and move the hold on; raise Refused where it may not."""
     if hold.state is not HoldState.OPEN:
         late = hold.state is HoldState.EXPIRED and t.kind is Kind.CAPTURE
-        raise Refused(
-            Refusal.HOLD_EXPIRED if late else Refusal.HOLD_CLOSED,
-            f"hold {hold.key} is {hold.state.name.lower()}",
-        )
+        refusal = Refusal.HOLD_EXPIRED if late else Refusal.HOLD_CLOSED
+        raise Refused(refusal, f"hold {hold.key} is {hold.state.name.lower()}")
     due = hold.expires_at is not None and hold.expires_at <= now
     if t.kind is Kind.CAPTURE and due:
         raise Refused(Refusal.HOLD_EXPIRED, f"hold {hold.key} expired at {hold.expires_at}")
@@ -410,26 +396,7 @@ def _row_on_hold(
     else:
         hold.remaining_minor = 0
         hold.state = HoldState.VOIDED if t.kind is Kind.VOID else HoldState.EXPIRED
-    return JournalRow(
-        t.book_id,
-        t.key,
-        hold.debit_account_id,
-        hold.credit_account_id,
-        amount,
-        hold.asset_id,
-        t.kind,
-        t.code,
-        t.reference,
-        t.occurred_at or now,
-        now,
-        index,
-        t.group_key,
-        group_size,
-        t.refers_to,
-        released,
-        None,
-        None,
-    )
+    return _row(t, hold, amount, now, index, group_size, released)
 
 
 def _row_of_reversal(
@@ -451,7 +418,7 @@ def _row_of_reversal(
     debit, credit = _sides(
         view, t.book_id, mirrored.debit_account_id, mirrored.credit_account_id, mirrored.asset_id
     )
-    return _row(mirrored, _fitting_amount(mirrored, debit, credit), now, index, group_size)
+    return _row(mirrored, mirrored, _fitting_amount(mirrored, debit, credit), now, index, group_size)
 
 
 def _place(holds: dict[Address, HoldRow], t: Transfer) -> None:
@@ -512,25 +479,17 @@ def _replay_of_group(members: Sequence[Transfer], view: View) -> list[PostResult
     if not any(stored):
         return None
     if all(stored):
-        return [
-            _replay_or_conflict(t, row, len(members)) for t, row in zip(members, stored, strict=True) if row
-        ]
+        return [_replay(t, row, len(members)) for t, row in zip(members, stored, strict=True) if row]
     detail = "some members of this group were posted before, others were not"
     return [PostResult(t.key, Outcome.REFUSED, refusal=Refusal.GROUP_SPLIT, detail=detail) for t in members]
 
 
-def _replay_or_conflict(t: Transfer, stored: JournalRow, group_size: int) -> PostResult:
-    try:
-        return _replay(t, stored, group_size)
-    except Refused as refused:
-        return PostResult(t.key, Outcome.REFUSED, refusal=refused.refusal, detail=refused.detail)
-
-
 def _replay(t: Transfer, stored: JournalRow, group_size: int | None) -> PostResult:
-    """Return the original answer for a repeated key; raise Refused where the content differs."""
-    if not same_content(t, stored, group_size):
-        raise Refused(Refusal.KEY_CONFLICT, f"key {t.key} was used for another transfer")
-    return PostResult(t.key, Outcome.EXISTS, stored.amount_minor, stored.recorded_at)
+    """Return the original answer for a repeated key, a conflict where the content differs."""
+    if same_content(t, stored, group_size):
+        return PostResult(t.key, Outcome.EXISTS, stored.amount_minor, stored.recorded_at)
+    detail = f"key {t.key} was used for another transfer"
+    return PostResult(t.key, Outcome.REFUSED, refusal=Refusal.KEY_CONFLICT, detail=detail)
 
 
 def same_content(t: Transfer, stored: JournalRow, group_size: int | None) -> bool:
@@ -588,14 +547,11 @@ def _is_typed(t: Any) -> bool:
     One that is not would make the driver fail on everything that shares its batch.
     """
     return (
-        type(t.amount_minor) is int
-        and type(t.debit_account_id) is int
+        type(t.amount_minor) is type(t.asset_id) is int
+        and type(t.debit_account_id) is type(t.credit_account_id) is type(t.book_id) is int
         and _INT8_MIN <= t.debit_account_id <= _INT8_MAX
-        and type(t.credit_account_id) is int
         and _INT8_MIN <= t.credit_account_id <= _INT8_MAX
-        and type(t.book_id) is int
         and _INT8_MIN <= t.book_id <= _INT8_MAX
-        and type(t.asset_id) is int
         and _INT4_MIN <= t.asset_id <= _INT4_MAX
         and type(t.kind) is Kind
         and type(t.code) is str

@@ -4,13 +4,16 @@
 - ``/metrics``: Prometheus text. ``/v2/ledger``: the ledger's API. ``/``: the explorer for people.
 """
 
+from collections.abc import Awaitable, Callable
+
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from tongbao.core import metrics as prometheus
 from tongbao.core.errors import AppError
 from tongbao.core.metrics import Metrics
-from tongbao.web import errors, explorer
+from tongbao.web import explorer
+from tongbao.web.api import answers
 from tongbao.web.api import ledger as ledger_api
 from tongbao.web.runtime import Runtime
 from tongbao.web.workers import Workers
@@ -27,13 +30,13 @@ SECURITY_HEADERS = {
 def create_app(runtime: Runtime, workers: Workers, metrics: Metrics) -> FastAPI:
     """Return the application over an open runtime. It has no sign-in yet: serve it on loopback only."""
     app = FastAPI(title="Tongbao", docs_url=None, redoc_url=None, openapi_url="/v2/openapi.json")
-    errors.install(app)
+    answers.install(app)
     app.include_router(ledger_api.router(runtime.ledger))
     app.include_router(explorer.router(runtime.ledger))
     explorer.mount_static(app)
 
     @app.middleware("http")
-    async def secure(request: Request, call_next):  # type: ignore[no-untyped-def]
+    async def secure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         response = await call_next(request)
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tongbao.core.errors import AppError
-from tongbao.web.commands import db, ledger
+from tongbao.web.commands import bench, db, drill, ledger, run
 
 REFUSED_EXIT = 2
 
@@ -25,6 +25,9 @@ app = typer.Typer(
 )
 app.add_typer(db.app, name="db")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(bench.app, name="bench")
+app.add_typer(drill.app, name="drill")
+app.command("run")(run.run)
 
 
 def main() -> None:

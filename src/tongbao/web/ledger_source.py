@@ -95,5 +95,6 @@ class LedgerSource:
         async with self._database.transaction(read_only=True) as connection:
             rows = await connection.fetch(_GROUP, book_id, group_key, GROUP_SIZE_MAX)
         return [
-            Member(UUID(int=row["key"].int), *tuple(row)[1:4], Kind(row["kind"]), row["code"]) for row in rows
+            Member(UUID(int=key.int), debit, credit, amount, Kind(kind), code)
+            for key, debit, credit, amount, kind, code in rows
         ]

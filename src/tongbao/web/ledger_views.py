@@ -6,6 +6,7 @@ sign is credits minus debits.
 
 import asyncio
 from collections.abc import Iterable
+from itertools import groupby
 from typing import NamedTuple
 from uuid import UUID
 
@@ -43,11 +44,11 @@ OVERVIEW_REST = 10
 
 
 class AssetTotals(NamedTuple):
-    """The trial balance of the house in one asset; ``more`` counts the lines left out of ``lines``."""
+    """The trial balance of the house in one asset, by template; ``more`` counts the lines that are left out."""
 
     asset: str
     scale: int
-    lines: tuple[TrialBalanceLine, ...]
+    groups: tuple[tuple[str, list[TrialBalanceLine]], ...]
     more: int
     debits_minor: int
     credits_minor: int
@@ -235,6 +236,11 @@ def _turned(limit: int | None) -> int | None:
     return None if limit is None else -limit
 
 
+def _rank(line: TrialBalanceLine) -> tuple[bool, str, str]:
+    """Order lines by template, books without one last."""
+    return line.book_code == "empty", line.book_code, line.account_code
+
+
 def _totals(lines: list[TrialBalanceLine]) -> tuple[AssetTotals, ...]:
     by_asset: dict[str, list[TrialBalanceLine]] = {}
     for line in lines:
@@ -242,11 +248,15 @@ def _totals(lines: list[TrialBalanceLine]) -> tuple[AssetTotals, ...]:
     totals = []
     for asset, all_of_it in by_asset.items():
         moved = [line for line in all_of_it if line.debits_minor or line.credits_minor]
+        moved.sort(key=_rank)
         totals.append(
             AssetTotals(
                 asset,
                 all_of_it[0].scale,
-                tuple(moved[:LINES_SHOWN]),
+                tuple(
+                    (name, list(lines))
+                    for name, lines in groupby(moved[:LINES_SHOWN], lambda line: line.book_code)
+                ),
                 max(0, len(moved) - LINES_SHOWN),
                 sum(line.debits_minor for line in all_of_it),
                 sum(line.credits_minor for line in all_of_it),
@@ -269,15 +279,15 @@ def _nodes(
         above = [
             length for length in range(1, len(path)) if path[:length] in by_path or path[:length] in parting
         ]
-        account, under = by_path.get(path), below.get(path, [])
-        side = (account or under[0]).normal_side
+        own, under = by_path.get(path), below.get(path, [])
+        side = (own or under[0]).normal_side
         total = None
         if under and whole:
-            total = sum(each.posted_minor for each in ([account] if account else []) + under) * side
+            total = sum(each.posted_minor for each in ([own] if own else []) + under) * side
         elif len(path) == 1 and (line := roll_ups.get((path[0], asset))) is not None:
             total = line.posted_minor * side
         label = "/".join(path[above[-1] :] if above else path)
-        yield Node(label, min(len(above), DEPTH_MAX), account, total, len(under), (account or under[0]).scale)
+        yield Node(label, min(len(above), DEPTH_MAX), own, total, len(under), (own or under[0]).scale)
 
 
 def _parts(

@@ -10,7 +10,6 @@ itself, and its keys tie it to the first import; a changed copy of the first fil
 
 import asyncio
 import contextlib
-import csv
 import functools
 import hashlib
 import os
@@ -19,36 +18,28 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from tongbao.core.errors import AppError, InvariantBroken, Unavailable
-from tongbao.core.ids import uuid_text
+from tongbao.core.errors import InvariantBroken, Unavailable
 from tongbao.ledger import transfer_file, transfer_rows
 from tongbao.ledger.errors import BadTransferFile
 from tongbao.ledger.schema import (
     GROUP_SIZE_MAX,
-    TRANSFER_PREFIX,
-    Account,
-    AccountId,
-    Book,
-    BookId,
     Outcome,
     PostResult,
     Transfer,
 )
+from tongbao.ledger.service.account_names import AccountNames
 from tongbao.ledger.service.accounts import Accounts
 from tongbao.ledger.service.posting import Posting
-from tongbao.ledger.transfer_file import Columns, Name, Place, Problem, Row
+from tongbao.ledger.service.refused_lines import RefusedFile, RefusedLine
+from tongbao.ledger.transfer_file import Columns, Problem, Row
 
 FIRST_REFUSED_MAX = 20
-NAMES_MAX = 200_000
-"""Accounts remembered by name before the memory starts afresh."""
-LOOKUPS_AT_ONCE = 4
 REPEATS_MAX = 10
-EMPTY_TEMPLATE = "empty"
 
 
 class Progress(NamedTuple):
@@ -60,14 +51,6 @@ class Progress(NamedTuple):
     posted: int
     exists: int
     refused: int
-
-
-class RefusedLine(msgspec.Struct, frozen=True):
-    """One refused line: its number in the file (row number in Parquet), a stable code and one sentence."""
-
-    line_no: int
-    refusal: str
-    detail: str
 
 
 class AssetTotal(msgspec.Struct, frozen=True):
@@ -134,7 +117,7 @@ class Importing:
                 import_id = transfer_file.import_id_of(digest.digest())
                 file.seek(0)
             source = transfer_rows.open_rows(file, path)
-            with _RefusedFile(path, source.columns, import_id) as refused:
+            with RefusedFile(path, source.columns, import_id) as refused:
                 run = _Run(self._accounts, self._posting, source.columns, import_id, refused)
                 await run.all(
                     _chunks(source), create_accounts, _told(on_progress, os.fstat(file.fileno()).st_size)
@@ -146,9 +129,9 @@ class _Run:
     """One import on its way: the accounts known by name, and the counts."""
 
     def __init__(
-        self, accounts: Accounts, posting: Posting, columns: Columns, import_id: UUID, refused: "_RefusedFile"
+        self, accounts: Accounts, posting: Posting, columns: Columns, import_id: UUID, refused: RefusedFile
     ) -> None:
-        self._finder = _Finder(accounts)
+        self._names = AccountNames(accounts)
         self._posting = posting
         self._columns = columns
         self._import_id = import_id
@@ -170,7 +153,7 @@ class _Run:
                 if chunk is None:
                     break
                 names = transfer_file.names_in(chunk.rows, self._columns)
-                await self._finder.find(names, create=create)
+                await self._names.find(names, create=create)
                 answers = await asyncio.to_thread(self._understood, chunk)
                 if posting is not None:
                     await posting
@@ -191,7 +174,7 @@ class _Run:
             raise InvariantBroken(
                 "import_lost_lines", f"{self._lines} lines, outcomes {dict(self._outcomes)}"
             )
-        assets = self._finder.assets
+        assets = self._names.assets
         totals = [
             AssetTotal(*assets[asset_id], posted_minor, exists_minor)
             for asset_id, (posted_minor, exists_minor) in self._sums.items()
@@ -210,7 +193,7 @@ class _Run:
         )
 
     def _understood(self, chunk: _Chunk) -> list[Transfer | Problem]:
-        answers = transfer_file.draft(chunk.rows, self._columns, self._finder.places, self._import_id)
+        answers = transfer_file.draft(chunk.rows, self._columns, self._names.places, self._import_id)
         if self._columns.group is None:
             return answers
         return transfer_file.link(
@@ -262,127 +245,6 @@ class _Run:
         if len(self._first) < FIRST_REFUSED_MAX:
             self._first.append(line)
         self._refused.write(row, line)
-
-
-class _Finder:
-    """Finds accounts by name, opening those that are missing where that is wished; remembers the answers."""
-
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
-        self._books: dict[str, Book | Problem] = {}
-        self.places: dict[Name, Place | Problem] = {}
-        self.assets: dict[int, tuple[str, int]] = {}
-
-    async def find(self, names: set[Name], *, create: bool) -> None:
-        """Make sure that ``places`` answers for every name: with an account, or with why there is none."""
-        missing = names - self.places.keys()
-        if not missing:
-            return
-        if len(self.places) + len(missing) > NAMES_MAX:
-            # The chunk being posted holds transfers, no names: forgetting them is safe.
-            self.places, self._books = {}, {}
-            missing = names
-        for book in sorted({name[0] for name in missing} - self._books.keys()):
-            self._books[book] = await self._answer(self._book(book, create=create))
-        turns = asyncio.Semaphore(LOOKUPS_AT_ONCE)
-
-        async def one(name: Name) -> None:
-            async with turns:
-                self.places[name] = await self._place(name, create=create)
-
-        # In order, so that the same file opens the same accounts in the same order.
-        await asyncio.gather(*(one(name) for name in sorted(missing)))
-
-    async def _place(self, name: Name, *, create: bool) -> Place | Problem:
-        book = self._books[name[0]]
-        if isinstance(book, Problem):
-            return book
-        account = await self._answer(self._account(book.book_id, name, create=create))
-        if isinstance(account, Problem):
-            return account
-        self.assets[account.asset_id] = (account.asset, account.scale)
-        return Place(book.book_id, AccountId(account.account_id), account.asset_id, account.scale)
-
-    async def _book(self, code: str, *, create: bool) -> Book:
-        try:
-            return await self._accounts.book(code)
-        except AppError:
-            if not create:
-                raise
-        return await self._accounts.open_book(code, EMPTY_TEMPLATE, code)
-
-    async def _account(self, book_id: BookId, name: Name, *, create: bool) -> Account:
-        _, code, asset = name
-        try:
-            return await self._accounts.account_by_code(book_id, code, asset)
-        except AppError:
-            if not create:
-                raise
-        return await self._accounts.open_account(book_id, code, asset)
-
-    @staticmethod
-    async def _answer(asked: Any) -> Any:
-        """Return what was found, or the problem where the name can never be right; let failures of parties pass."""
-        try:
-            return await asked
-        except (Unavailable, InvariantBroken):
-            raise
-        except AppError as error:
-            return Problem(error.code, transfer_file.shown(error.detail))
-
-
-class _RefusedFile:
-    """The list of refused lines; it appears, or replaces an older one, when the import is through."""
-
-    def __init__(self, path: Path, columns: Columns, import_id: UUID) -> None:
-        self.path = path.with_name(path.name + ".refused.csv")
-        self._partial = self.path.with_name(f"{self.path.name}.partial-{os.getpid()}")
-        self._columns = columns
-        self._import_id = import_id
-        self._kept = [
-            at for at, name in enumerate(columns.names) if name not in (*transfer_file.REPORT_COLUMNS, "key")
-        ]
-        self._file: Any = None
-        self._writer: Any = None
-
-    def __enter__(self) -> "_RefusedFile":
-        return self
-
-    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
-        if self._file is None:
-            if error_type is None:
-                # Every line stands in the journal now: a list of an earlier run has nothing left to say.
-                self.path.unlink(missing_ok=True)
-            return
-        with self._file as file:
-            if error_type is None:
-                file.flush()
-                os.fsync(file.fileno())
-        if error_type is None:
-            self._partial.replace(self.path)
-        else:
-            self._partial.unlink(missing_ok=True)
-
-    def write(self, row: Row, refused: RefusedLine) -> None:
-        """Add one line: number, reason, the key that it has in this import, then its own fields."""
-        if self._file is None:
-            self._open()
-        try:
-            key = uuid_text(TRANSFER_PREFIX, transfer_file.key_of(row, self._columns, self._import_id))
-        except ValueError:
-            key = row.fields[self._columns.key or 0]
-        fields = row.fields
-        whole = len(fields) == len(self._columns.names)
-        own = [fields[at] for at in self._kept] if whole else fields
-        self._writer.writerow([refused.line_no, refused.refusal, refused.detail, key, *own])
-
-    def _open(self) -> None:
-        # Fields that are not text of their own (lone surrogates) cannot occur: rows are decoded with replacement.
-        self._file = self._partial.open("w", encoding="utf-8", newline="")
-        self._writer = csv.writer(self._file, lineterminator="\n")
-        self._writer.writerow(
-            [*transfer_file.REPORT_COLUMNS, "key", *(self._columns.names[at] for at in self._kept)]
-        )
 
 
 def _chunks(source: transfer_rows.Source) -> Iterator[_Chunk]:

@@ -136,7 +136,9 @@ class Sealing:
         for rows in found:
             seal_no, next_seq, previous = last.get(rows.book_id, (0, 1, sealed.GENESIS))
             root = merkle.root(merkle.unpack(rows.leaves))
-            digest = sealed.seal_hash(rows.book_id, seal_no + 1, next_seq, rows.transfer_count, root, previous)
+            digest = sealed.seal_hash(
+                rows.book_id, seal_no + 1, next_seq, rows.transfer_count, root, previous
+            )
             seals.append(
                 Seal(
                     rows.book_id,

@@ -138,7 +138,7 @@ async def holds(connection: Connection, book_id: BookId) -> dict[UUID, HoldRow]:
     for row in await connection.fetch(_HOLDS, book_id):
         key = UUID(int=row["key"].int)
         state = HoldState(row["state"]) if row["state"] in _STATES else row["state"]
-        found[key] = HoldRow(*row[:8], state, row["expires_at"])
+        found[key] = HoldRow(*[*row[:8], state, row["expires_at"]])
         found[key].key = key
     return found
 
@@ -151,7 +151,9 @@ async def checkpoints(
     found: dict[AccountId, list[tuple[int, StoredCheckpoint]]] = {}
     for row in await connection.fetch(_CHECKPOINTS, seal.book_id, seal.first_seq, end, accounts):
         keys = [UUID(int=key.int) for key in row["keys"]]
-        checkpoint = StoredCheckpoint(tuple(row)[1:5], row["entry_count"], tuple(row)[6:10], row["seqs"], keys)
+        checkpoint = StoredCheckpoint(
+            tuple(row)[1:5], row["entry_count"], tuple(row)[6:10], row["seqs"], keys
+        )
         found.setdefault(row["account_id"], []).append((row["last_seq"], checkpoint))
     return found
 

@@ -284,7 +284,14 @@ def transfer_facts(row: JournalRow, debit: Account, credit: Account) -> list[tup
 
 def plain_table() -> Table:
     """Return an empty table in the one style of all."""
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True, header_style="bold", show_edge=False)
+    return Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1),
+        collapse_padding=True,
+        header_style="bold",
+        show_edge=False,
+    )
 
 
 def _sums(debits_minor: int, credits_minor: int, scale: int) -> tuple[str, str, str]:

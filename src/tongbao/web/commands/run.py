@@ -2,15 +2,19 @@
 
 import asyncio
 import contextlib
+import logging
 import shutil
+import signal
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvicorn
 import uvloop
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -38,10 +42,12 @@ def run(
     if port is not None:
         settings = settings.model_copy(update={"http_port": port})
     configure_logs(settings.log_level, settings.log_json)
+    for chatty in ("sqlalchemy", "alembic", "uvicorn"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     console = Console(highlight=False)
     if fresh:
         forget(settings, console)
-    with _listen(settings) as listening, contextlib.suppress(KeyboardInterrupt):
+    with _listen(settings) as listening:
         uvloop.run(_serve(settings, listening, console, street))
 
 
@@ -81,6 +87,20 @@ def _listen(settings: Settings) -> socket.socket:
     return listening
 
 
+class _Server(uvicorn.Server):
+    """A server that leaves signals to us, so that Ctrl-C ends everything in order and not by an exception."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+    def stop(self) -> None:
+        """Finish open requests and end; at once when told a second time."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
 async def _serve(settings: Settings, listening: socket.socket, console: Console, with_street: bool) -> None:
     """Open everything, print where it is, serve until told to stop, close everything."""
     began = time.perf_counter()
@@ -94,9 +114,11 @@ async def _serve(settings: Settings, listening: socket.socket, console: Console,
         if with_street:
             await _open_street(runtime, stack, console)
         app = create_app(runtime, workers, runtime.metrics)
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+        server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
         host, port = listening.getsockname()[:2]
         _print_addresses(console, f"http://{f'[{host}]' if ':' in host else host}:{port}", settings, began)
+        for told in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(told, server.stop)
         await server.serve(sockets=[listening])
         console.print("Stopping …")
     console.print("Stopped; nothing is lost.")
@@ -123,10 +145,13 @@ async def _open_street(runtime: Runtime, stack: contextlib.AsyncExitStack, conso
 def _print_addresses(console: Console, base: str, settings: Settings, began: float) -> None:
     where = "by TONGBAO_DATABASE_URL" if settings.database_url else str(Path(settings.data_dir).resolve())
     table = Table(
-        title=f"Tongbao 通宝 is running ({time.perf_counter() - began:.1f} s)", title_justify="left"
+        title=f"Tongbao 通宝 is running ({time.perf_counter() - began:.1f} s)",
+        title_justify="left",
+        box=box.SIMPLE,
+        show_header=False,
     )
     table.add_column("what")
-    table.add_column("where")
+    table.add_column("where", no_wrap=True)
     for what, path in (
         ("ledger explorer", "/"),
         ("ledger API", "/v2/ledger/books"),
@@ -135,6 +160,6 @@ def _print_addresses(console: Console, base: str, settings: Settings, began: flo
     ):
         table.add_row(what, base + path)
     table.add_row("data", where)
-    table.add_row("in another terminal", "tongbao ledger trial-balance   tongbao ledger verify --all")
     console.print(table)
+    console.print("In another terminal: .venv/bin/tongbao ledger trial-balance")
     console.print("No sign-in exists yet, so it listens on this machine only. Ctrl-C stops it.")

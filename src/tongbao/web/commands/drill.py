@@ -1,0 +1,63 @@
+"""``tongbao drill``: break things on purpose, under load, and count what was lost. The last line is JSON."""
+
+import json
+from typing import Annotated
+
+import msgspec
+import typer
+import uvloop
+from rich.console import Console
+
+from tongbao.bench import kill
+from tongbao.bench.ledger import scratch_home
+
+WRONG_EXIT = 1
+
+app = typer.Typer(no_args_is_help=True, help="Break things on purpose and count what was lost.")
+
+
+@app.callback()
+def _group() -> None:
+    """Keep the name of each drill a word of its own, also while there is only one."""
+
+
+@app.command("ledger")
+def drill_ledger(
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
+    seconds: Annotated[float, typer.Option(min=2.0, max=600.0, help="Seconds of load for each seed.")] = 8.0,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="How many runs, with seeds 1, 2, 3 …")] = 1,
+) -> None:
+    """Kill API processes, the sealer and PostgreSQL under load: lost 0, doubled 0, books equal the journal."""
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    reports = []
+    for seed in range(1, seeds + 1):
+        with scratch_home("tongbao-drill-") as home:
+            report = uvloop.run(kill.run(home.parent, seconds=seconds, seed=seed))
+        reports.append(report)
+        console.print(
+            f"seed {seed}: {report.acknowledged:,} acknowledged, {report.posted:,} posted, {report.refused:,} refused, "
+            f"killed {', '.join(report.kills)}; lost {report.acknowledged_missing}, doubled {report.doubled}, "
+            + ("sound" if report.sound else f"WRONG: {'; '.join(report.faults) or 'see the counts'}")
+        )
+    typer.echo(json.dumps(_summary(reports)))
+    if not all(report.sound for report in reports):
+        raise typer.Exit(WRONG_EXIT)
+
+
+def _summary(reports: list[kill.KillReport]) -> dict[str, object]:
+    """Return the counts summed over all seeds, whether all were sound, and each report."""
+    counts = (
+        "acknowledged",
+        "posted",
+        "refused",
+        "acknowledged_missing",
+        "doubled",
+        "refused_yet_posted",
+        "repeats_differing",
+    )
+    summed: dict[str, object] = {name: sum(getattr(report, name) for report in reports) for name in counts}
+    return (
+        {"seeds": len(reports), "sound": all(r.sound for r in reports)}
+        | summed
+        | {"reports": [msgspec.to_builtins(report) for report in reports]}
+    )
