@@ -6,11 +6,9 @@ the file, 2 refused.
 """
 
 import asyncio
-import contextlib
 import csv
 import sys
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 from uuid import UUID
@@ -18,8 +16,6 @@ from uuid import UUID
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
@@ -45,6 +41,7 @@ from tongbao.web import account_pages
 from tongbao.web import ledger_inputs as inputs
 from tongbao.web.api import ledger_models as models
 from tongbao.web.commands import ledger_tables as tables
+from tongbao.web.commands.import_bar import shown_progress
 from tongbao.web.runtime import Runtime, open_runtime
 
 WRONG_EXIT = 1
@@ -281,7 +278,7 @@ def import_(
 
     async def work(runtime: Runtime) -> importing.ImportReport:
         run = Importing(runtime.ledger.accounts, runtime.ledger.posting)
-        with _import_bar(hidden=as_json) as tell:
+        with shown_progress(console, hidden=as_json) as tell:
             return await run.import_file(
                 file, create_accounts=create_accounts, import_id=import_id, on_progress=tell
             )
@@ -374,34 +371,6 @@ def _listing(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
     for row in rows:
         table.add_row(*map(Text, row))
     return table
-
-
-@contextlib.contextmanager
-def _import_bar(*, hidden: bool) -> Iterator[Callable[[importing.Progress], None]]:
-    """Show how far an import is: share of the file, lines by outcome, rate and the time that is left."""
-    columns = (
-        TextColumn("{task.fields[counts]}"),
-        BarColumn(bar_width=None),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(compact=True),
-    )
-    off = hidden or not console.is_terminal
-    begun = time.perf_counter()
-    with RichProgress(*columns, console=console, transient=True, disable=off) as bar:
-        task = bar.add_task("import", total=None, counts="reading", rate="")
-
-        def tell(progress: importing.Progress) -> None:
-            counts = f"{progress.posted:,} posted"
-            for name in ("exists", "refused"):
-                count = getattr(progress, name)
-                counts += f", {count:,} {name}" if count else ""
-            rate = f"{progress.lines / (time.perf_counter() - begun):,.0f}/s"
-            bar.update(
-                task, total=progress.bytes_total, completed=progress.bytes_done, counts=counts, rate=rate
-            )
-
-        yield tell
 
 
 def _print_models(found: Sequence[models.Model]) -> None:

@@ -106,10 +106,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "state_frozen": ("frozen", "已冻结"),
     "state_closed": ("closed", "已关闭"),
     "open_holds": ("Open holds", "未结冻结"),
-    "open_holds_note": (
-        "Money set aside until it is captured or released.",
-        "已预留、等待扣款或释放的金额。",
-    ),
+    "open_holds_note": ("set aside for later", "已预留待处理"),
     "no_holds": ("No money is held in this book.", "此账簿没有冻结的金额。"),
     "newest_only": ("The newest {n} are shown.", "仅显示最新的 {n} 笔。"),
     "hold": ("Hold", "冻结"),
