@@ -394,7 +394,7 @@ def test_random_acts_on_both_ledgers_agree(driver: Driver) -> None:
 
 @pytest.mark.nightly
 def test_many_random_acts_on_both_ledgers_agree(driver: Driver) -> None:
-    run(driver, max_examples=600, stateful_step_count=60)
+    run(driver, max_examples=400, stateful_step_count=60)
 
 
 def run(driver: Driver, **options: Any) -> None:

@@ -5,9 +5,10 @@ processes post side by side; what keeps them apart are row locks taken in ascend
 for accounts without limits.
 """
 
+import asyncio
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, KeysView, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -37,6 +38,7 @@ from tongbao.ledger.store import journal
 EXPIRED_PER_SWEEP_MAX = 500
 EXACT_BATCHES_AFTER_MISS_MAX = 16
 DUPLICATE_RETRIES_MAX = 5
+_EVERYTHING = None
 
 
 class _Miss(Exception):
@@ -61,6 +63,7 @@ class Posting:
         self._database = database
         self._first_stripe = os.getpid() * lane_count
         self._striped: set[AccountId] = set()
+        self._turns = _Turns()
         self._exact_left = 0
         self._exact_run = 1
         self._ways = metrics.counter(
@@ -151,13 +154,25 @@ class Posting:
     async def _write_fast(
         self, connection: Connection, stripe: int, items: Sequence[Transfer], now: datetime
     ) -> list[PostResult]:
-        """Accept the whole batch by conditional updates alone; raise _Miss (rolled back) where that fails."""
+        """Accept the whole batch by conditional updates alone; raise _Miss (rolled back) where that fails.
+
+        A batch that refers to no hold is planned and encoded before it waits for its turn, so that this process
+        works on the next batch while the database works on the last.
+        """
+        referred = _referred(items)
+        plan = None if referred else policy.plan_if_all_fit(items, {}, now)
+        if not referred and plan is None:
+            raise _Miss
+        data = journal.copy_data(plan.rows) if plan else b""
+        accounts = plan.totals.keys() if plan else _EVERYTHING
         with _missing_on_duplicate():
-            async with connection.transaction():
-                referred = _referred(items)
-                holds = await journal.lock_holds(connection, referred) if referred else {}
-                plan = policy.plan_if_all_fit(items, holds, now)
-                if plan is None or not await self._write_plan(connection, plan, stripe, checked=False):
+            async with self._turns.take(accounts), connection.transaction():
+                if plan is None:
+                    plan = policy.plan_if_all_fit(items, await journal.lock_holds(connection, referred), now)
+                    if plan is None:
+                        raise _Miss
+                    data = journal.copy_data(plan.rows)
+                if not await self._write_plan(connection, plan, data, stripe, checked=False):
                     raise _Miss
         posted = Outcome.POSTED
         return [PostResult(row.key, posted, row.amount_minor, now) for row in plan.rows]
@@ -178,15 +193,17 @@ class Posting:
         self, connection: Connection, stripe: int, items: Sequence[Transfer], now: datetime
     ) -> list[PostResult]:
         """Lock and read everything that the batch names, decide in order, write what was accepted."""
-        async with connection.transaction():
+        async with self._turns.take(_EVERYTHING), connection.transaction():
             view = await self._view(connection, stripe, items)
             plan = policy.decide(items, view, now)
-            if plan.rows and not await self._write_plan(connection, plan, stripe, checked=True):
+            if plan.rows and not await self._write_plan(
+                connection, plan, journal.copy_data(plan.rows), stripe, checked=True
+            ):
                 raise InvariantBroken("balance_missing", "an account vanished while it was locked")
         return plan.results
 
     async def _write_plan(
-        self, connection: Connection, plan: policy.Plan, stripe: int, *, checked: bool
+        self, connection: Connection, plan: policy.Plan, data: bytes, stripe: int, *, checked: bool
     ) -> bool:
         """Write totals, rows and holds of a plan; False where a conditional update did not apply."""
         striped = {i: total for i, total in plan.totals.items() if i in self._striped}
@@ -195,7 +212,7 @@ class Posting:
             return False
         if striped and not await journal.update_stripes(connection, striped, stripe, checked=checked):
             return False
-        await journal.insert_rows(connection, plan.rows)
+        await journal.insert_rows(connection, data)
         if plan.holds:
             await journal.write_holds(connection, plan.holds.values())
         return True
@@ -223,6 +240,34 @@ class Posting:
         # Looked up after the locks: a key posted by whoever held them before us is visible now.
         known = await journal.rows_by_key(connection, [(t.book_id, t.key) for t in items])
         return policy.View(rows, originals | known, holds)
+
+
+class _Turns:
+    """Lets batches of this process that touch the same accounts go one after the other.
+
+    Side by side the second would wait for the first one's row locks anyway, and then look at every contended row
+    twice. Batches of different accounts (books, above all) do go side by side.
+    """
+
+    def __init__(self) -> None:
+        self._running: list[tuple[KeysView[AccountId] | None, asyncio.Event]] = []
+
+    @contextlib.asynccontextmanager
+    async def take(self, accounts: KeysView[AccountId] | None) -> AsyncIterator[None]:
+        """Wait until no running batch touches one of ``accounts``; None stands for all of them."""
+        while rivals := [done for others, done in self._running if _meet(others, accounts)]:
+            await rivals[0].wait()
+        mine = (accounts, asyncio.Event())
+        self._running.append(mine)
+        try:
+            yield
+        finally:
+            self._running.remove(mine)
+            mine[1].set()
+
+
+def _meet(one: KeysView[AccountId] | None, other: KeysView[AccountId] | None) -> bool:
+    return one is None or other is None or not one.isdisjoint(other)
 
 
 class _missing_on_duplicate(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a statement

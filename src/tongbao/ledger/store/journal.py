@@ -204,13 +204,13 @@ async def update_stripes(
     return _count(status) == len(ids)
 
 
-async def insert_rows(connection: Connection, rows: Sequence[JournalRow]) -> None:
-    """Append to the journal, in order. Raises the driver's unique violation where a key exists."""
+async def insert_rows(connection: Connection, data: bytes) -> None:
+    """Append rows, encoded by ``copy_data``. Raises the driver's unique violation where a key exists."""
     await connection.copy_to_table(
         "transfer",
         schema_name="ledger",
         columns=_COPY_COLUMNS,
-        source=io.BytesIO(_copy_data(rows)),
+        source=io.BytesIO(data),
         format="binary",
     )
 
@@ -326,7 +326,7 @@ def journal_row(row: Connection) -> JournalRow:
     return values._replace(kind=Kind(values.kind), key=UUID(int=values.key.int))
 
 
-def _copy_data(rows: Sequence[JournalRow]) -> bytes:
+def copy_data(rows: Sequence[JournalRow]) -> bytes:
     """Return rows in the binary format of COPY: 2.5 times as fast as the driver's own record encoder.
 
     Each field is its length in 4 bytes and its value, length -1 for NULL; instants are microseconds since 2000.

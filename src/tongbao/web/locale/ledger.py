@@ -201,7 +201,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "transfer": ("Transfer", "转账"),
     "w_plain": ("{amount} from “{debit}” to “{credit}”", "{amount}，从 “{debit}” 到 “{credit}”"),
     "w_hold": ("{amount} of “{debit}” reserved for “{credit}”", "{amount}，由 “{debit}” 为 “{credit}” 预留"),
-    "w_capture": ("{amount} captured from “{debit}” to “{credit}”", "{amount}，从 “{debit}” 扣款到 “{credit}”"),
+    "w_capture": (
+        "{amount} captured from “{debit}” to “{credit}”",
+        "{amount}，从 “{debit}” 扣款到 “{credit}”",
+    ),
     "w_void": (
         "{amount} released to “{debit}”, no longer for “{credit}”",
         "{amount}，退还 “{debit}”，不再为 “{credit}” 预留",
@@ -210,7 +213,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{amount} returned to “{debit}”: the hold for “{credit}” ran out",
         "{amount}，退还 “{debit}”：为 “{credit}” 的预留已到期",
     ),
-    "w_reversal": ("{amount} taken back from “{debit}” to “{credit}”", "{amount}，从 “{debit}” 冲回到 “{credit}”"),
+    "w_reversal": (
+        "{amount} taken back from “{debit}” to “{credit}”",
+        "{amount}，从 “{debit}” 冲回到 “{credit}”",
+    ),
     "k_plain": ("transfer", "转账"),
     "k_hold": ("hold", "冻结"),
     "k_capture": ("capture", "扣款"),
