@@ -203,20 +203,21 @@ async def test_accounts_below_a_path_keeps_the_tree_and_pages_through_it(bench: 
         await accounts.open_account(book_id, code, "CNY")
     assert sorted(a.code for a in await accounts.accounts(book_id, below="s_1")) == tree
     seen: list[str] = []
-    while page := await accounts.accounts(book_id, below="s_1", after=seen[-1] if seen else "", limit=2):
+    while page := await accounts.accounts(
+        book_id, below="s_1", after=(seen[-1], CNY) if seen else ("", 0), limit=2
+    ):
         assert len(page) <= 2
         seen += [account.code for account in page]
     assert seen == tree
     assert await accounts.accounts(book_id, below="nothing") == []
 
 
-@pytest.mark.xfail(reason="a page ends between two assets of one code, and the next begins after the code")
 async def test_accounts_pages_cut_between_two_assets_of_one_code_lose_none(bench: Bench) -> None:
     accounts, book_id = bench.ledger.accounts, bench.book.book_id
     for asset in ("CNY", "USD"):
         await accounts.open_account(book_id, "till", asset)
     first = await accounts.accounts(book_id, below="till", limit=1)
-    second = await accounts.accounts(book_id, below="till", after=first[0].code, limit=1)
+    second = await accounts.accounts(book_id, below="till", after=(first[0].code, first[0].asset_id), limit=1)
     assert [account.asset for account in (*first, *second)] == ["CNY", "USD"]
 
 
@@ -266,7 +267,6 @@ async def test_change_account_closed_is_closed_for_good(bench: Bench) -> None:
             await accounts.change_account(*where, actor="test", reason="test", **change)
 
 
-@pytest.mark.xfail(reason="only open_account looks at crossed limits")
 async def test_change_account_floor_above_ceiling_is_refused(bench: Bench) -> None:
     account = bench.accounts["capped"]
     with pytest.raises(InvalidRequest, match="limits_crossed"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.conftest import CNY, USD, utc
 
 from tongbao.core.ids import derive
-from tongbao.ledger import policy
+from tongbao.ledger import form, policy
 from tongbao.ledger.schema import (
     AMOUNT_MINOR_MAX,
     BALANCE_MINOR_MAX,
@@ -106,7 +106,7 @@ def world() -> policy.View:
 
 def answer(items: Sequence[Transfer], view: policy.View) -> list[PostResult]:
     """Answer a call as the service does: torn groups first, the rest in order."""
-    misplaced = policy.misplaced_in_groups(items)
+    misplaced = form.misplaced_in_groups(items)
     decided = iter(policy.decide([t for i, t in enumerate(items) if i not in misplaced], view, NOW).results)
     return [
         PostResult(t.key, Outcome.REFUSED, refusal=misplaced[i][0]) if i in misplaced else next(decided)
@@ -343,8 +343,8 @@ def test_spans_mixed_batch_cuts_at_leaders() -> None:
         plain(4, OPEN, SAVINGS, 1),
         *linked([plain(5, OPEN, SAVINGS, 1)]),
     ]
-    assert list(policy.spans(items)) == [(0, 1), (1, 3), (3, 5), (5, 6), (6, 7)]
-    assert list(policy.spans([])) == []
+    assert list(form.spans(items)) == [(0, 1), (1, 3), (3, 5), (5, 6), (6, 7)]
+    assert list(form.spans([])) == []
 
 
 def test_misplaced_in_groups_torn_leaderless_doubled_and_large_are_named() -> None:
@@ -361,7 +361,7 @@ def test_misplaced_in_groups_torn_leaderless_doubled_and_large_are_named() -> No
         ([*other, single, *BIG_GROUP], dict.fromkeys(range(3, GROUP_SIZE_MAX + 4), Refusal.GROUP_TOO_LARGE)),
     ]
     for items, expected in rows:
-        assert {i: refusal for i, (refusal, _) in policy.misplaced_in_groups(items).items()} == expected
+        assert {i: refusal for i, (refusal, _) in form.misplaced_in_groups(items).items()} == expected
 
 
 SAME_BASE = plain(
@@ -405,8 +405,8 @@ def test_same_content_any_field_changed_is_other_content(first: Transfer, change
     stored = view.journal[BOOK, first.key]
     size = None if first.group_key is None else 1
     other = msgspec.structs.replace(first, **change)
-    assert policy.same_content(first, stored, size)
-    assert not policy.same_content(other, stored, size if other.group_key else None)
+    assert form.same_content(first, stored, size)
+    assert not form.same_content(other, stored, size if other.group_key else None)
 
 
 def test_same_content_table_names_every_field() -> None:

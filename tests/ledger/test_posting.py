@@ -726,7 +726,6 @@ async def test_void_at_the_end_of_the_range_still_passes(bench: Bench) -> None:
     assert await hold_state(bench, placed) == (HoldState.VOIDED, 0, 0)
 
 
-@pytest.mark.xfail(reason="the conditional balance update has no upper bound below that of BIGINT")
 async def test_post_more_than_an_account_can_count_is_refused_by_the_fast_way_too(bench: Bench) -> None:
     for _ in range(2):
         bulk = [bench.transfer("equity", "other", AMOUNT_MINOR_MAX) for _ in range(FITTING - 1)]

@@ -5,7 +5,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
 from tongbao.ledger import sealed
 from tongbao.ledger.schema import JournalRow, Kind, Outcome, Seal, Transfer, capture, linked
+from tongbao.ledger.service import sealing
 from tongbao.ledger.service.ledger import Ledger
 from tongbao.ledger.service.sealing import Sealing
 from tongbao.ledger.store import journal, partitions
@@ -33,7 +34,7 @@ CURSOR = "SELECT next_xid, xid_offset, system_identifier FROM ledger.seal_cursor
 
 
 async def seal_until(ledger: Ledger, book_id: int, transfer_count: int) -> None:
-    """Seal until so many transfers of a book are: other sessions may hold the horizon for a moment."""
+    """Seal until so many transfers of a book are: another sealer may be at it for a moment."""
     async with asyncio.timeout(SEAL_S_MAX):
         while (await ledger.sealing.head(book_id)).transfer_count < transfer_count:  # type: ignore[arg-type]
             await ledger.sealing.seal_all()
@@ -171,7 +172,7 @@ async def test_seal_places_batches_in_order_of_commit_not_of_transaction_ids(
     assert await order_of(database, bench.book.book_id) == [early.key, late.key]
 
 
-async def test_seal_while_a_transaction_is_open_waits_and_skips_nothing(
+async def test_seal_while_a_transaction_is_open_goes_on_and_skips_nothing(
     bench: Any, database: Database
 ) -> None:
     held = plain_row(bench)
@@ -181,15 +182,201 @@ async def test_seal_while_a_transaction_is_open_waits_and_skips_nothing(
         await slow.execute("BEGIN")
         await journal.insert_rows(slow, [held])
         await bench.ledger.posting.post_one(after)
-        await seal_until(bench.ledger, bench.book.book_id, 1)
+        await seal_until(bench.ledger, bench.book.book_id, 2)
         for _ in range(3):
             await bench.ledger.sealing.seal_all()
-        assert await order_of(database, bench.book.book_id) == [before.key]
+        assert await order_of(database, bench.book.book_id) == [before.key, after.key]
         statement = await bench.ledger.reading.statement(bench.book.book_id, bench.accounts["a"].account_id)
         assert [entry.key for entry in statement.entries] == [after.key, before.key]
         await slow.execute("COMMIT")
     await seal_until(bench.ledger, bench.book.book_id, 3)
     assert await order_of(database, bench.book.book_id) == [before.key, after.key, held.key]
+
+
+MOVE = """
+UPDATE ledger.balance SET debits_minor = debits_minor + $3, credits_minor = credits_minor + $4
+WHERE book_id = $1 AND account_id = $2
+    AND (floor_minor IS NULL OR $3::bigint = 0 OR credits_minor - debits_minor - $3 >= floor_minor)
+RETURNING debits_minor, credits_minor
+"""
+Sums = tuple[int, int]
+
+
+async def write(connection: Any, row: JournalRow) -> dict[int, Sums] | None:
+    """Post a row in the session's open transaction; return its accounts' sums, None where a floor forbids it."""
+    legs = [(row.debit_account_id, row.amount_minor, 0), (row.credit_account_id, 0, row.amount_minor)]
+    found = {}
+    for account_id, debit, credit in sorted(legs):
+        sums = await connection.fetchrow(MOVE, row.book_id, account_id, debit, credit)
+        if sums is None:
+            return None
+        found[account_id] = tuple(sums)
+    await journal.insert_rows(connection, [row])
+    return found
+
+
+async def begin(connection: Any) -> int:
+    """Open a transaction that has a number; return it."""
+    await connection.execute("BEGIN")
+    xid: int = await connection.fetchval("SELECT pg_current_xact_id()::text::bigint")
+    return xid
+
+
+@pytest.mark.parametrize("seen_running", [False, True])
+async def test_seal_puts_a_cause_before_its_effect_whatever_their_numbers_and_whoever_is_open(
+    bench: Any, database: Database, seen_running: bool
+) -> None:
+    """The effect has the lower number, and a third transaction is open between the two."""
+    funding, spending, between = (
+        plain_row(bench, "equity", "a", 100),
+        plain_row(bench, "a", "other", 100),
+        plain_row(bench, "equity", "b", 7),
+    )
+    expected: list[UUID] = []
+    async with (
+        other_session(database) as t10,
+        other_session(database) as t11,
+        other_session(database) as t12,
+    ):
+        xids = [await begin(t10), await begin(t11), await begin(t12)]
+        assert xids == sorted(xids)
+        assert await write(t12, funding) is not None
+        waiting = asyncio.create_task(write(t10, spending))
+        await asyncio.sleep(0.05)
+        if seen_running:
+            aside = bench.transfer("equity", "c", 1)
+            await bench.ledger.posting.post_one(aside)
+            expected.append(aside.key)
+            await seal_until(bench.ledger, bench.book.book_id, 1)
+            async with database.connection() as connection:
+                cursor = await store.cursor(connection)
+            assert cursor.next_xid < cursor.end_xid
+            assert set(xids) <= {xid - cursor.xid_offset for xid in cursor.running_xids}
+        assert not waiting.done()
+        await t12.execute("COMMIT")
+        assert await waiting is not None
+        await t10.execute("COMMIT")
+        expected += [funding.key, spending.key]
+        await seal_until(bench.ledger, bench.book.book_id, len(expected))
+        assert await order_of(database, bench.book.book_id) == expected
+        assert (await bench.ledger.verifying.verify(bench.book.code)).findings == ()
+        assert await write(t11, between) is not None
+        await t11.execute("COMMIT")
+    assert (await bench.ledger.verifying.verify(bench.book.code)).findings == ()
+    statement = await bench.ledger.reading.statement(bench.book.book_id, bench.accounts["b"].account_id)
+    assert [entry.key for entry in statement.entries] == [between.key]
+    await seal_until(bench.ledger, bench.book.book_id, len(expected) + 1)
+    assert await order_of(database, bench.book.book_id) == [*expected, between.key]
+    assert (await bench.ledger.verifying.verify(bench.book.code)).findings == ()
+
+
+class Writers:
+    """Sessions that post at random, keep their transactions open at random, and note what each row saw."""
+
+    def __init__(self, bench: Any, database: Database, seed: int) -> None:
+        self.bench = bench
+        self.database = database
+        self.rng = random.Random(seed)
+        self.rows: dict[UUID, JournalRow] = {}
+        self.seen: dict[UUID, dict[int, Sums]] = {}
+
+    async def pause(self) -> None:
+        """Do nothing for a moment, sometimes for a long one."""
+        await asyncio.sleep(self.rng.choice([0, 0, 0.001, 0.003, 0.03]))
+
+    async def post(self, connection: Any) -> None:
+        """Post one row, or try to."""
+        await begin(connection)
+        await self.pause()
+        sides = self.rng.sample(["a", "b", "c", "other", "equity"], 2)
+        row = plain_row(self.bench, *sides, self.rng.randint(1, 40))
+        found = await write(connection, row)
+        await self.pause()
+        if found is None or self.rng.random() < 0.1:
+            await connection.execute("ROLLBACK")
+            return
+        await connection.execute("COMMIT")
+        self.rows[row.key], self.seen[row.key] = row, found
+
+    async def work(self, count: int) -> None:
+        """Post so many rows, one after the other."""
+        async with other_session(self.database) as connection:
+            for _ in range(count):
+                await self.post(connection)
+
+    async def run(self, sessions: int, count: int) -> None:
+        """Post in several sessions at once, with a sealer beside them."""
+        writers = asyncio.gather(*(self.work(count) for _ in range(sessions)))
+        while not writers.done():
+            await self.bench.ledger.sealing.seal_round()
+            await self.pause()
+        await writers
+        await seal_until(self.bench.ledger, self.bench.book.book_id, len(self.rows))
+
+    def replay(self, order: list[UUID]) -> None:
+        """Go through rows in order: after each, every account must stand as the row's own transaction saw it."""
+        sums: dict[int, Sums] = {}
+        floored = {self.bench.accounts[name].account_id for name in ("a", "b", "c")}
+        for key in order:
+            row = self.rows[key]
+            for account_id, debit, credit in (
+                (row.debit_account_id, row.amount_minor, 0),
+                (row.credit_account_id, 0, row.amount_minor),
+            ):
+                debits, credits_ = sums.get(account_id, (0, 0))
+                sums[account_id] = now = (debits + debit, credits_ + credit)
+                assert now == self.seen[key][account_id]
+                assert now[1] >= now[0] or account_id not in floored
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_seal_beside_random_writers_keeps_the_order_in_which_they_took_their_locks(
+    bench: Any, database: Database, seed: int
+) -> None:
+    writers = Writers(bench, database, seed)
+    await writers.run(sessions=8, count=30)
+    order = await order_of(database, bench.book.book_id)
+    assert set(order) == set(writers.rows)
+    writers.replay(order)
+    assert (await bench.ledger.verifying.verify(bench.book.code)).findings == ()
+
+
+@pytest.mark.parametrize("by_commit", [True, False])
+async def test_seal_in_tiny_windows_beside_random_writers_skips_and_doubles_nothing(
+    bench: Any, database: Database, monkeypatch: pytest.MonkeyPatch, by_commit: bool
+) -> None:
+    async def keeps_commit_times(_: object) -> bool:
+        return by_commit
+
+    monkeypatch.setattr(store, "keeps_commit_times", keeps_commit_times)
+    monkeypatch.setattr(store, "NEAR_XIDS", 3)
+    monkeypatch.setattr(sealing, "WINDOW_TRANSFERS_MAX", 2)
+    writers = Writers(bench, database, 4)
+    await writers.run(sessions=8, count=20)
+    assert set(await order_of(database, bench.book.book_id)) == set(writers.rows)
+    assert max(seal.transfer_count for seal in await seals_of(database, bench.book.book_id)) <= 2
+    assert (await bench.ledger.verifying.verify(bench.book.code)).findings == ()
+
+
+async def test_seal_of_more_ended_transactions_than_a_window_takes_the_first_commits_first(
+    bench: Any, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [plain_row(bench) for _ in range(5)]
+    async with AsyncExitStack() as stack:
+        sessions = [await stack.enter_async_context(other_session(database)) for _ in rows]
+        for session in sessions:
+            await begin(session)
+        aside = bench.transfer("equity", "a", 1)
+        await bench.ledger.posting.post_one(aside)
+        await seal_until(bench.ledger, bench.book.book_id, 1)
+        for session, row in reversed(list(zip(sessions, rows, strict=True))):
+            await write(session, row)
+            await session.execute("COMMIT")
+    monkeypatch.setattr(sealing, "WINDOW_TRANSFERS_MAX", 2)
+    await seal_until(bench.ledger, bench.book.book_id, 6)
+    assert await order_of(database, bench.book.book_id) == [aside.key, *(row.key for row in reversed(rows))]
+    assert [seal.transfer_count for seal in await seals_of(database, bench.book.book_id)] == [1, 2, 2, 1]
+    assert (await bench.ledger.verifying.verify(bench.book.code)).findings == ()
 
 
 async def test_seal_after_a_transaction_was_rolled_back_goes_on(bench: Any, database: Database) -> None:
@@ -320,7 +507,9 @@ async def forget_cluster(database: Database, next_xid: int | None = None) -> Non
     async with database.connection() as connection:
         await connection.execute("UPDATE ledger.seal_cursor SET system_identifier = 1")
         if next_xid is not None:
-            await connection.execute("UPDATE ledger.seal_cursor SET next_xid = $1", next_xid)
+            await connection.execute(
+                "UPDATE ledger.seal_cursor SET next_xid = $1, end_xid = $1, running_xids = '{}'", next_xid
+            )
 
 
 async def test_prepare_in_another_cluster_seals_old_and_new_rows_once_and_old_ones_first(
@@ -331,7 +520,7 @@ async def test_prepare_in_another_cluster_seals_old_and_new_rows_once_and_old_on
     await seal_until(bench.ledger, bench.book.book_id, 1)
     # Numbers of the other cluster, far ahead of this one's; one maps onto transaction 0, which has no commit time.
     async with database.connection() as connection:
-        far = 10_000_000 + await connection.fetchval("SELECT next_xid FROM ledger.seal_cursor")
+        far = 10_000_000 + await connection.fetchval("SELECT end_xid FROM ledger.seal_cursor")
     rows = [plain_row(bench) for _ in range(3)]
     async with database.transaction() as connection:
         await connection.execute("ALTER TABLE ledger.transfer_default ALTER COLUMN batch_xid SET DEFAULT 0")

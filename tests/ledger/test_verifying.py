@@ -220,13 +220,13 @@ async def test_verify_after_a_row_was_inserted_behind_the_sealer_names_it(books:
 
 
 async def test_verify_after_a_row_was_inserted_before_the_sealer_names_its_accounts(books: Books) -> None:
-    await insert_copy(books, books.keys[0][0], "batch_xid = (SELECT next_xid + 1 FROM ledger.seal_cursor)")
+    await insert_copy(books, books.keys[0][0], "batch_xid = (SELECT end_xid + 1 FROM ledger.seal_cursor)")
     assert (await books.found()) == {"balance_differs": {"equity", "a"}}
 
 
 async def test_verify_after_a_sealed_row_was_pushed_among_the_unsealed_names_it(books: Books) -> None:
     key = books.keys[0][0]
-    await books.sql.execute(ROW.format("batch_xid = (SELECT next_xid FROM ledger.seal_cursor)"), key)
+    await books.sql.execute(ROW.format("batch_xid = (SELECT end_xid FROM ledger.seal_cursor)"), key)
     assert (await books.found()) == {"row_moved": {str(key)}}
 
 

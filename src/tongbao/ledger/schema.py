@@ -35,6 +35,7 @@ GROUP_SIZE_MAX = 100
 BULK_SIZE_MAX = 8_000
 STRIPE_COUNT = 16
 ACCOUNT_CODE_CHARS_MAX = 200
+ASSET_ID_MAX = 2**31 - 1
 
 
 class Side(enum.IntEnum):
@@ -466,6 +467,25 @@ class TrialBalanceLine(msgspec.Struct, frozen=True):
     scale: int
     debits_minor: int
     credits_minor: int
+
+
+class NewestSeal(msgspec.Struct, frozen=True):
+    """The newest seal of a book, in short."""
+
+    book_id: BookId
+    book_code: str
+    seal_no: int
+    last_seq: int
+    seal_hash: bytes
+    sealed_at: datetime
+
+
+class House(msgspec.Struct, frozen=True):
+    """How many books there are, how many transfers they sealed, and whose seals are the newest."""
+
+    book_count: int
+    transfer_count: int
+    newest: tuple[NewestSeal, ...]
 
 
 class Seal(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from tongbao.core.errors import Conflict
 from tongbao.ledger.errors import UnknownAccount
-from tongbao.ledger.schema import Account, BookId
+from tongbao.ledger.schema import ASSET_ID_MAX, Account, BookId
 from tongbao.ledger.service.accounts import PAGE_SIZE_MAX, Accounts
 
 
@@ -14,7 +14,7 @@ async def page(
     A code that stands at the end of the page is there in all its assets, so the page may be longer by those:
     the next page begins after a code and would pass over the rest.
     """
-    found = await accounts.accounts(book_id, below=below, after=after, limit=limit)
+    found = await accounts.accounts(book_id, below=below, after=(after, ASSET_ID_MAX), limit=limit)
     if len(found) < min(limit, PAGE_SIZE_MAX):
         return found
     last = found[-1].code

@@ -1,6 +1,5 @@
 """What callers of the books write - ids, instants, cursors, hashes - read strictly, each with its own refusal."""
 
-import re
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -9,8 +8,6 @@ from tongbao.core.ids import parse_int, parse_uuid
 from tongbao.ledger.schema import ACCOUNT_PREFIX, TRANSFER_PREFIX, AccountId
 
 HASH_BYTES = 32
-_CURSOR = re.compile(r"[0-9]{1,19}(\.-?[0-9]{1,19}){1,3}")
-_BIGINT_END = 2**63
 
 
 def account_id(text: str) -> AccountId:
@@ -42,15 +39,6 @@ def instant(text: str) -> datetime:
             "time_invalid", "an instant is ISO 8601, such as 2026-01-31T12:00:00Z"
         ) from error
     raise InvalidRequest("time_invalid", "an instant needs a time zone, such as 2026-01-31T12:00:00Z")
-
-
-def cursor(text: str | None) -> str | None:
-    """Return the cursor of a statement page; raise InvalidRequest ``cursor_invalid`` where it can be none."""
-    if text is not None and not (
-        _CURSOR.fullmatch(text) and all(abs(int(part)) < _BIGINT_END for part in text.split("."))
-    ):
-        raise InvalidRequest("cursor_invalid", "this is not a cursor of a statement page")
-    return text
 
 
 def seal_hash(text: str) -> bytes:

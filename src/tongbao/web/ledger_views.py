@@ -19,6 +19,7 @@ from tongbao.ledger.schema import (
     BookId,
     Entry,
     HoldRow,
+    House,
     JournalRow,
     Kind,
     RollUp,
@@ -29,7 +30,6 @@ from tongbao.ledger.schema import (
 from tongbao.ledger.service.ledger import Ledger
 from tongbao.ledger.service.reading import unbalanced
 from tongbao.web import account_pages
-from tongbao.web.ledger_source import Latest, LedgerSource, Member
 
 SEALS_SHOWN = 8
 BOOKS_SHOWN = 25
@@ -57,7 +57,7 @@ class AssetTotals(NamedTuple):
 class Overview(NamedTuple):
     """The first page."""
 
-    latest: Latest
+    latest: House
     totals: tuple[AssetTotals, ...]
     differences: dict[str, int]
 
@@ -93,9 +93,8 @@ class Tree(NamedTuple):
 class Overviews:
     """Reads the overview once for all who look at the same moment."""
 
-    def __init__(self, ledger: Ledger, source: LedgerSource) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._source = source
         self._lock = asyncio.Lock()
         self._found: Overview | None = None
         self._fresh_until = 0.0
@@ -106,7 +105,7 @@ class Overviews:
         async with self._lock:
             began = loop.time()
             if self._found is None or began >= self._fresh_until:
-                latest = await self._source.latest(SEALS_SHOWN)
+                latest = await self._ledger.reading.house(SEALS_SHOWN)
                 lines = await self._ledger.reading.trial_balance()
                 self._found = Overview(latest, _totals(lines), unbalanced(lines))
                 ended = loop.time()
@@ -195,7 +194,7 @@ class TransferView(NamedTuple):
 
     row: JournalRow
     accounts: dict[AccountId, Account]
-    members: list[Member]
+    members: list[JournalRow]
     original: JournalRow | None
     hold: HoldRow | None
 
@@ -206,10 +205,10 @@ class TransferView(NamedTuple):
         return ("", 0) if account is None else (account.asset, account.scale)
 
 
-async def transfer_view(ledger: Ledger, source: LedgerSource, book: Book, key: UUID) -> TransferView:
+async def transfer_view(ledger: Ledger, book: Book, key: UUID) -> TransferView:
     """Return a transfer, its group, the row it refers to and the hold it is about."""
     row = await ledger.reading.transfer(book.book_id, key)
-    members = [] if row.group_key is None else await source.group(book.book_id, row.group_key)
+    members = [] if row.group_key is None else await ledger.reading.group(book.book_id, row.group_key)
     original = None if row.refers_to is None else await ledger.reading.transfer(book.book_id, row.refers_to)
     ids = [row.debit_account_id, row.credit_account_id]
     ids += [each for member in members for each in (member.debit_account_id, member.credit_account_id)]

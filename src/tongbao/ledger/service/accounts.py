@@ -23,6 +23,7 @@ from tongbao.ledger.errors import (
 )
 from tongbao.ledger.schema import (
     ACCOUNT_CODE_CHARS_MAX,
+    BALANCE_MINOR_MAX,
     STRIPE_COUNT,
     Account,
     AccountChange,
@@ -117,8 +118,7 @@ class Accounts:
             )
         if striped and (floor_minor is not None or ceiling_minor is not None):
             raise StripedAccount(code)
-        if floor_minor is not None and ceiling_minor is not None and floor_minor > ceiling_minor:
-            raise InvalidRequest("limits_crossed", "the floor lies above the ceiling", account=code)
+        _check_limits(code, floor_minor, ceiling_minor)
         known = await self.asset(asset)
         spec = charts.AccountSpec(code, name or code, side, floor_minor, ceiling_minor, striped)
         async with self._database.transaction() as connection:
@@ -158,6 +158,7 @@ class Accounts:
                 floor_minor=account.floor_minor if floor_minor == UNCHANGED else floor_minor,
                 ceiling_minor=account.ceiling_minor if ceiling_minor == UNCHANGED else ceiling_minor,
             )
+            _check_limits(changed.code, changed.floor_minor, changed.ceiling_minor)
             if changed.striped and (changed.floor_minor, changed.ceiling_minor) != (None, None):
                 raise StripedAccount(account.code)
             held = account.debits_held_minor + account.credits_held_minor
@@ -178,7 +179,7 @@ class Accounts:
     async def books(self, *, after: str = "", template: str | None = None, limit: int = 100) -> list[Book]:
         """Return books in order of code, at most 500 a call, beginning after the code ``after``."""
         async with self._database.connection() as connection:
-            return await store.books(connection, after, template, min(limit, PAGE_SIZE_MAX))
+            return await store.books(connection, after, template, _page_size(limit))
 
     async def account(self, book_id: BookId, account_id: AccountId) -> Account:
         """Return an account with its balance now; raise UnknownAccount."""
@@ -197,13 +198,19 @@ class Accounts:
         return account
 
     async def accounts(
-        self, book_id: BookId, *, below: str | None = None, after: str = "", limit: int = 100
+        self,
+        book_id: BookId,
+        *,
+        below: str | None = None,
+        after: tuple[str, int] = ("", 0),
+        limit: int = 100,
     ) -> list[Account]:
-        """Return accounts in order of code with their balances now; ``below`` keeps one account and its tree."""
+        """Return accounts with their balances now, by code and asset; ``below`` keeps one account and its tree.
+
+        ``after``: code and asset id of the last account of the page before.
+        """
         async with self._database.connection() as connection:
-            return list(
-                await store.accounts_of_book(connection, book_id, below, after, min(limit, PAGE_SIZE_MAX))
-            )
+            return list(await store.accounts_of_book(connection, book_id, below, after, _page_size(limit)))
 
     async def changes(self, book_id: BookId, account_id: AccountId) -> list[AccountChange]:
         """Return the history of an account's states and limits, oldest first."""
@@ -247,6 +254,21 @@ class Accounts:
         if existing is None:
             raise UnknownAccount(spec.code)
         return existing
+
+
+def _page_size(limit: int) -> int:
+    return max(1, min(limit, PAGE_SIZE_MAX))
+
+
+def _check_limits(code: str, floor_minor: int | None, ceiling_minor: int | None) -> None:
+    """Raise InvalidRequest ``limit_out_of_range`` or ``limits_crossed`` where limits cannot be kept."""
+    for limit in (floor_minor, ceiling_minor):
+        if limit is not None and not -BALANCE_MINOR_MAX <= limit <= BALANCE_MINOR_MAX:
+            raise InvalidRequest(
+                "limit_out_of_range", f"a limit is at most {BALANCE_MINOR_MAX} away from 0", account=code
+            )
+    if floor_minor is not None and ceiling_minor is not None and floor_minor > ceiling_minor:
+        raise InvalidRequest("limits_crossed", "the floor lies above the ceiling", account=code)
 
 
 def _new_asset(code: str, scale: int | None) -> Asset:

@@ -18,7 +18,7 @@ from tongbao.core.errors import InvariantBroken, LimitExceeded, Unavailable
 from tongbao.core.ids import derive
 from tongbao.core.lane import Lane, LaneMetrics
 from tongbao.core.metrics import Metrics
-from tongbao.ledger import policy
+from tongbao.ledger import form, policy
 from tongbao.ledger.schema import (
     BULK_SIZE_MAX,
     STRIPE_COUNT,
@@ -107,7 +107,7 @@ class Posting:
             raise LimitExceeded(
                 "bulk_too_large", f"at most {BULK_SIZE_MAX} transfers a call", count=len(transfers)
             )
-        misplaced = policy.misplaced_in_groups(transfers)
+        misplaced = form.misplaced_in_groups(transfers)
         if not misplaced:
             return list(await self._lane.submit(transfers))
         sound = iter(await self._lane.submit([t for i, t in enumerate(transfers) if i not in misplaced]))
@@ -212,14 +212,14 @@ class Posting:
             return False
         if striped and not await journal.update_stripes(connection, striped, stripe, checked=checked):
             return False
-        await journal.insert_rows(connection, data)
+        await journal.insert_copy(connection, data)
         if plan.holds:
             await journal.write_holds(connection, plan.holds.values())
         return True
 
     async def _view(self, connection: Connection, stripe: int, items: Sequence[Transfer]) -> policy.View:
         """Read, under lock where it matters, what the exact decision needs: holds first, then accounts."""
-        items = [t for t in items if policy.malformed(t) is None]
+        items = [t for t in items if form.malformed(t) is None]
         on_holds = _referred([t for t in items if t.kind is not Kind.REVERSAL])
         holds = await journal.lock_holds(connection, on_holds) if on_holds else {}
         reversed_ = _referred([t for t in items if t.kind is Kind.REVERSAL])
@@ -280,9 +280,7 @@ class _missing_on_duplicate(contextlib.AbstractContextManager[None]):  # noqa: N
 
 def _referred(items: Sequence[Transfer]) -> list[Address]:
     """Return the addresses that sound transfers refer to."""
-    return [
-        (t.book_id, t.refers_to) for t in items if t.refers_to is not None and policy.malformed(t) is None
-    ]
+    return [(t.book_id, t.refers_to) for t in items if t.refers_to is not None and form.malformed(t) is None]
 
 
 def _expiry(book_id: BookId, key: UUID) -> Transfer:

@@ -4,22 +4,26 @@ Every read runs in one snapshot. Sealed rows come from the checkpoints that the 
 (normally less than a second) is read from the journal's unsealed tail, so that nothing is ever missing.
 """
 
+import re
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from tongbao.core.clock import require_utc
-from tongbao.core.db import Database
+from tongbao.core.db import Connection, Database
 from tongbao.core.errors import InvalidRequest
 from tongbao.ledger.errors import UnknownAccount, UnknownTransfer
 from tongbao.ledger.policy import posted_and_held
 from tongbao.ledger.schema import (
+    Account,
     AccountId,
     BalanceAt,
     BookId,
     Entry,
     HoldRow,
+    House,
     JournalRow,
+    NewestSeal,
     RollUp,
     StatementPage,
     TrialBalanceLine,
@@ -29,6 +33,7 @@ from tongbao.ledger.store import reads as store
 
 PAGE_SIZE_MAX = 500
 _SEQ_MAX = 2**62
+_CURSOR = re.compile(r"(\d{1,19})(?:\.([0-9a-f]{32}))?", re.ASCII)
 Axis = Literal["recorded", "occurred"]
 
 
@@ -49,7 +54,22 @@ class Reading:
     async def holds(self, book_id: BookId, *, open_only: bool = True, limit: int = 100) -> list[HoldRow]:
         """Return the newest holds of a book, at most 500."""
         async with self._database.connection() as connection:
-            return await store.holds(connection, book_id, open_only, min(limit, PAGE_SIZE_MAX))
+            return await store.holds(connection, book_id, open_only, max(1, min(limit, PAGE_SIZE_MAX)))
+
+    async def house(self, newest: int = 10) -> House:
+        """Return the counts of the house and its newest seals."""
+        async with self._database.connection() as connection:
+            return await store.house(connection, newest)
+
+    async def newest_seal(self, book_id: BookId) -> NewestSeal | None:
+        """Return the newest seal of a book; None where nothing is sealed yet."""
+        async with self._database.connection() as connection:
+            return await store.newest_seal(connection, book_id)
+
+    async def group(self, book_id: BookId, group_key: UUID) -> list[JournalRow]:
+        """Return the transfers that were posted as one linked group, in order."""
+        async with self._database.connection() as connection:
+            return await store.group(connection, book_id, group_key)
 
     async def statement(
         self, book_id: BookId, account_id: AccountId, *, before: str | None = None, limit: int = 50
@@ -66,20 +86,20 @@ class Reading:
             account = await charts.account_by_id(connection, book_id, account_id)
             if account is None:
                 raise UnknownAccount(account_id)
-            tail: list[JournalRow] = []
-            await store.search_by_watermark(connection)
-            if at is None:
-                tail = (await store.unsealed(connection, book_id, account_id))[::-1]
-                last = await store.last_checkpoint(connection, book_id, account_id)
-                posted = 0 if last is None else last.credits_minor - last.debits_minor
-                at = _Position(seq=_SEQ_MAX, balance_minor=posted)
-            fresh = [_entry(row, account_id, None, None) for row in tail[:limit]]
-            rows = await store.sealed_entries(
-                connection, book_id, account_id, at.seq, limit - len(fresh) + 1
-            )
-        entries, end = _with_balances(rows[: limit - len(fresh)], account_id, at)
-        more = len(rows) > limit - len(fresh) or len(tail) > limit
-        return StatementPage(account, (*fresh, *entries), str(end) if more else None)
+            last = await store.last_checkpoint(connection, book_id, account_id)
+            base = 0 if last is None else last.last_seq
+            tail, seq = await _tail_before(connection, account, at, base)
+            fresh = [_entry(row, account_id, None, None) for row in tail[: -limit - 1 : -1]]
+            if len(tail) >= limit:
+                more = len(tail) > limit or base
+                return StatementPage(account, tuple(fresh), f"{base}.{fresh[-1].key.hex}" if more else None)
+            wanted = limit - len(fresh)
+            rows = await store.sealed_entries(connection, book_id, account_id, seq, wanted + 1)
+            balance = await _balance_before(connection, account, seq, last)
+        entries = _with_balances(rows[:wanted], account_id, balance)
+        return StatementPage(
+            account, (*fresh, *entries), str(entries[-1].seq) if len(rows) > wanted else None
+        )
 
     async def balance_at(
         self, book_id: BookId, account_id: AccountId, at: datetime, *, axis: Axis = "recorded"
@@ -136,39 +156,61 @@ def unbalanced(lines: list[TrialBalanceLine]) -> dict[str, int]:
     return {asset: difference for asset, difference in sums.items() if difference}
 
 
-class _Position:
-    """Where a page ended: its last sequence number, and the balance before that entry."""
+class _Position(NamedTuple):
+    """Where a page ended: at a sealed entry, or at a key of the tail that lay above entry ``seq`` then."""
 
-    def __init__(self, seq: int, balance_minor: int) -> None:
-        self.seq = seq
-        self.balance_minor = balance_minor
-
-    def __str__(self) -> str:
-        return f"{self.seq}.{self.balance_minor}"
+    seq: int
+    key: UUID | None
 
     @classmethod
     def parse(cls, text: str) -> "_Position":
-        try:
-            seq, balance = (int(part) for part in text.split("."))
-        except ValueError as error:
-            raise InvalidRequest("cursor_invalid", "this is not a cursor of a statement page") from error
-        if not 0 <= seq <= _SEQ_MAX:
+        """Read a cursor back: ``17``, or ``17.`` and the 32 digits of a key."""
+        found = _CURSOR.fullmatch(text)
+        if found is None or int(found[1]) > _SEQ_MAX:
             raise InvalidRequest("cursor_invalid", "this is not a cursor of a statement page")
-        return cls(seq, balance)
+        return cls(int(found[1]), None if found[2] is None else UUID(hex=found[2]))
+
+
+async def _tail_before(
+    connection: Connection, account: Account, at: _Position | None, base: int
+) -> tuple[list[JournalRow], int]:
+    """Return the unsealed rows of a page, oldest first, and below which sequence number its sealed ones begin."""
+    if at is not None and at.key is None:
+        return [], at.seq
+    await store.search_by_watermark(connection)
+    tail = await store.unsealed(connection, account.book_id, account.account_id)
+    if at is None or at.key is None:
+        return tail, base + 1
+    for index, row in enumerate(tail):
+        if row.key == at.key:
+            return tail[:index], base + 1
+    seq = await store.seq_of(connection, account.book_id, account.account_id, at.seq, at.key)
+    if seq is None:
+        raise InvalidRequest("cursor_invalid", "this cursor belongs to another account")
+    return [], seq
+
+
+async def _balance_before(
+    connection: Connection, account: Account, seq: int, last: store.Checkpoint | None
+) -> int:
+    """Return the posted balance of an account before its entry ``seq``, computed and not taken from the cursor."""
+    covered = await store.rows_from(connection, account.book_id, account.account_id, seq)
+    if covered is None:
+        return 0 if last is None else last.credits_minor - last.debits_minor
+    balance, rows = covered
+    return balance - sum(_entry(row, account.account_id, None, None).posted_delta_minor for row in rows)
 
 
 def _with_balances(
-    rows: list[tuple[int, JournalRow]], account_id: AccountId, at: _Position
-) -> tuple[list[Entry], _Position]:
-    """Return sealed rows, newest first, with the balance after each, and the position after the last."""
+    rows: list[tuple[int, JournalRow]], account_id: AccountId, balance_minor: int
+) -> list[Entry]:
+    """Return sealed rows, newest first, each with the balance after it; the first one's is given."""
     entries = []
-    balance = at.balance_minor
     for seq, row in rows:
-        entry = _entry(row, account_id, seq, balance)
+        entry = _entry(row, account_id, seq, balance_minor)
         entries.append(entry)
-        balance -= entry.posted_delta_minor
-        at = _Position(seq, balance)
-    return entries, at
+        balance_minor -= entry.posted_delta_minor
+    return entries
 
 
 def _entry(row: JournalRow, account_id: AccountId, seq: int | None, balance_minor: int | None) -> Entry:

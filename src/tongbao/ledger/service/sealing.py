@@ -1,12 +1,13 @@
 """The sealer: gives finished transfers their place, chains them, and builds what statements read.
 
 It runs off the hot path, one at a time over any number of processes (a lock row decides who). Each round takes
-the batches that ended since, in commit order, gives every book's rows gapless sequence numbers, hashes them
+the batches that became visible since, in commit order, gives every book's rows gapless sequence numbers, hashes them
 into a Merkle root chained to the book's previous seal, and writes one checkpoint per touched account: its sums
 so far and the list of its new entries. That checkpoint is balance history and statement index in one, so
 that the write path carries no statement index at all (decision 0004).
 """
 
+from itertools import accumulate, takewhile
 from typing import NamedTuple
 
 from tongbao.core import merkle
@@ -79,6 +80,10 @@ class Sealing:
     async def seal_round(self) -> int | None:
         """Seal one window of finished batches in one transaction.
 
+        Between two snapshots the order is that of becoming visible, within one that of the commit timestamps.
+        Only a backlog of more than a window is cut by transaction number: there, transactions that ran at the
+        same time may change places.
+
         Returns the number of transfers sealed (0 for an empty stretch of transaction ids), or None where all
         that is finished is sealed or another process is at it.
         """
@@ -88,15 +93,19 @@ class Sealing:
                 if cursor is None:
                     return None
                 await store.search_by_watermark(connection)
-                end = await store.horizon(connection) + cursor.xid_offset
-                if cursor.next_xid >= end:
+                ended = await store.snapshot(connection, cursor.xid_offset)
+                window, found = await self._window(connection, cursor, ended)
+                idle = window.end_xid >= ended.end_xid and ended.end_xid - cursor.end_xid < IDLE_XIDS_MAX
+                if not found and idle:
                     return None
-                batches, next_xid = await self._window(connection, cursor, end)
-                if not batches and next_xid == end and end - cursor.next_xid < IDLE_XIDS_MAX:
-                    return None
+                batches = found[: _fitting(found)]
                 if batches:
-                    await self._seal(connection, [batch.batch_xid for batch in batches])
-                await store.move_cursor(connection, next_xid, self._clock.now())
+                    await self._seal(connection, window, [batch.batch_xid for batch in batches])
+                left = [batch.batch_xid for batch in found[len(batches) :]]
+                left += [xid for xid in ended.running_xids if xid < window.end_xid]
+                await store.move_cursor(
+                    connection, store.Snapshot(window.end_xid, sorted(left)), self._clock.now()
+                )
             count = sum(batch.transfer_count for batch in batches)
             if count:
                 async with self._database.connection() as connection:
@@ -105,31 +114,35 @@ class Sealing:
         return count
 
     async def _window(
-        self, connection: Connection, cursor: store.Cursor, end: int
-    ) -> tuple[list[store.Batch], int]:
-        """Choose the next batches: a stretch of transaction ids holding at most one window of transfers.
+        self, connection: Connection, cursor: store.Cursor, ended: store.Snapshot
+    ) -> tuple[store.Window, list[store.Batch]]:
+        """Choose the next batches: those that ran on when last looked, and a stretch of transaction ids behind.
 
         The stretch doubles while it is nearly empty and halves while it is too full, so neither a million
-        foreign transactions nor a million waiting rows make a round slow.
+        foreign transactions nor a million waiting rows make a round slow, and nothing is cut that fits.
         """
         if self._by_commit is None:
             self._by_commit = await store.keeps_commit_times(connection)
+        first, running = cursor.end_xid, set(ended.running_xids)
+        before = sorted(set(cursor.running_xids) - running)
+        halved = False
         while True:
-            stop = min(end, cursor.next_xid + self._span)
-            found = await store.batches(
-                connection, cursor.next_xid, stop, cursor.xid_offset, by_commit=self._by_commit
-            )
-            count = sum(batch.transfer_count for batch in found)
-            if count > WINDOW_TRANSFERS_MAX and stop - cursor.next_xid > 1:
-                self._span = max(1, (stop - cursor.next_xid) // 2)
-                continue
-            if count < WINDOW_TRANSFERS_MAX // 2 and stop < end:
-                self._span = min(self._span * 2, SPAN_MAX)
-            return found, stop
+            window = store.Window.of(first, max(first, min(ended.end_xid, first + self._span)), before)
+            visible = await store.batches(connection, window, cursor.xid_offset, by_commit=self._by_commit)
+            found = [batch for batch in visible if batch.batch_xid not in running]
+            count, stretch = sum(batch.transfer_count for batch in found), window.end_xid - first
+            if count > WINDOW_TRANSFERS_MAX and stretch > 1:
+                self._span, halved = stretch // 2, True
+            elif count < WINDOW_TRANSFERS_MAX // 2 and not halved and first + self._span < ended.end_xid:
+                if self._span >= SPAN_MAX:
+                    return window, found
+                self._span *= 2
+            else:
+                return window, found
 
-    async def _seal(self, connection: Connection, ordered: list[int]) -> None:
-        """Write the seals and checkpoints of these batches."""
-        found = await store.leaves(connection, ordered)
+    async def _seal(self, connection: Connection, window: store.Window, ordered: list[int]) -> None:
+        """Write the seals and checkpoints of these batches of a window."""
+        found = await store.leaves(connection, window, ordered)
         last = await store.last_seals(connection, [rows.book_id for rows in found])
         now = self._clock.now()
         seals = []
@@ -154,4 +167,10 @@ class Sealing:
                 )
             )
         await store.insert_seals(connection, seals, found)
-        await store.insert_checkpoints(connection, ordered, seals)
+        await store.insert_checkpoints(connection, window, ordered, seals)
+
+
+def _fitting(found: list[store.Batch]) -> int:
+    """Return how many of the first batches one round may hold: at least one, if there is any."""
+    sums = accumulate(batch.transfer_count for batch in found)
+    return max(1, sum(1 for _ in takewhile(lambda count: count <= WINDOW_TRANSFERS_MAX, sums)))

@@ -203,11 +203,11 @@ class Verifying:
             seen_expected = seen_expected or previous == expected_hash
         if not seen_expected:
             proof.find("history_rewritten", book.code, "the remembered seal hash is not part of the chain")
-        async for key in seals.keys_below(connection, book.book_id, cursor.next_xid):
+        async for key in seals.keys_below(connection, book.book_id, cursor):
             if key not in proof.known:
                 proof.find("row_inserted", key, "stands in the journal but in no seal")
         await self._check_checkpoint_counts(connection, book.book_id, proof)
-        tail = await seals.rows_from(connection, book.book_id, cursor.next_xid)
+        tail = await seals.rows_from(connection, book.book_id, cursor)
         for row in tail:
             if row.key in proof.known:
                 proof.find("row_moved", row.key, "is sealed and stands among the rows that are not")

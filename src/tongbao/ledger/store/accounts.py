@@ -38,8 +38,8 @@ _ACCOUNT_BY_ID = _ACCOUNT_COLUMNS + "WHERE a.book_id = $1 AND a.account_id = $2"
 _ACCOUNT_BY_CODE = _ACCOUNT_COLUMNS + "WHERE a.book_id = $1 AND a.code = $2 AND a.asset_id = $3"
 _ACCOUNTS_OF_BOOK = (
     _ACCOUNT_COLUMNS
-    + """WHERE a.book_id = $1 AND ($2::text IS NULL OR a.code = $2 OR a.code LIKE $3) AND a.code > $4
-ORDER BY a.code, a.asset_id LIMIT $5"""
+    + """WHERE a.book_id = $1 AND ($2::text IS NULL OR a.code = $2 OR a.code LIKE $3) AND (a.code, a.asset_id) > ($4, $5)
+ORDER BY a.code, a.asset_id LIMIT $6"""
 )
 
 _INSERT_ACCOUNT = """
@@ -246,11 +246,11 @@ async def account_by_code(
 
 
 async def accounts_of_book(
-    connection: Connection, book_id: BookId, below: str | None, after: str, limit: int
+    connection: Connection, book_id: BookId, below: str | None, after: tuple[str, int], limit: int
 ) -> Sequence[Account]:
     """Return accounts by code; ``below`` keeps one account and everything under it."""
     pattern = None if below is None else _like(below) + "/%"
-    rows = await connection.fetch(_ACCOUNTS_OF_BOOK, book_id, below, pattern, after, limit)
+    rows = await connection.fetch(_ACCOUNTS_OF_BOOK, book_id, below, pattern, *after, limit)
     return [_account(row) for row in rows]
 
 

@@ -5,8 +5,19 @@ from typing import NamedTuple
 from uuid import UUID
 
 from tongbao.core.db import Connection
-from tongbao.ledger.schema import AccountId, BookId, HoldRow, HoldState, JournalRow, RollUp, TrialBalanceLine
+from tongbao.ledger.schema import (
+    AccountId,
+    BookId,
+    HoldRow,
+    HoldState,
+    House,
+    JournalRow,
+    NewestSeal,
+    RollUp,
+    TrialBalanceLine,
+)
 from tongbao.ledger.store.journal import journal_row
+from tongbao.ledger.store.seals import UNSEALED
 
 _BY_WATERMARK = "SET LOCAL enable_seqscan = off"
 _ROW = """
@@ -20,8 +31,9 @@ _UNSEALED = (
     """
 WITH fresh AS MATERIALIZED (
     SELECT t.* FROM ledger.transfer AS t
-    WHERE t.batch_xid >= (SELECT next_xid FROM ledger.seal_cursor WHERE cursor_id = 1)
-)"""
+    WHERE """
+    + UNSEALED
+    + ")"
     + _ROW
     + """
 FROM fresh AS t
@@ -142,6 +154,49 @@ GROUP BY k.template, split_part(a.code, '/', 1), s.code, s.scale ORDER BY s.code
 )
 
 
+_HOUSE = """
+SELECT b.book_id, b.code, s.seal_no, s.last_seq, s.seal_hash, s.sealed_at,
+    count(*) OVER () AS book_count, coalesce(sum(s.last_seq) OVER (), 0)::bigint AS transfer_count
+FROM ledger.book AS b
+LEFT JOIN LATERAL (
+    SELECT l.seal_no, l.first_seq + l.transfer_count - 1 AS last_seq, l.seal_hash, l.sealed_at
+    FROM ledger.seal AS l WHERE l.book_id = b.book_id ORDER BY l.seal_no DESC LIMIT 1
+) AS s ON true
+ORDER BY s.sealed_at DESC NULLS LAST, b.code LIMIT $1
+"""
+
+_NEWEST_SEAL = """
+SELECT b.book_id, b.code, l.seal_no, l.first_seq + l.transfer_count - 1 AS last_seq, l.seal_hash, l.sealed_at
+FROM ledger.seal AS l JOIN ledger.book AS b ON b.book_id = l.book_id
+WHERE l.book_id = $1 ORDER BY l.seal_no DESC LIMIT 1
+"""
+
+# A group is written in one batch, and batches are what the journal can be searched by.
+_GROUP = (
+    _ROW
+    + """
+FROM ledger.transfer AS t
+WHERE t.book_id = $1 AND t.group_key = $2
+    AND t.batch_xid = (SELECT f.batch_xid FROM ledger.transfer AS f WHERE f.book_id = $1 AND f.key = $2)
+ORDER BY t.batch_index
+"""
+)
+
+_COVERING = """
+SELECT c.debits_minor, c.credits_minor, c.seqs, c.keys FROM ledger.checkpoint AS c
+WHERE c.book_id = $1 AND c.account_id = $2 AND c.last_seq >= $3 ORDER BY c.last_seq LIMIT 1
+"""
+
+_SEQ_OF = """
+SELECT u.seq FROM ledger.checkpoint AS c CROSS JOIN LATERAL unnest(c.seqs, c.keys) AS u (seq, key)
+WHERE c.book_id = $1 AND c.account_id = $2 AND c.last_seq > $3 AND u.key = $4 ORDER BY c.last_seq LIMIT 1
+"""
+
+_ROWS_BY_KEY = (
+    _ROW + "FROM unnest($2::uuid[]) AS u (key) JOIN ledger.transfer AS t ON t.book_id = $1 AND t.key = u.key"
+)
+
+
 class Checkpoint(NamedTuple):
     """Sums of one account after its entry number ``last_seq``; 0 is the empty beginning."""
 
@@ -177,6 +232,49 @@ async def sealed_entries(
     """Return (sequence number, row) of sealed entries below a sequence number, newest first."""
     rows = await connection.fetch(_SEALED_ENTRIES, book_id, account_id, before_seq, limit)
     return [(row["seq"], journal_row(row)) for row in rows]
+
+
+async def rows_from(
+    connection: Connection, book_id: BookId, account_id: AccountId, seq: int
+) -> tuple[int, list[JournalRow]] | None:
+    """Return the posted balance at the end of the checkpoint that holds entry ``seq``, and its entries from there.
+
+    None where nothing is sealed at or after ``seq``. At most 256 rows.
+    """
+    row = await connection.fetchrow(_COVERING, book_id, account_id, seq)
+    if row is None:
+        return None
+    keys = [key for at, key in zip(row["seqs"], row["keys"], strict=True) if at >= seq]
+    rows = await connection.fetch(_ROWS_BY_KEY, book_id, keys)
+    return row["credits_minor"] - row["debits_minor"], [journal_row(found) for found in rows]
+
+
+async def seq_of(
+    connection: Connection, book_id: BookId, account_id: AccountId, after_seq: int, key: UUID
+) -> int | None:
+    """Return the sequence number of an entry that was sealed after ``after_seq``."""
+    seq: int | None = await connection.fetchval(_SEQ_OF, book_id, account_id, after_seq, key)
+    return seq
+
+
+async def house(connection: Connection, limit: int) -> House:
+    """Return the counts of the house and the newest seals, newest first."""
+    rows = await connection.fetch(_HOUSE, limit)
+    if not rows:
+        return House(0, 0, ())
+    newest = tuple(NewestSeal(*tuple(row)[:6]) for row in rows if row["seal_no"] is not None)
+    return House(rows[0]["book_count"], rows[0]["transfer_count"], newest)
+
+
+async def newest_seal(connection: Connection, book_id: BookId) -> NewestSeal | None:
+    """Return the newest seal of a book."""
+    row = await connection.fetchrow(_NEWEST_SEAL, book_id)
+    return None if row is None else NewestSeal(*row)
+
+
+async def group(connection: Connection, book_id: BookId, group_key: UUID) -> list[JournalRow]:
+    """Return the rows that were posted as one group, in order."""
+    return [journal_row(row) for row in await connection.fetch(_GROUP, book_id, group_key)]
 
 
 async def checkpoint_at(

@@ -1,8 +1,10 @@
 """The SQL of the sealer: rows in commit order, seals, and the checkpoints that serve statements.
 
-What is particular to one engine stands here and nowhere else: on PostgreSQL "finished" means below the
-snapshot's oldest running transaction, and commit order is the commit timestamp where the server keeps it
-(``track_commit_timestamp``, on in the embedded server), the transaction id otherwise.
+What is particular to one engine stands here and nowhere else. A row carries the number of the transaction that
+wrote it. The sealer remembers the snapshot up to which it has sealed: the first number not yet given out then,
+and those that were still running. What a newer snapshot sees beyond that is new; among it, commit order is the
+commit timestamp where the server keeps it (``track_commit_timestamp``, on in the embedded server), the number
+otherwise.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -15,31 +17,39 @@ from tongbao.ledger.schema import BookId, JournalRow, Kind, Seal
 
 CHECKPOINT_ENTRIES_MAX = 256
 CLUSTER_XID_BITS = 48
+NEAR_XIDS = 256
+"""Transactions that end so shortly behind a window are searched for together with it, older ones one by one."""
 
 _KINDS = frozenset(Kind)
-_CURSOR = "SELECT next_xid, xid_offset, system_identifier FROM ledger.seal_cursor WHERE cursor_id = 1"
+_CURSOR = """
+SELECT next_xid, end_xid, running_xids, xid_offset, system_identifier FROM ledger.seal_cursor WHERE cursor_id = 1
+"""
 _LOCK_CURSOR = _CURSOR + " FOR UPDATE SKIP LOCKED"
 _WAIT_CURSOR = _CURSOR + " FOR UPDATE"
 _HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+_SNAPSHOT = "SELECT pg_current_snapshot()::text"
 _SYSTEM = "SELECT system_identifier FROM pg_control_system()"
 
-_BATCHES = """
-SELECT t.batch_xid, count(*) AS transfer_count FROM ledger.transfer AS t
-WHERE t.batch_xid >= $1 AND t.batch_xid < $2 GROUP BY t.batch_xid ORDER BY t.batch_xid
+UNSEALED = """
+    t.batch_xid >= (SELECT next_xid FROM ledger.seal_cursor WHERE cursor_id = 1)
+    AND (t.batch_xid >= (SELECT end_xid FROM ledger.seal_cursor WHERE cursor_id = 1)
+        OR t.batch_xid = ANY ((SELECT running_xids FROM ledger.seal_cursor WHERE cursor_id = 1)::bigint[]))
 """
+"""The condition on a row ``t`` of the journal that the sealer has not seen it yet."""
 
-_BATCHES_BY_COMMIT = """
+_BATCHES = """
 SELECT b.batch_xid, b.transfer_count FROM (
     SELECT t.batch_xid, count(*) AS transfer_count FROM ledger.transfer AS t
-    WHERE t.batch_xid >= $1 AND t.batch_xid < $2 GROUP BY t.batch_xid
-) AS b ORDER BY CASE WHEN b.batch_xid >= $3
-    THEN pg_xact_commit_timestamp(((b.batch_xid - $3) & 4294967295)::text::xid) END NULLS FIRST, b.batch_xid
+    WHERE (t.batch_xid >= $1 AND t.batch_xid < $2) OR t.batch_xid = ANY ($3::bigint[]) GROUP BY t.batch_xid
+) AS b ORDER BY CASE WHEN $5::boolean AND b.batch_xid >= $4::bigint
+    THEN pg_xact_commit_timestamp(((b.batch_xid - $4) & 4294967295)::text::xid) END NULLS FIRST, b.batch_xid
 """
 
 # The window is materialized first, so that its rows are found by their batch numbers whatever else is asked of them.
 _LEAVES = """
 WITH sealed AS MATERIALIZED (
-    SELECT t.* FROM ledger.transfer AS t WHERE t.batch_xid >= $2 AND t.batch_xid <= $3
+    SELECT t.* FROM ledger.transfer AS t
+    WHERE (t.batch_xid >= $2 AND t.batch_xid < $3) OR t.batch_xid = ANY ($4::bigint[])
 )
 SELECT t.book_id, count(*) AS transfer_count, min(t.recorded_at) AS recorded_from, max(t.recorded_at) AS recorded_to,
     string_agg(uuid_send(t.key), ''::bytea ORDER BY o.place, t.batch_index) AS keys,
@@ -79,7 +89,8 @@ _INSERT_CHECKPOINTS = """
 WITH sealed AS MATERIALIZED (
     SELECT t.book_id, t.key, t.debit_account_id, t.credit_account_id, t.amount_minor, t.kind, t.released_minor,
         t.occurred_at, t.recorded_at, t.batch_xid, t.batch_index
-    FROM ledger.transfer AS t WHERE t.batch_xid >= $2 AND t.batch_xid <= $3
+    FROM ledger.transfer AS t
+    WHERE (t.batch_xid >= $2 AND t.batch_xid < $3) OR t.batch_xid = ANY ($4::bigint[])
 ), numbered AS (
     SELECT t.book_id, t.key, t.debit_account_id, t.credit_account_id, t.occurred_at, t.recorded_at,
         s.first_seq - 1 + row_number() OVER (PARTITION BY t.book_id ORDER BY o.place, t.batch_index) AS seq,
@@ -88,14 +99,14 @@ WITH sealed AS MATERIALIZED (
             WHEN 3 THEN -t.amount_minor WHEN 4 THEN -t.amount_minor ELSE 0 END AS held
     FROM unnest($1::bigint[]) WITH ORDINALITY AS o (batch_xid, place)
     JOIN sealed AS t ON t.batch_xid = o.batch_xid
-    JOIN unnest($4::bigint[], $5::bigint[]) AS s (book_id, first_seq) ON s.book_id = t.book_id
+    JOIN unnest($5::bigint[], $6::bigint[]) AS s (book_id, first_seq) ON s.book_id = t.book_id
 ), legs AS (
     SELECT book_id, debit_account_id AS account_id, seq, key, occurred_at, recorded_at,
         posted AS debits, 0 AS credits, held AS debits_held, 0 AS credits_held FROM numbered
     UNION ALL
     SELECT book_id, credit_account_id, seq, key, occurred_at, recorded_at, 0, posted, 0, held FROM numbered
 ), chunked AS (
-    SELECT l.*, (row_number() OVER (PARTITION BY book_id, account_id ORDER BY seq) - 1) / $6 AS chunk FROM legs AS l
+    SELECT l.*, (row_number() OVER (PARTITION BY book_id, account_id ORDER BY seq) - 1) / $7 AS chunk FROM legs AS l
 ), sums AS (
     SELECT book_id, account_id, chunk, max(seq) AS last_seq, sum(debits)::bigint AS debits,
         sum(credits)::bigint AS credits, sum(debits_held)::bigint AS debits_held,
@@ -123,7 +134,9 @@ WINDOW w AS (PARTITION BY n.book_id, n.account_id ORDER BY n.chunk)
 """
 
 _BY_WATERMARK = "SET LOCAL enable_seqscan = off"
-_MOVE_CURSOR = "UPDATE ledger.seal_cursor SET next_xid = $1, moved_at = $2 WHERE cursor_id = 1"
+_MOVE_CURSOR = """
+UPDATE ledger.seal_cursor SET next_xid = $1, end_xid = $2, running_xids = $3, moved_at = $4 WHERE cursor_id = 1
+"""
 _ADOPT = "UPDATE ledger.seal_cursor SET system_identifier = $1, xid_offset = $2 WHERE cursor_id = 1"
 _LAST_BATCH = "SELECT coalesce(max(batch_xid), 0) FROM ledger.transfer WHERE batch_xid >= $1"
 _DEFAULTS = """
@@ -156,21 +169,64 @@ SELECT t.book_id, t.key, t.debit_account_id, t.credit_account_id, t.amount_minor
     t.released_minor, t.requested_minor, t.expires_at
 FROM unnest($2::uuid[]) AS u (key) JOIN ledger.transfer AS t ON t.book_id = $1 AND t.key = u.key
 """
-_KEYS_BELOW = "SELECT t.key FROM ledger.transfer AS t WHERE t.book_id = $1 AND t.batch_xid < $2"
+_KEYS_BELOW = """
+SELECT t.key FROM ledger.transfer AS t WHERE t.book_id = $1
+    AND (t.batch_xid < $2 OR (t.batch_xid < $3 AND t.batch_xid <> ALL ($4::bigint[])))
+"""
 _ROWS_FROM = """
 SELECT t.book_id, t.key, t.debit_account_id, t.credit_account_id, t.amount_minor, t.asset_id, t.kind, t.code,
     t.reference, t.occurred_at, t.recorded_at, t.batch_index, t.group_key, t.group_size, t.refers_to,
     t.released_minor, t.requested_minor, t.expires_at
-FROM ledger.transfer AS t WHERE t.book_id = $1 AND t.batch_xid >= $2 ORDER BY t.batch_xid, t.batch_index
+FROM ledger.transfer AS t WHERE t.book_id = $1
+    AND t.batch_xid >= $2 AND (t.batch_xid >= $3 OR t.batch_xid = ANY ($4::bigint[]))
+ORDER BY t.batch_xid, t.batch_index
 """
 
 
 class Cursor(NamedTuple):
-    """How far the sealer has read. ``next_xid`` is in stored numbers: a transaction id plus ``xid_offset``."""
+    """What the sealer has read: all below ``end_xid`` but ``running_xids``, all below ``next_xid`` without exception.
+
+    These are stored numbers: a transaction id plus ``xid_offset``.
+    """
 
     next_xid: int
+    end_xid: int
+    running_xids: list[int]
     xid_offset: int
     system_identifier: int | None
+
+
+class Snapshot(NamedTuple):
+    """Which transactions have ended: all below ``end_xid`` but ``running_xids``; in stored numbers."""
+
+    end_xid: int
+    running_xids: list[int]
+
+
+class Window(NamedTuple):
+    """Where the rows of one round stand: numbers in [first_xid, end_xid), and ``ended_xids`` from before.
+
+    The search for them begins at ``search_xid``, so that those of ``ended_xids`` that lie near cost nothing.
+    """
+
+    first_xid: int
+    end_xid: int
+    ended_xids: list[int]
+    search_xid: int
+
+    @classmethod
+    def of(cls, first_xid: int, end_xid: int, ended_xids: list[int]) -> "Window":
+        """Return the window of a stretch and of single numbers below it."""
+        near = [xid for xid in ended_xids if xid >= first_xid - NEAR_XIDS]
+        return cls(first_xid, end_xid, ended_xids, min([first_xid, *near]))
+
+    def ranges(self) -> tuple[int, int, list[int]]:
+        """Return what is searched, somewhat more than the window: a range of numbers, and single ones."""
+        return self.search_xid, self.end_xid, [xid for xid in self.ended_xids if xid < self.search_xid]
+
+    def holds(self, xid: int) -> bool:
+        """Tell whether a number of those searched belongs to the window."""
+        return xid >= self.first_xid or xid in self.ended_xids
 
 
 class Batch(NamedTuple):
@@ -219,6 +275,13 @@ async def horizon(connection: Connection) -> int:
     return xmin
 
 
+async def snapshot(connection: Connection, xid_offset: int) -> Snapshot:
+    """Return which transactions have ended now."""
+    text: str = await connection.fetchval(_SNAPSHOT)
+    _, end, running = text.split(":")
+    return Snapshot(int(end) + xid_offset, [int(xid) + xid_offset for xid in running.split(",") if xid])
+
+
 async def system_identifier(connection: Connection) -> int:
     """Return what tells this database cluster from any other."""
     identifier: int = await connection.fetchval(_SYSTEM)
@@ -240,7 +303,7 @@ async def adopt(connection: Connection, seen: Cursor, system: int, horizon_xid: 
         offset = 0
     else:
         last: int = await connection.fetchval(_LAST_BATCH, seen.next_xid)
-        offset = ((max(last, seen.next_xid) >> CLUSTER_XID_BITS) + 1) << CLUSTER_XID_BITS
+        offset = ((max(last, seen.next_xid, seen.end_xid) >> CLUSTER_XID_BITS) + 1) << CLUSTER_XID_BITS
     # A default takes no parameters, so the server writes the number into the statements.
     for (statement,) in await connection.fetch(_DEFAULTS, offset):
         await connection.execute(statement)
@@ -248,20 +311,15 @@ async def adopt(connection: Connection, seen: Cursor, system: int, horizon_xid: 
     return offset
 
 
-async def batches(
-    connection: Connection, first: int, end: int, xid_offset: int, *, by_commit: bool
-) -> list[Batch]:
-    """Return the batches with stored numbers in [first, end), in commit order where the server knows it."""
-    if by_commit:
-        rows = await connection.fetch(_BATCHES_BY_COMMIT, first, end, xid_offset)
-    else:
-        rows = await connection.fetch(_BATCHES, first, end)
-    return [Batch(*row) for row in rows]
+async def batches(connection: Connection, window: Window, xid_offset: int, *, by_commit: bool) -> list[Batch]:
+    """Return the batches of a window that are visible, in commit order where the server knows it."""
+    rows = await connection.fetch(_BATCHES, *window.ranges(), xid_offset, by_commit)
+    return [Batch(*row) for row in rows if window.holds(row["batch_xid"])]
 
 
-async def leaves(connection: Connection, ordered: Sequence[int]) -> list[Leaves]:
-    """Return, by book, keys and leaf hashes of the rows of these batches, in the order given."""
-    rows = await connection.fetch(_LEAVES, ordered, min(ordered), max(ordered))
+async def leaves(connection: Connection, window: Window, ordered: Sequence[int]) -> list[Leaves]:
+    """Return, by book, keys and leaf hashes of the rows of these batches of a window, in the order given."""
+    rows = await connection.fetch(_LEAVES, ordered, *window.ranges())
     return [Leaves(*row) for row in rows]
 
 
@@ -295,7 +353,9 @@ async def insert_seals(connection: Connection, seals: Sequence[Seal], found: Seq
     )
 
 
-async def insert_checkpoints(connection: Connection, ordered: Sequence[int], seals: Sequence[Seal]) -> None:
+async def insert_checkpoints(
+    connection: Connection, window: Window, ordered: Sequence[int], seals: Sequence[Seal]
+) -> None:
     """Write, for every account that the sealed rows touch, its sums so far and where its entries are.
 
     A checkpoint lists at most 256 entries; an account with more in one round gets several.
@@ -303,8 +363,7 @@ async def insert_checkpoints(connection: Connection, ordered: Sequence[int], sea
     await connection.execute(
         _INSERT_CHECKPOINTS,
         ordered,
-        min(ordered),
-        max(ordered),
+        *window.ranges(),
         [seal.book_id for seal in seals],
         [seal.first_seq for seal in seals],
         CHECKPOINT_ENTRIES_MAX,
@@ -316,9 +375,10 @@ async def search_by_watermark(connection: Connection) -> None:
     await connection.execute(_BY_WATERMARK)
 
 
-async def move_cursor(connection: Connection, next_xid: int, at: datetime) -> None:
-    """Remember how far the sealer has come."""
-    await connection.execute(_MOVE_CURSOR, next_xid, at)
+async def move_cursor(connection: Connection, seen: Snapshot, at: datetime) -> None:
+    """Remember what the sealer has read."""
+    next_xid = min([seen.end_xid, *seen.running_xids])
+    await connection.execute(_MOVE_CURSOR, next_xid, seen.end_xid, seen.running_xids, at)
 
 
 async def summarize(connection: Connection) -> None:
@@ -345,15 +405,15 @@ async def rows_of_seal(
     return {row.key: row for row in map(_row_as_stored, rows)}
 
 
-async def keys_below(connection: Connection, book_id: BookId, next_xid: int) -> AsyncIterator[UUID]:
+async def keys_below(connection: Connection, book_id: BookId, seen: Cursor) -> AsyncIterator[UUID]:
     """Yield the keys of all rows that the sealer must have seen; needs an open transaction."""
-    async for row in connection.cursor(_KEYS_BELOW, book_id, next_xid, prefetch=5_000):
+    async for row in connection.cursor(_KEYS_BELOW, book_id, *seen[:3], prefetch=5_000):
         yield UUID(int=row["key"].int)
 
 
-async def rows_from(connection: Connection, book_id: BookId, next_xid: int) -> list[JournalRow]:
+async def rows_from(connection: Connection, book_id: BookId, seen: Cursor) -> list[JournalRow]:
     """Return the rows of a book that the sealer has not seen yet, in batch order."""
-    return [_row_as_stored(row) for row in await connection.fetch(_ROWS_FROM, book_id, next_xid)]
+    return [_row_as_stored(row) for row in await connection.fetch(_ROWS_FROM, book_id, *seen[:3])]
 
 
 def _row_as_stored(row: Connection) -> JournalRow:

@@ -106,9 +106,7 @@ def _add_accounts(routes: APIRouter, ledger: Ledger) -> None:
     ) -> models.Statement:
         """Return entries, newest first, with the balance after each."""
         found = await _account(ledger, book, account)
-        page = await ledger.reading.statement(
-            found.book_id, found.account_id, before=inputs.cursor(before), limit=limit
-        )
+        page = await ledger.reading.statement(found.book_id, found.account_id, before=before, limit=limit)
         return models.Statement.of(page)
 
     @routes.get("/books/{book}/accounts/{account}/balance")

@@ -126,13 +126,12 @@ def statement(
     as_json: Json = False,
 ) -> None:
     """Show the entries of ACCOUNT in BOOK, newest first, with the balance after each."""
-    position = inputs.cursor(before)
 
     async def work(runtime: Runtime) -> tuple[StatementPage, dict[AccountId, str]]:
         ledger = runtime.ledger
         owner = await ledger.accounts.book(book)
         found = await account_pages.named(ledger.accounts, owner.book_id, account, asset)
-        page = await ledger.reading.statement(owner.book_id, found.account_id, before=position, limit=limit)
+        page = await ledger.reading.statement(owner.book_id, found.account_id, before=before, limit=limit)
         others = {entry.other_account_id for entry in page.entries}
         names = {
             other: (await ledger.accounts.account(owner.book_id, other)).code for other in sorted(others)

@@ -196,10 +196,12 @@ def upgrade() -> None:
     )
     op.execute(
         """
-        -- local table: how far the sealer of this database has read; one row
+        -- local table: what the sealer of this database has read, all below end_xid but running_xids; one row
         CREATE TABLE ledger.seal_cursor (
             cursor_id smallint PRIMARY KEY CHECK (cursor_id = 1),
             next_xid bigint NOT NULL,
+            end_xid bigint NOT NULL,
+            running_xids bigint[] NOT NULL,
             xid_offset bigint NOT NULL,
             system_identifier bigint,
             moved_at timestamptz NOT NULL
@@ -209,8 +211,10 @@ def upgrade() -> None:
     op.execute(
         """
         -- per-engine: where the sealer begins to read, in the engine's own order of transactions
-        INSERT INTO ledger.seal_cursor (cursor_id, next_xid, xid_offset, system_identifier, moved_at)
-        VALUES (1, pg_snapshot_xmin(pg_current_snapshot())::text::bigint, 0, NULL, now())
+        INSERT INTO ledger.seal_cursor (cursor_id, next_xid, end_xid, running_xids, xid_offset, system_identifier,
+            moved_at)
+        SELECT 1, s.xmin, s.xmin, '{}', 0, NULL, now()
+        FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin) AS s
         """
     )
 
