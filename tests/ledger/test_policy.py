@@ -623,8 +623,21 @@ def test_decide_group_after_others_refused_keeps_the_others() -> None:
         plain(1, OPEN, SAVINGS, 0),
         reversal(BOOK, key(1), "test"),
         capture(key(2), BOOK, key(1), 1, "test"),
-        *linked([plain(1, OPEN, SAVINGS, 1)]),
+        plain(1, OPEN, SAVINGS, 1, group_key=key(7)),
     ],
 )
 def test_plan_if_all_fit_what_needs_a_closer_look_is_left_to_decide(item: Transfer) -> None:
     assert policy.plan_if_all_fit([plain(9, OPEN, SAVINGS, 1), item], {}, NOW) is None
+
+
+def test_plan_if_all_fit_groups_are_planned_as_decide_would_accept_them() -> None:
+    items = [
+        plain(1, OPEN, SAVINGS, 1),
+        *linked([plain(2, OPEN, SAVINGS, 2), plain(3, SAVINGS, OPEN, 1), plain(4, OPEN, SAVINGS, 3)]),
+        *linked([plain(5, OPEN, SAVINGS, 4)]),
+        plain(6, OPEN, SAVINGS, 5),
+    ]
+    plan = policy.plan_if_all_fit(items, {}, NOW)
+    assert plan is not None
+    assert [row.group_size for row in plan.rows] == [None, 3, 3, 3, 1, None]
+    assert plan.rows == policy.decide(items, world(), NOW).rows

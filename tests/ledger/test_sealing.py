@@ -193,6 +193,7 @@ async def test_seal_while_a_transaction_is_open_goes_on_and_skips_nothing(
     assert await order_of(database, bench.book.book_id) == [before.key, after.key, held.key]
 
 
+LOCK = "SELECT FROM ledger.balance WHERE book_id = $1 AND account_id = $2 FOR UPDATE"
 MOVE = """
 UPDATE ledger.balance SET debits_minor = debits_minor + $3, credits_minor = credits_minor + $4
 WHERE book_id = $1 AND account_id = $2
@@ -205,12 +206,13 @@ Sums = tuple[int, int]
 async def write(connection: Any, row: JournalRow) -> dict[int, Sums] | None:
     """Post a row in the session's open transaction; return its accounts' sums, None where a floor forbids it."""
     legs = [(row.debit_account_id, row.amount_minor, 0), (row.credit_account_id, 0, row.amount_minor)]
-    found = {}
+    found: dict[int, Sums] = {}
     for account_id, debit, credit in sorted(legs):
+        await connection.execute(LOCK, row.book_id, account_id)
         sums = await connection.fetchrow(MOVE, row.book_id, account_id, debit, credit)
         if sums is None:
             return None
-        found[account_id] = tuple(sums)
+        found[account_id] = (sums["debits_minor"], sums["credits_minor"])
     await journal.insert_rows(connection, [row])
     return found
 
@@ -230,7 +232,7 @@ async def test_seal_puts_a_cause_before_its_effect_whatever_their_numbers_and_wh
     funding, spending, between = (
         plain_row(bench, "equity", "a", 100),
         plain_row(bench, "a", "other", 100),
-        plain_row(bench, "equity", "b", 7),
+        plain_row(bench, "capped", "b", 7),
     )
     expected: list[UUID] = []
     async with (
@@ -244,7 +246,7 @@ async def test_seal_puts_a_cause_before_its_effect_whatever_their_numbers_and_wh
         waiting = asyncio.create_task(write(t10, spending))
         await asyncio.sleep(0.05)
         if seen_running:
-            aside = bench.transfer("equity", "c", 1)
+            aside = bench.transfer("striped", "c", 1)
             await bench.ledger.posting.post_one(aside)
             expected.append(aside.key)
             await seal_until(bench.ledger, bench.book.book_id, 1)
@@ -288,8 +290,8 @@ class Writers:
         """Post one row, or try to."""
         await begin(connection)
         await self.pause()
-        sides = self.rng.sample(["a", "b", "c", "other", "equity"], 2)
-        row = plain_row(self.bench, *sides, self.rng.randint(1, 40))
+        debit, credit = self.rng.sample(["a", "b", "c", "other", "equity"], 2)
+        row = plain_row(self.bench, debit, credit, self.rng.randint(1, 40))
         found = await write(connection, row)
         await self.pause()
         if found is None or self.rng.random() < 0.1:

@@ -20,6 +20,7 @@ from tongbao.core.db import Database
 from tongbao.core.errors import InvalidRequest, InvariantBroken
 from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
+from tongbao.core.process import settle_garbage_collector
 from tongbao.ledger.schema import AccountId, BookId, Kind, Outcome, PostResult, Transfer, capture, linked
 from tongbao.ledger.service.ledger import Ledger
 
@@ -179,6 +180,7 @@ async def run(spec: Spec) -> dict[str, object]:
         Database(spec.dsn, pool_size=2) as database,
         Ledger(database, RealClock(), Metrics(), IdFactory(RealClock()), lane_count=spec.lanes) as ledger,
     ):
+        settle_garbage_collector()
         load = Load(spec, ledger)
         return dict(await (load.open_loop() if spec.rate else load.closed_loop()))
 

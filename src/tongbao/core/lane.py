@@ -37,13 +37,43 @@ CLOSE_S_MAX = 5.0
 
 
 class _Parcel(Generic[Item, Result]):
-    """Items that one caller handed in together, and the future on which that caller waits."""
+    """Items that one caller handed in together, and the future on which that caller waits.
 
-    __slots__ = ("answer", "items")
+    One waits for the list of results, or, where it handed in a single item, for ``one`` result.
+    """
 
-    def __init__(self, items: Sequence[Item], answer: "asyncio.Future[Sequence[Result]]") -> None:
+    __slots__ = ("answer", "items", "one")
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        *,
+        answer: "asyncio.Future[Sequence[Result]] | None" = None,
+        one: "asyncio.Future[Result] | None" = None,
+    ) -> None:
         self.items = items
         self.answer = answer
+        self.one = one
+
+    @property
+    def is_answered(self) -> bool:
+        """True where the caller has left, or got its answer."""
+        waiting = self.answer if self.one is None else self.one
+        return waiting is None or waiting.done()
+
+    def succeed(self, results: Sequence[Result]) -> None:
+        """Hand the results to the caller, if it is still there."""
+        if self.one is not None:
+            if not self.one.done():
+                self.one.set_result(results[0])
+        elif self.answer is not None and not self.answer.done():
+            self.answer.set_result(results)
+
+    def fail(self, error: AppError) -> None:
+        """Raise the error where the caller waits, if it is still there."""
+        waiting = self.answer if self.one is None else self.one
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(error)
 
 
 class LaneMetrics:
@@ -104,6 +134,18 @@ class Lane(Generic[Item, Result]):
             raise LimitExceeded(
                 "parcel_too_large", f"at most {self._parcel_max} items go together", count=count
             )
+        answer: asyncio.Future[Sequence[Result]] = asyncio.get_running_loop().create_future()
+        self._enqueue(_Parcel(items, answer=answer), count)
+        return await answer
+
+    def submit_one(self, item: Item) -> "asyncio.Future[Result]":
+        """Take one item; await the future for its result. Raises at once, and later, what ``submit`` raises."""
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._enqueue(_Parcel((item,), one=answer), 1)
+        return answer
+
+    def _enqueue(self, parcel: _Parcel[Item, Result], count: int) -> None:
+        """Put a parcel into the queue, or refuse it at once."""
         if self._closed:
             raise Unavailable("lane_closed", f"lane {self.name} is closing")
         if self._waiting and self._waiting + count > self._queue_max:
@@ -111,15 +153,12 @@ class Lane(Generic[Item, Result]):
             raise Unavailable(
                 "lane_full", f"lane {self.name} has {self._waiting} items waiting", retry_after_s=1
             )
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Sequence[Result]] = loop.create_future()
-        self._queue.append(_Parcel(items, answer))
+        self._queue.append(parcel)
         self._waiting += count
         if self._free and not self._scheduled:
             # One turn of the loop later, so that callers of the same turn share the batch.
             self._scheduled = True
-            loop.call_soon(self._dispatch)
-        return await answer
+            asyncio.get_running_loop().call_soon(self._dispatch)
 
     async def close(self) -> None:
         """Take no more work, finish what waits, close the connections."""
@@ -161,7 +200,7 @@ class Lane(Generic[Item, Result]):
                 break
             parcel = self._queue.popleft()
             self._waiting -= size
-            if not parcel.answer.done():
+            if not parcel.is_answered:
                 batch.append(parcel)
                 count += size
         return batch
@@ -188,8 +227,7 @@ class Lane(Generic[Item, Result]):
         start = 0
         for parcel in batch:
             end = start + len(parcel.items)
-            if not parcel.answer.done():
-                parcel.answer.set_result(results[start:end])
+            parcel.succeed(results[start:end])
             start = end
 
     async def _insist(self, slot: int, items: Sequence[Item]) -> Sequence[Result]:
@@ -250,5 +288,4 @@ def _given_up(error: Exception, maybe_written: bool) -> AppError:
 
 def _answer_all(batch: Sequence[_Parcel[Item, Result]], error: AppError) -> None:
     for parcel in batch:
-        if not parcel.answer.done():
-            parcel.answer.set_exception(error)
+        parcel.fail(error)

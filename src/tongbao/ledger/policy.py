@@ -7,7 +7,7 @@ Two ways to the same answer:
   fits. If every row was updated, every transfer was acceptable in any order. This is the path of nearly all
   batches and the reason why a hot account is no slower than a cold one.
 - ``decide`` goes through the batch in order on locked rows and answers each transfer by itself. It runs when
-  the first way fails: a limit bites, a key exists, an account is unknown, a group or a reversal is asked for.
+  the first way fails: a limit bites, a key exists, an account is unknown, a reversal or ``up_to`` is asked for.
 
 ``tests/ledger/test_policy.py`` proves that the second accepts whatever the first accepts.
 """
@@ -87,12 +87,19 @@ def plan_if_all_fit(items: Sequence[Transfer], holds: dict[Address, HoldRow], no
     """
     plan = Plan()
     rows, totals = plan.rows, plan.totals
-    for t in items:
+    size: int | None = None
+    for index, t in enumerate(items):
         kind = t.kind
-        if kind is Kind.REVERSAL or t.up_to or t.group_key is not None or malformed(t) is not None:
+        if kind is Kind.REVERSAL or t.up_to or malformed(t) is not None:
+            return None
+        if t.group_key is None:
+            size = None
+        elif t.key == t.group_key:
+            size = _group_size(items, index)
+        elif size is None or items[index - 1].group_key != t.group_key:
             return None
         if kind is Kind.PLAIN or kind is Kind.HOLD:
-            row = _row(t, t, t.amount_minor, now, len(rows))
+            row = _row(t, t, t.amount_minor, now, index, size)
             if kind is Kind.HOLD:
                 _place(plan.holds, t)
         else:
@@ -101,7 +108,7 @@ def plan_if_all_fit(items: Sequence[Transfer], holds: dict[Address, HoldRow], no
             if hold is None:
                 return None
             try:
-                row = _row_on_hold(t, hold, now, len(rows))
+                row = _row_on_hold(t, hold, now, index, size)
             except Refused:
                 return None
             plan.holds[hold.book_id, hold.key] = hold
@@ -359,6 +366,15 @@ def _place(holds: dict[Address, HoldRow], t: Transfer) -> None:
         t.expires_at,
         is_new=True,
     )
+
+
+def _group_size(items: Sequence[Transfer], start: int) -> int:
+    """Return how many items from ``start`` on, where a group's leader stands, belong to its group."""
+    group = items[start].group_key
+    end = start + 1
+    while end < len(items) and items[end].group_key == group and items[end].key != group:
+        end += 1
+    return end - start
 
 
 def _add(totals: dict[AccountId, Total], row: JournalRow, *, checked: bool) -> bool:

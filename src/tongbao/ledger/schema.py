@@ -113,7 +113,7 @@ class Refusal(enum.StrEnum):
     GROUP_REFUSED = "group_refused"
 
 
-class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+class Transfer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One instruction to the ledger. Build the special kinds with the functions below it.
 
     - ``key``: made by the caller (UUIDv7, ``core.ids``); repeating it repeats the answer, never the effect.
@@ -229,7 +229,7 @@ def _following(
     )
 
 
-class PostResult(msgspec.Struct, frozen=True):
+class PostResult(msgspec.Struct, frozen=True, gc=False):
     """What became of one transfer; ``EXISTS`` repeats the amount and time of the original."""
 
     key: UUID

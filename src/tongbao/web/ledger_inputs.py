@@ -1,4 +1,4 @@
-"""What callers of the books write - ids, instants, cursors, hashes - read strictly, each with its own refusal."""
+"""What callers of the books write - ids, instants, hashes - read strictly, each with its own refusal."""
 
 from datetime import UTC, datetime
 from uuid import UUID

@@ -8,7 +8,7 @@ for accounts without limits.
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, KeysView, Sequence
+from collections.abc import AsyncIterator, Awaitable, KeysView, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -86,15 +86,15 @@ class Posting:
         """Finish what waits and close the lane."""
         await self._lane.close()
 
-    async def post_one(self, transfer: Transfer) -> PostResult:
-        """Post one transfer and return what became of it, after COMMIT. Idempotent by its key.
+    def post_one(self, transfer: Transfer) -> Awaitable[PostResult]:
+        """Post one transfer; await what becomes of it, after COMMIT. Idempotent by its key.
 
         Raises Unavailable ``lane_full`` when too much waits, OutcomeUnknown when the database went away and
         did not come back: repeat with the same key.
         """
-        if transfer.group_key is not None:
-            return (await self.post([transfer]))[0]
-        return (await self._lane.submit((transfer,)))[0]
+        if transfer.group_key is not None and transfer.group_key != transfer.key:
+            return self._post_alone(transfer)
+        return self._lane.submit_one(transfer)
 
     async def post(self, transfers: Sequence[Transfer]) -> list[PostResult]:
         """Post up to 8,000 transfers in one commit and return one result each, in order.
@@ -112,6 +112,9 @@ class Posting:
             return list(await self._lane.submit(transfers))
         sound = iter(await self._lane.submit([t for i, t in enumerate(transfers) if i not in misplaced]))
         return [_refused(t, misplaced[i]) if i in misplaced else next(sound) for i, t in enumerate(transfers)]
+
+    async def _post_alone(self, transfer: Transfer) -> PostResult:
+        return (await self.post([transfer]))[0]
 
     async def expire_due_holds(self) -> int:
         """Release holds whose time has come, at most 500 a call; return how many. Idempotent."""

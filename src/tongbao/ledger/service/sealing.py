@@ -24,7 +24,10 @@ WINDOW_TRANSFERS_MAX = 32_768
 SPAN_MIN = 256
 SPAN_MAX = 2**50
 IDLE_XIDS_MAX = 10_000
-"""An idle sealer moves on only after so many foreign transactions: moving the cursor is one itself."""
+"""An idle sealer moves on only after so many foreign transactions: moving the cursor is one itself.
+
+It also does once one that it remembers as running has ended, or each search would begin at that one's number.
+"""
 MONTHS_AHEAD = 3
 
 
@@ -96,7 +99,7 @@ class Sealing:
                 ended = await store.snapshot(connection, cursor.xid_offset)
                 window, found = await self._window(connection, cursor, ended)
                 idle = window.end_xid >= ended.end_xid and ended.end_xid - cursor.end_xid < IDLE_XIDS_MAX
-                if not found and idle:
+                if not found and idle and not window.ended_xids:
                     return None
                 batches = found[: _fitting(found)]
                 if batches:
@@ -106,6 +109,8 @@ class Sealing:
                 await store.move_cursor(
                     connection, store.Snapshot(window.end_xid, sorted(left)), self._clock.now()
                 )
+                if not found and idle:
+                    return None
             count = sum(batch.transfer_count for batch in batches)
             if count:
                 async with self._database.connection() as connection:

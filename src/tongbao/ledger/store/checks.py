@@ -7,7 +7,6 @@ from uuid import UUID
 
 from tongbao.core.db import Connection
 from tongbao.ledger.schema import AccountId, BookId, HoldRow, HoldState, Seal
-from tongbao.ledger.store.seals import UNSEALED
 
 _BALANCES = """
 SELECT a.account_id, a.code AS account_code, a.asset_id, x.debits, x.credits, x.debits_held, x.credits_held
@@ -42,8 +41,7 @@ _CHECKPOINT_COUNTS = (
     "SELECT account_id, count(*) FROM ledger.checkpoint WHERE book_id = $1 GROUP BY account_id"
 )
 
-_SAMPLE = (
-    """
+_SAMPLE = """
 WITH chosen AS (
     SELECT a.book_id, a.account_id, x.debits_minor, x.credits_minor, x.debits_held_minor, x.credits_held_minor
     FROM (
@@ -69,9 +67,9 @@ WITH chosen AS (
         CASE t.kind WHEN 1 THEN t.amount_minor WHEN 2 THEN -coalesce(t.released_minor, t.amount_minor)
             WHEN 3 THEN -t.amount_minor WHEN 4 THEN -t.amount_minor ELSE 0 END AS held
     FROM ledger.transfer AS t
-    WHERE """
-    + UNSEALED
-    + """
+    WHERE t.batch_xid >= (SELECT next_xid FROM ledger.seal_cursor WHERE cursor_id = 1)
+        AND (t.batch_xid >= (SELECT end_xid FROM ledger.seal_cursor WHERE cursor_id = 1)
+            OR t.batch_xid = ANY ((SELECT running_xids FROM ledger.seal_cursor WHERE cursor_id = 1)::bigint[]))
 ), moved AS (
     SELECT book_id, debit_account_id AS account_id, posted AS debits, 0 AS credits, held AS debits_held,
         0 AS credits_held FROM tail
@@ -95,7 +93,6 @@ LEFT JOIN LATERAL (
 ) AS k ON true
 ORDER BY c.book_id, c.account_id
 """
-)
 
 
 class StoredBalance(NamedTuple):

@@ -9,7 +9,6 @@ import io
 import struct
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from tongbao.core.db import Connection
 from tongbao.ledger.schema import (
@@ -34,6 +33,7 @@ _FIXED = struct.Struct(">h" + "iq" * 6 + "i16s" + "ii" * 2 + "ih")
 _NO_OPTIONAL_FIELDS = _NULL * 7
 _AFTER_BATCH_INDEX = JournalRow._fields.index("batch_index") + 1
 _NOTHING = (None,) * 6
+_KINDS = {kind.value: kind for kind in Kind}
 _COPY_COLUMNS = (
     "book_id",
     "debit_account_id",
@@ -334,9 +334,11 @@ async def due_holds(connection: Connection, now: datetime, limit: int) -> list[A
 
 
 def journal_row(row: Connection) -> JournalRow:
-    """Return a fetched record, whose first columns are those of a journal row, as one."""
-    values = JournalRow(*row[: len(JournalRow._fields)])
-    return values._replace(kind=Kind(values.kind), key=UUID(int=values.key.int))
+    """Return a fetched record, whose first columns are those of a journal row, as one.
+
+    A kind that does not exist, which only an intruder can have written, stays the number it is.
+    """
+    return JournalRow._make((*row[:6], _KINDS.get(row[6], row[6]), *row[7 : len(JournalRow._fields)]))
 
 
 def copy_data(rows: Sequence[JournalRow]) -> bytes:

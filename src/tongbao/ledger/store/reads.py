@@ -17,7 +17,6 @@ from tongbao.ledger.schema import (
     TrialBalanceLine,
 )
 from tongbao.ledger.store.journal import journal_row
-from tongbao.ledger.store.seals import UNSEALED
 
 _BY_WATERMARK = "SET LOCAL enable_seqscan = off"
 _ROW = """
@@ -31,9 +30,10 @@ _UNSEALED = (
     """
 WITH fresh AS MATERIALIZED (
     SELECT t.* FROM ledger.transfer AS t
-    WHERE """
-    + UNSEALED
-    + ")"
+    WHERE t.batch_xid >= (SELECT next_xid FROM ledger.seal_cursor WHERE cursor_id = 1)
+        AND (t.batch_xid >= (SELECT end_xid FROM ledger.seal_cursor WHERE cursor_id = 1)
+            OR t.batch_xid = ANY ((SELECT running_xids FROM ledger.seal_cursor WHERE cursor_id = 1)::bigint[]))
+)"""
     + _ROW
     + """
 FROM fresh AS t

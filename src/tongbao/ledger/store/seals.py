@@ -30,13 +30,6 @@ _HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 _SNAPSHOT = "SELECT pg_current_snapshot()::text"
 _SYSTEM = "SELECT system_identifier FROM pg_control_system()"
 
-UNSEALED = """
-    t.batch_xid >= (SELECT next_xid FROM ledger.seal_cursor WHERE cursor_id = 1)
-    AND (t.batch_xid >= (SELECT end_xid FROM ledger.seal_cursor WHERE cursor_id = 1)
-        OR t.batch_xid = ANY ((SELECT running_xids FROM ledger.seal_cursor WHERE cursor_id = 1)::bigint[]))
-"""
-"""The condition on a row ``t`` of the journal that the sealer has not seen it yet."""
-
 _BATCHES = """
 SELECT b.batch_xid, b.transfer_count FROM (
     SELECT t.batch_xid, count(*) AS transfer_count FROM ledger.transfer AS t

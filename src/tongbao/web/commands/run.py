@@ -22,6 +22,7 @@ from tongbao.core.config import Settings
 from tongbao.core.embedded.server import EmbeddedServer
 from tongbao.core.errors import Conflict, NotPermitted, Unavailable
 from tongbao.core.logs import configure_logs
+from tongbao.core.process import settle_garbage_collector
 from tongbao.simulator.street import Street
 from tongbao.web.app import create_app
 from tongbao.web.runtime import Runtime, open_runtime
@@ -115,6 +116,7 @@ async def _serve(settings: Settings, listening: socket.socket, console: Console,
             await _open_street(runtime, stack, console)
         app = create_app(runtime, workers, runtime.metrics)
         server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+        settle_garbage_collector()
         host, port = listening.getsockname()[:2]
         _print_addresses(console, f"http://{f'[{host}]' if ':' in host else host}:{port}", settings, began)
         for told in (signal.SIGINT, signal.SIGTERM):
