@@ -32,6 +32,8 @@ Write = Callable[[Connection, int, Sequence[Item]], Awaitable[Sequence[Result]]]
 """Writes one batch in one transaction: (connection, slot number, items) → one result per item, in order."""
 
 RETRY_PAUSE_S = 0.02
+CROWD = 256
+"""From so many waiting items on, free slots share them."""
 RETRY_PAUSE_S_MAX = 0.5
 CLOSE_S_MAX = 5.0
 
@@ -194,9 +196,12 @@ class Lane(Generic[Item, Result]):
         """Take whole parcels from the queue up to the batch limit, at least one; skip callers who left."""
         batch: list[_Parcel[Item, Result]] = []
         count = 0
+        # A crowd is divided among the free slots: while one batch is being written, this process prepares the next.
+        share = self._waiting if self._waiting < CROWD else -(-self._waiting // len(self._free))
+        count_max = min(self._batch_max, share)
         while self._queue:
             size = len(self._queue[0].items)
-            if batch and count + size > self._batch_max:
+            if batch and count + size > count_max:
                 break
             parcel = self._queue.popleft()
             self._waiting -= size

@@ -36,6 +36,8 @@ _SPACES = str.maketrans({"\u00a0": " ", "\u3000": " "})
 def malformed(t: Transfer) -> tuple[Refusal, str] | None:
     """Return why a transfer can be refused by itself, without looking at any account; None where it is sound."""
     kind = t.kind
+    if kind is Kind.PLAIN and _is_simple(t):
+        return None
     if not _is_typed(t):
         return Refusal.FIELDS_INVALID, "ids, amounts, codes and instants are of their types and in range"
     if kind in _TAKES_AMOUNT_FROM_ROW or (kind is Kind.CAPTURE and t.final and t.amount_minor == 0):
@@ -127,6 +129,26 @@ def same_content(t: Transfer, stored: JournalRow, group_size: int | None) -> boo
         same_amount = asked_all or t.amount_minor == stored.amount_minor
         return same_amount and t.final is (stored.released_minor is not None)
     return True
+
+
+def _is_simple(t: Transfer) -> bool:
+    """Tell whether a plain transfer is sound at first sight, as nearly all are; others are looked at closely."""
+    return (
+        t.reference is t.occurred_at is t.refers_to is t.expires_at is None  # type: ignore[comparison-overlap]  # all None
+        and not t.final
+        and type(t.amount_minor) is type(t.debit_account_id) is type(t.credit_account_id) is int
+        and type(t.book_id) is type(t.asset_id) is int
+        and 0 < t.amount_minor <= AMOUNT_MINOR_MAX
+        and 0 < t.debit_account_id <= _INT8_MAX
+        and 0 < t.credit_account_id <= _INT8_MAX
+        and 0 < t.book_id <= _INT8_MAX
+        and 0 < t.asset_id <= _INT4_MAX
+        and t.debit_account_id != t.credit_account_id
+        and type(t.key) is UUID
+        and type(t.code) is str
+        and t.code in _known_codes
+        and (t.group_key is None or isinstance(t.group_key, UUID))
+    )
 
 
 def _is_typed(t: Any) -> bool:

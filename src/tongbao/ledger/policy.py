@@ -99,7 +99,26 @@ def plan_if_all_fit(items: Sequence[Transfer], holds: dict[Address, HoldRow], no
         elif size is None or items[index - 1].group_key != t.group_key:
             return None
         if kind is Kind.PLAIN or kind is Kind.HOLD:
-            row = _row(t, t, t.amount_minor, now, index, size)
+            row = JournalRow(
+                t.book_id,
+                t.key,
+                t.debit_account_id,
+                t.credit_account_id,
+                t.amount_minor,
+                t.asset_id,
+                kind,
+                t.code,
+                t.reference,
+                t.occurred_at or now,
+                now,
+                index,
+                t.group_key,
+                size,
+                None,
+                None,
+                None,
+                t.expires_at,
+            )
             if kind is Kind.HOLD:
                 _place(plan.holds, t)
         else:
