@@ -57,51 +57,60 @@ class Load:
         # Seeded randomness in the keys would repeat them between workers; the ids take the system's.
         self.ids = IdFactory(RealClock())
         self.done = 0
+        self.make = self.maker()
 
-    def transfer(self, *, kind: Kind = Kind.PLAIN) -> Transfer:
-        """Return a transfer of 1 minor unit between two random accounts of a random book, or with a hot one."""
-        spec, rng = self.spec, self.rng
-        at = int(rng.random() * len(spec.book_ids)) if len(spec.book_ids) > 1 else 0
-        accounts = spec.account_ids[at]
-        debit = accounts[int(rng.random() * len(accounts))]
-        credit = accounts[int(rng.random() * len(accounts))]
-        if spec.case == "hot":
-            credit = spec.striped_id
-        elif spec.case == "hot_limited":
-            credit = accounts[0]
-        if credit == debit:
-            debit = accounts[1] if credit == accounts[0] else accounts[0]
-        return Transfer(
-            key=self.ids.uuid(),
-            book_id=BookId(spec.book_ids[at]),
-            debit_account_id=AccountId(debit),
-            credit_account_id=AccountId(credit),
-            amount_minor=1,
-            asset_id=CNY,
-            code="bench",
-            kind=kind,
-        )
+    def maker(self) -> Callable[[], Transfer]:
+        """Return what makes transfers of 1 minor unit between two random accounts of a random book, or a hot one.
+
+        A closure over plain locals: the load generator shares a core with what it measures.
+        """
+        books, all_accounts = self.spec.book_ids, self.spec.account_ids
+        hot = {"hot": self.spec.striped_id, "hot_limited": all_accounts[0][0]}.get(self.spec.case)
+        draw, new_key = self.rng.random, self.ids.uuid
+        book_count, account_count = len(books), len(all_accounts[0])
+
+        def make() -> Transfer:
+            at = int(draw() * book_count) if book_count > 1 else 0
+            accounts = all_accounts[at]
+            debit = accounts[int(draw() * account_count)]
+            credit = hot if hot is not None else accounts[int(draw() * account_count)]
+            if credit == debit:
+                debit = accounts[-1] if credit == accounts[0] else accounts[0]
+            return Transfer(
+                key=new_key(),
+                book_id=BookId(books[at]),
+                debit_account_id=AccountId(debit),
+                credit_account_id=AccountId(credit),
+                amount_minor=1,
+                asset_id=CNY,
+                code="bench",
+            )
+
+        return make
 
     async def single(self) -> int:
         """Post one transfer."""
-        return _posted([await self.ledger.posting.post_one(self.transfer())])
+        result = await self.ledger.posting.post_one(self.make())
+        if result.outcome is not Outcome.POSTED:
+            raise _refused(result)
+        return 1
 
     async def group(self) -> int:
         """Post a linked group of three within one book."""
-        first = self.transfer()
+        first = self.make()
         others = [msgspec.structs.replace(first, key=self.ids.uuid()) for _ in range(GROUP_SIZE - 1)]
         return _posted(await self.ledger.posting.post(linked([first, *others])))
 
     async def hold_and_capture(self) -> int:
         """Place a hold and capture it; counts as two."""
-        hold = self.transfer(kind=Kind.HOLD)
+        hold = msgspec.structs.replace(self.make(), kind=Kind.HOLD)
         placed = await self.ledger.posting.post_one(hold)
         taken = capture(self.ids.uuid(), hold.book_id, hold.key, 1, "bench", final=True)
         return _posted([placed, await self.ledger.posting.post_one(taken)])
 
     async def bulk(self) -> int:
         """Post 8,000 transfers in one call."""
-        return _posted(await self.ledger.posting.post([self.transfer() for _ in range(BULK)]))
+        return _posted(await self.ledger.posting.post([self.make() for _ in range(BULK)]))
 
     async def closed_loop(self) -> dict[str, float]:
         """Keep ``in_flight`` callers busy for the time of the spec, or until ``count`` is reached."""
@@ -163,10 +172,12 @@ class Load:
 def _posted(results: list[PostResult]) -> int:
     for result in results:
         if result.outcome is not Outcome.POSTED:
-            raise InvariantBroken(
-                "bench_refused", f"a benchmark transfer was {result.refusal}: {result.detail}"
-            )
+            raise _refused(result)
     return len(results)
+
+
+def _refused(result: PostResult) -> InvariantBroken:
+    return InvariantBroken("bench_refused", f"a benchmark transfer was {result.refusal}: {result.detail}")
 
 
 def _rss_mb() -> float:

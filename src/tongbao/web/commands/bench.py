@@ -26,5 +26,5 @@ def bench_ledger(
 ) -> None:
     """Transfers a second, latency, bytes and reads, as ratios to pgbench TPC-B on the same server."""
     console = Console(stderr=True, quiet=as_json, highlight=False)
-    figures = uvloop.run(ledger.run(quick=quick, say=console.print))
+    figures = uvloop.run(ledger.run(quick=quick, say=lambda text: console.print(text, soft_wrap=True)))
     typer.echo(json.dumps(figures))
