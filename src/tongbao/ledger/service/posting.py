@@ -8,7 +8,7 @@ for accounts without limits.
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, KeysView, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, KeysView, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -169,7 +169,8 @@ class Posting:
         data = journal.copy_data(plan.rows) if plan else b""
         accounts = plan.totals.keys() if plan else _EVERYTHING
         with _missing_on_duplicate():
-            async with self._turns.take(accounts), connection.transaction():
+            # BEGIN locks nothing and may go out early; COMMIT must come before the next batch's turn.
+            async with _begun(connection) as commit, self._turns.take(accounts):
                 if plan is None:
                     plan = policy.plan_if_all_fit(items, await journal.lock_holds(connection, referred), now)
                     if plan is None:
@@ -177,6 +178,7 @@ class Posting:
                     data = journal.copy_data(plan.rows)
                 if not await self._write_plan(connection, plan, data, stripe, checked=False):
                     raise _Miss
+                await commit()
         posted = Outcome.POSTED
         return [PostResult(row.key, posted, row.amount_minor, now) for row in plan.rows]
 
@@ -243,6 +245,25 @@ class Posting:
         # Looked up after the locks: a key posted by whoever held them before us is visible now.
         known = await journal.rows_by_key(connection, [(t.book_id, t.key) for t in items])
         return policy.View(rows, originals | known, holds)
+
+
+@contextlib.asynccontextmanager
+async def _begun(connection: Connection) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Begin a transaction and lend its COMMIT; roll back what ends otherwise."""
+    transaction = connection.transaction()
+    await transaction.start()
+    is_open = True
+
+    async def commit() -> None:
+        nonlocal is_open
+        is_open = False
+        await transaction.commit()
+
+    try:
+        yield commit
+    finally:
+        if is_open and not connection.is_closed():
+            await transaction.rollback()
 
 
 class _Turns:
