@@ -25,6 +25,7 @@ CLEAN = {
     "ledger/api.py": "import fastapi\nfrom tongbao.ledger import service",
     "bench/__init__.py": "",
     "bench/ledger.py": "from tongbao.ledger import service",
+    "simulator/__init__.py": "",
     "web/__init__.py": "",
     "web/app.py": "from tongbao.bench import ledger\nfrom tongbao.ledger import api",
 }

@@ -138,7 +138,7 @@ async def holds(connection: Connection, book_id: BookId) -> dict[UUID, HoldRow]:
     """Return every hold of a book; a state that does not exist stays the number it is."""
     found = {}
     for row in await connection.fetch(_HOLDS, book_id):
-        key = UUID(int=row["key"].int)
+        key = row["key"]
         state = HoldState(row["state"]) if row["state"] in _STATES else row["state"]
         found[key] = HoldRow(*[*row[:8], state, row["expires_at"]])
         found[key].key = key
@@ -152,7 +152,7 @@ async def checkpoints(
     end = seal.first_seq + seal.transfer_count
     found: dict[AccountId, list[tuple[int, StoredCheckpoint]]] = {}
     for row in await connection.fetch(_CHECKPOINTS, seal.book_id, seal.first_seq, end, accounts):
-        keys = [UUID(int=key.int) for key in row["keys"]]
+        keys = list(row["keys"])
         checkpoint = StoredCheckpoint(
             tuple(row)[1:5], row["entry_count"], tuple(row)[6:10], row["seqs"], keys
         )

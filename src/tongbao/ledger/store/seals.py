@@ -13,14 +13,14 @@ from typing import NamedTuple
 from uuid import UUID
 
 from tongbao.core.db import Connection
-from tongbao.ledger.schema import BookId, JournalRow, Kind, Seal
+from tongbao.ledger.schema import BookId, JournalRow, Seal
+from tongbao.ledger.store.journal import journal_row
 
 CHECKPOINT_ENTRIES_MAX = 256
 CLUSTER_XID_BITS = 48
 NEAR_XIDS = 256
 """Transactions that end so shortly behind a window are searched for together with it, older ones one by one."""
 
-_KINDS = frozenset(Kind)
 _CURSOR = """
 SELECT next_xid, end_xid, running_xids, xid_offset, system_identifier FROM ledger.seal_cursor WHERE cursor_id = 1
 """
@@ -395,22 +395,15 @@ async def rows_of_seal(
 ) -> dict[UUID, JournalRow]:
     """Return the journal rows that exist among these keys."""
     rows = await connection.fetch(_ROWS_OF_SEAL, book_id, keys)
-    return {row.key: row for row in map(_row_as_stored, rows)}
+    return {row.key: row for row in map(journal_row, rows)}
 
 
 async def keys_below(connection: Connection, book_id: BookId, seen: Cursor) -> AsyncIterator[UUID]:
     """Yield the keys of all rows that the sealer must have seen; needs an open transaction."""
     async for row in connection.cursor(_KEYS_BELOW, book_id, *seen[:3], prefetch=5_000):
-        yield UUID(int=row["key"].int)
+        yield row["key"]
 
 
 async def rows_from(connection: Connection, book_id: BookId, seen: Cursor) -> list[JournalRow]:
     """Return the rows of a book that the sealer has not seen yet, in batch order."""
-    return [_row_as_stored(row) for row in await connection.fetch(_ROWS_FROM, book_id, *seen[:3])]
-
-
-def _row_as_stored(row: Connection) -> JournalRow:
-    """Return a fetched record as a journal row; a kind that does not exist stays the number it is."""
-    values = JournalRow(*row)
-    kind = Kind(values.kind) if values.kind in _KINDS else values.kind
-    return values._replace(kind=kind, key=UUID(int=values.key.int))
+    return [journal_row(row) for row in await connection.fetch(_ROWS_FROM, book_id, *seen[:3])]
