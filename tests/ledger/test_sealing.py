@@ -19,10 +19,11 @@ from tongbao.core import merkle, migrate
 from tongbao.core.clock import FrozenClock, RealClock
 from tongbao.core.db import Database
 from tongbao.core.embedded.server import EmbeddedServer
-from tongbao.core.ids import IdFactory
+from tongbao.core.events.facts import decode
+from tongbao.core.ids import IdFactory, int_text
 from tongbao.core.metrics import Metrics
 from tongbao.ledger import sealed
-from tongbao.ledger.schema import JournalRow, Kind, Outcome, Seal, Transfer, capture, linked
+from tongbao.ledger.schema import JournalRow, Kind, Outcome, Seal, Sealed, Transfer, capture, linked
 from tongbao.ledger.service import sealing
 from tongbao.ledger.service.ledger import Ledger
 from tongbao.ledger.service.sealing import Sealing
@@ -668,3 +669,21 @@ async def test_post_at_both_edges_of_a_month_lands_in_its_partition(bench: Any, 
                 "SELECT tableoid::regclass::text FROM ledger.transfer WHERE key = $1", key
             )
         assert found == f"ledger.{table}"
+
+
+async def test_seal_publishes_a_fact_with_its_place_in_the_same_commit(
+    bench: Any, database: Database
+) -> None:
+    await bench.ledger.posting.post([bench.transfer("equity", "a", n) for n in (1, 2, 3)])
+    await bench.ledger.sealing.seal_all()
+    head = await bench.ledger.sealing.head(bench.book.book_id)
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT topic, payload FROM events.outbox WHERE subject = $1",
+            int_text("book", bench.book.book_id),
+        )
+    [(topic, payload)] = rows
+    fact = decode(topic, payload)
+    assert isinstance(fact, Sealed)
+    assert (fact.seal_no, fact.first_seq, fact.last_seq) == (1, 1, 3)
+    assert fact.seal_hash == head.seal_hash.hex()

@@ -13,7 +13,8 @@ from uuid import UUID
 
 import msgspec
 
-from tongbao.core.ids import derive
+from tongbao.core.events.facts import Fact
+from tongbao.core.ids import derive, int_text
 
 BookId = NewType("BookId", int)
 AccountId = NewType("AccountId", int)
@@ -478,6 +479,24 @@ class NewestSeal(msgspec.Struct, frozen=True):
     last_seq: int
     seal_hash: bytes
     sealed_at: datetime
+
+
+class Sealed(Fact, frozen=True, kw_only=True, tag="ledger.sealed"):
+    """A fact: these transfers of a book have their final place. The ledger's feed for rooms above.
+
+    A consumer reads the seal's keys, or statements up to ``last_seq``; positions and numbers have no gaps.
+    """
+
+    book_id: BookId
+    seal_no: int
+    first_seq: int
+    last_seq: int
+    seal_hash: str
+
+    @property
+    def subject(self) -> str:
+        """Return the text id of the book."""
+        return int_text(BOOK_PREFIX, self.book_id)
 
 
 class House(msgspec.Struct, frozen=True):

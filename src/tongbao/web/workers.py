@@ -6,8 +6,10 @@ process and never fails a payment. All of them may run in any number of processe
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from tongbao.core.errors import AppError
+from tongbao.core.events.running import Events
 from tongbao.core.logs import get_logger
 from tongbao.core.metrics import Metrics
 from tongbao.ledger.service.ledger import Ledger
@@ -17,13 +19,18 @@ SWEEP_S = 1.0
 CHECK_S = 5.0
 PREPARE_S = 6 * 3600.0
 PAUSE_S_MAX = 30.0
+RETENTION_S = 3600.0
+FACTS_KEPT = timedelta(days=7)
 
 
 class Workers:
     """The background loops of one process; ``async with`` starts and stops them."""
 
-    def __init__(self, ledger: Ledger, metrics: Metrics, *, seal_interval_s: float = 1.0) -> None:
+    def __init__(
+        self, ledger: Ledger, events: Events, metrics: Metrics, *, seal_interval_s: float = 1.0
+    ) -> None:
         self._ledger = ledger
+        self._events = events
         self._log = get_logger("workers")
         self._failed = metrics.counter("worker_failures", "Rounds that failed", labels=("worker",))
         self._loops: list[tuple[str, float, Callable[[], Awaitable[object]]]] = [
@@ -31,6 +38,7 @@ class Workers:
             ("sweeper", SWEEP_S, ledger.posting.expire_due_holds),
             ("checks", CHECK_S, self._check),
             ("partitions", PREPARE_S, ledger.sealing.prepare),
+            ("retention", RETENTION_S, self._forget),
         ]
         self._tasks: list[asyncio.Task[None]] = []
         self.findings: list[str] = []
@@ -44,6 +52,10 @@ class Workers:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _forget(self) -> None:
+        """Delete facts of more than a week ago that every consumer has passed."""
+        await self._events.relay.forget(self._ledger.clock.now() - FACTS_KEPT)
 
     async def _check(self) -> None:
         """Check the next accounts; what is wrong makes the process unready and is logged as an error."""

@@ -4,6 +4,7 @@ from types import TracebackType
 
 from tongbao.core.clock import Clock
 from tongbao.core.db import Database
+from tongbao.core.events.outbox import Outbox
 from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
 from tongbao.ledger.service.accounts import Accounts
@@ -44,7 +45,7 @@ class Ledger:
             queue_max=queue_max,
             retry_s=retry_s,
         )
-        self.sealing = Sealing(database, clock, metrics)
+        self.sealing = Sealing(database, clock, metrics, Outbox(clock, ids))
         self.reading = Reading(database)
         self.verifying = Verifying(database, metrics)
 

@@ -13,9 +13,10 @@ from typing import NamedTuple
 from tongbao.core import merkle
 from tongbao.core.clock import Clock
 from tongbao.core.db import Connection, Database
+from tongbao.core.events.outbox import Outbox
 from tongbao.core.metrics import Metrics
 from tongbao.ledger import sealed
-from tongbao.ledger.schema import BookId, Seal
+from tongbao.ledger.schema import BookId, Seal, Sealed
 from tongbao.ledger.store import partitions
 from tongbao.ledger.store import seals as store
 
@@ -42,7 +43,10 @@ class SealHead(NamedTuple):
 class Sealing:
     """Seals the journal. One object per process; whichever gets the lock row does the work."""
 
-    def __init__(self, database: Database, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, metrics: Metrics, outbox: Outbox | None = None
+    ) -> None:
+        self._outbox = outbox
         self._database = database
         self._clock = clock
         self._span = SPAN_MIN
@@ -173,6 +177,19 @@ class Sealing:
             )
         await store.insert_seals(connection, seals, found)
         await store.insert_checkpoints(connection, window, ordered, seals)
+        if self._outbox is not None:
+            await self._outbox.publish(connection, [_fact(seal) for seal in seals])
+
+
+def _fact(seal: Seal) -> Sealed:
+    return Sealed(
+        occurred_at=seal.sealed_at,
+        book_id=seal.book_id,
+        seal_no=seal.seal_no,
+        first_seq=seal.first_seq,
+        last_seq=seal.first_seq + seal.transfer_count - 1,
+        seal_hash=seal.seal_hash.hex(),
+    )
 
 
 def _fitting(found: list[store.Batch]) -> int:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from tongbao.core.db import Connection
-from tongbao.ledger.schema import AccountId, BookId, HoldRow, HoldState, Seal
+from tongbao.ledger.schema import AccountId, BookId, HoldRow, Seal
+from tongbao.ledger.store.journal import hold_row
 
 _BALANCES = """
 SELECT a.account_id, a.code AS account_code, a.asset_id, x.debits, x.credits, x.debits_held, x.credits_held
@@ -36,7 +37,6 @@ FROM unnest($4::bigint[]) AS u (account_id)
 JOIN ledger.checkpoint AS c ON c.book_id = $1 AND c.account_id = u.account_id AND c.last_seq >= $2 AND c.last_seq < $3
 ORDER BY c.account_id, c.last_seq
 """
-_STATES = frozenset(HoldState)
 _CHECKPOINT_COUNTS = (
     "SELECT account_id, count(*) FROM ledger.checkpoint WHERE book_id = $1 GROUP BY account_id"
 )
@@ -136,13 +136,7 @@ async def balances(connection: Connection, book_id: BookId) -> list[StoredBalanc
 
 async def holds(connection: Connection, book_id: BookId) -> dict[UUID, HoldRow]:
     """Return every hold of a book; a state that does not exist stays the number it is."""
-    found = {}
-    for row in await connection.fetch(_HOLDS, book_id):
-        key = row["key"]
-        state = HoldState(row["state"]) if row["state"] in _STATES else row["state"]
-        found[key] = HoldRow(*[*row[:8], state, row["expires_at"]])
-        found[key].key = key
-    return found
+    return {row["key"]: hold_row(row) for row in await connection.fetch(_HOLDS, book_id)}
 
 
 async def checkpoints(

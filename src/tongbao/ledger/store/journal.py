@@ -34,6 +34,7 @@ _NO_OPTIONAL_FIELDS = _NULL * 7
 _AFTER_BATCH_INDEX = JournalRow._fields.index("batch_index") + 1
 _NOTHING = (None,) * 6
 _KINDS = {kind.value: kind for kind in Kind}
+_HOLD_STATES = {state.value: state for state in HoldState}
 _COPY_COLUMNS = (
     "book_id",
     "debit_account_id",
@@ -261,21 +262,23 @@ async def lock_holds(connection: Connection, addresses: Sequence[Address]) -> di
     """Lock and return the holds at these addresses that exist, in ascending order of key."""
     books, keys = [book for book, _ in addresses], [key for _, key in addresses]
     rows = await connection.fetch(_LOCK_HOLDS, books, keys)
-    return {
-        (row["book_id"], row["key"]): HoldRow(
-            book_id=row["book_id"],
-            key=row["key"],
-            debit_account_id=row["debit_account_id"],
-            credit_account_id=row["credit_account_id"],
-            asset_id=row["asset_id"],
-            amount_minor=row["amount_minor"],
-            remaining_minor=row["remaining_minor"],
-            captured_minor=row["captured_minor"],
-            state=HoldState(row["state"]),
-            expires_at=row["expires_at"],
-        )
-        for row in rows
-    }
+    return {(row["book_id"], row["key"]): hold_row(row) for row in rows}
+
+
+def hold_row(row: Connection) -> HoldRow:
+    """Return a fetched record as a hold; a state that does not exist stays the number it is."""
+    return HoldRow(
+        book_id=row["book_id"],
+        key=row["key"],
+        debit_account_id=row["debit_account_id"],
+        credit_account_id=row["credit_account_id"],
+        asset_id=row["asset_id"],
+        amount_minor=row["amount_minor"],
+        remaining_minor=row["remaining_minor"],
+        captured_minor=row["captured_minor"],
+        state=_HOLD_STATES.get(row["state"], row["state"]),
+        expires_at=row["expires_at"],
+    )
 
 
 async def lock_accounts(

@@ -9,14 +9,13 @@ from tongbao.ledger.schema import (
     AccountId,
     BookId,
     HoldRow,
-    HoldState,
     House,
     JournalRow,
     NewestSeal,
     RollUp,
     TrialBalanceLine,
 )
-from tongbao.ledger.store.journal import journal_row
+from tongbao.ledger.store.journal import hold_row, journal_row
 
 _BY_WATERMARK = "SET LOCAL enable_seqscan = off"
 _ROW = """
@@ -296,22 +295,7 @@ async def rows_after(
 
 async def holds(connection: Connection, book_id: BookId, open_only: bool, limit: int) -> list[HoldRow]:
     """Return holds of a book, newest first."""
-    rows = await connection.fetch(_HOLDS, book_id, open_only, limit)
-    return [
-        HoldRow(
-            book_id=row["book_id"],
-            key=row["key"],
-            debit_account_id=row["debit_account_id"],
-            credit_account_id=row["credit_account_id"],
-            asset_id=row["asset_id"],
-            amount_minor=row["amount_minor"],
-            remaining_minor=row["remaining_minor"],
-            captured_minor=row["captured_minor"],
-            state=HoldState(row["state"]),
-            expires_at=row["expires_at"],
-        )
-        for row in rows
-    ]
+    return [hold_row(row) for row in await connection.fetch(_HOLDS, book_id, open_only, limit)]
 
 
 async def roll_up(connection: Connection, book_id: BookId, code: str) -> list[RollUp]:

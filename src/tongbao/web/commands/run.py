@@ -21,6 +21,7 @@ from rich.table import Table
 from tongbao.core.config import Settings
 from tongbao.core.embedded.server import EmbeddedServer
 from tongbao.core.errors import Conflict, NotPermitted, Unavailable
+from tongbao.core.events.running import Events
 from tongbao.core.logs import configure_logs
 from tongbao.core.process import settle_garbage_collector
 from tongbao.simulator.street import Street
@@ -109,8 +110,11 @@ async def _serve(settings: Settings, listening: socket.socket, console: Console,
         stack = contextlib.AsyncExitStack()
         runtime = await stack.enter_async_context(open_runtime(settings))
     async with stack:
+        events = await stack.enter_async_context(
+            Events(runtime.database, runtime.clock, runtime.ledger.ids, runtime.metrics)
+        )
         workers = await stack.enter_async_context(
-            Workers(runtime.ledger, runtime.metrics, seal_interval_s=settings.seal_interval_s)
+            Workers(runtime.ledger, events, runtime.metrics, seal_interval_s=settings.seal_interval_s)
         )
         if with_street:
             await _open_street(runtime, stack, console)
