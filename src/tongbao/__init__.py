@@ -1,4 +1,4 @@
 """Tongbao (通宝): an open intelligent payment system.
 
-One package, one level of rooms; imports run downward only. ``docs/concepts/house.md`` shows the picture.
+One package, one level of rooms; imports run downward only. ``CONTRIBUTING.md`` shows the picture.
 """
