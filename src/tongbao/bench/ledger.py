@@ -37,7 +37,6 @@ BOOKS = 1_000
 PROCESSES = 4
 CASES = ("uniform", "books", "hot", "hot_limited", "holds", "groups", "bulk")
 DATABASE = "bench"
-STATEMENT_TRANSFERS = 1_000_000
 READS = 300
 Say = Callable[[str], None]
 
@@ -63,6 +62,18 @@ WHERE n.nspname = 'ledger' AND c.relkind IN ('r', 'm')
 """
 
 
+class Sizes(msgspec.Struct, frozen=True):
+    """How long each row runs, how many transfers the statements are read from, how large TPC-B's tables are."""
+
+    seconds: float
+    transfers: int
+    pgbench_scale: int = 50
+
+
+FULL = Sizes(6.0, 1_000_000)
+QUICK = Sizes(2.0, 100_000)
+
+
 class Charts(msgspec.Struct):
     """The books that are loaded: one large, many small."""
 
@@ -81,15 +92,14 @@ def scratch_home(prefix: str) -> Iterator[Path]:
         yield Path(folder) / "postgres"
 
 
-async def run(*, quick: bool, say: Say) -> dict[str, float]:
-    """Run all rows and return their figures; ``quick`` takes a tenth of the time and of the statement's size."""
-    seconds = 2.0 if quick else 6.0
+async def run(sizes: Sizes, say: Say) -> dict[str, float]:
+    """Run all rows and return their figures, tell them to ``say`` as they come."""
     with scratch_home("tongbao-bench-") as home:
         server = EmbeddedServer(home)
         say("Starting an embedded server, durable settings verified …")
         server.start()
         try:
-            return await _Run(server, seconds, quick, say).all()
+            return await _Run(server, sizes, say).all()
         finally:
             server.stop()
 
@@ -97,10 +107,10 @@ async def run(*, quick: bool, say: Say) -> dict[str, float]:
 class _Run:
     """One run of the benchmark on one server."""
 
-    def __init__(self, server: EmbeddedServer, seconds: float, quick: bool, say: Say) -> None:
+    def __init__(self, server: EmbeddedServer, sizes: Sizes, say: Say) -> None:
         self.server = server
-        self.seconds = seconds
-        self.quick = quick
+        self.sizes = sizes
+        self.seconds = sizes.seconds
         self.say = say
         self.tpcb: list[float] = []
         self.figures: dict[str, float] = {}
@@ -108,7 +118,7 @@ class _Run:
 
     async def all(self) -> dict[str, float]:
         """Run every row in order."""
-        await reference.prepare(self.server, ACCOUNTS)
+        await reference.prepare(self.server, ACCOUNTS, self.sizes.pgbench_scale)
         charts = await self._open_books()
         await self._reference()
         for case in CASES:
@@ -151,7 +161,7 @@ class _Run:
 
     async def _reference(self, after: str = "") -> None:
         """Run TPC-B; ``after`` names the row that it follows, whose ratio it completes."""
-        rate = await reference.tpcb(self.server, max(2, int(self.seconds / 2)))
+        rate = await reference.tpcb(self.server, max(1, int(self.seconds / 2)))
         if after:
             base = (self.tpcb[-1] + rate) / 2
             self.figures[f"ratio_{after}"] = self.figures[f"{after}_per_s"] / base
@@ -222,7 +232,7 @@ class _Run:
             await self._reference()
             await self._sealed_under_load(ledger, charts)
             await self._reference("sealed_under_load")
-            wanted = STATEMENT_TRANSFERS // (10 if self.quick else 1)
+            wanted = self.sizes.transfers
             have = await _count(database)
             if have < wanted:
                 spec = self._spec("bulk", charts, count=wanted - have)

@@ -16,7 +16,6 @@ from tongbao.core.embedded.server import EmbeddedServer
 from tongbao.core.errors import Unavailable
 
 PGBENCH_DATABASE = "pgbench"
-PGBENCH_SCALE = 50
 CLIENTS = 16
 HOT_ACCOUNT = 1
 
@@ -29,13 +28,13 @@ CREATE TABLE entry (transfer bigint NOT NULL, account bigint NOT NULL, amount bi
 """
 
 
-async def prepare(server: EmbeddedServer, accounts: int) -> None:
-    """Make the databases of both references, with pgbench at scale 50 and ``accounts`` naive accounts."""
+async def prepare(server: EmbeddedServer, accounts: int, pgbench_scale: int) -> None:
+    """Make the databases of both references, with ``accounts`` naive accounts."""
     admin = await asyncpg.connect(server.dsn())
     for name in (PGBENCH_DATABASE, "naive"):
         await admin.execute(f"CREATE DATABASE {name}")
     await admin.close()
-    options = ["-i", "-q", "-s", str(PGBENCH_SCALE), server.dsn(PGBENCH_DATABASE)]
+    options = ["-i", "-q", "-s", str(pgbench_scale), server.dsn(PGBENCH_DATABASE)]
     await asyncio.to_thread(server.run, "pgbench", *options, capture_output=True, check=True)
     naive = await asyncpg.connect(server.dsn("naive"))
     await naive.execute(_NAIVE_SCHEMA)

@@ -26,5 +26,7 @@ def bench_ledger(
 ) -> None:
     """Transfers a second, latency, bytes and reads, as ratios to pgbench TPC-B on the same server."""
     console = Console(stderr=True, quiet=as_json, highlight=False)
-    figures = uvloop.run(ledger.run(quick=quick, say=lambda text: console.print(text, soft_wrap=True)))
+    figures = uvloop.run(
+        ledger.run(ledger.QUICK if quick else ledger.FULL, lambda text: console.print(text, soft_wrap=True))
+    )
     typer.echo(json.dumps(figures))
