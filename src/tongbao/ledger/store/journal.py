@@ -118,7 +118,7 @@ FOR NO KEY UPDATE OF b
 
 _LOCK_STRIPES = """
 SELECT b.book_id, b.account_id, b.debits_minor, b.credits_minor, b.debits_held_minor, b.credits_held_minor,
-    b.asset_id, b.state
+    NULL::bigint AS floor_minor, NULL::bigint AS ceiling_minor, b.asset_id, b.state
 FROM unnest($1::bigint[], $2::bigint[]) AS u (book_id, account_id)
 JOIN ledger.balance_stripe AS b ON b.book_id = u.book_id AND b.account_id = u.account_id AND b.stripe = $3
 ORDER BY b.account_id
@@ -287,40 +287,29 @@ async def lock_accounts(
     """Lock and return the accounts that exist, and which of them are striped (seen through one stripe)."""
     ids = sorted(accounts)
     rows = await connection.fetch(_LOCK_ACCOUNTS, [accounts[i] for i in ids], ids)
-    found = {
-        row["account_id"]: AccountRow(
-            book_id=row["book_id"],
-            account_id=row["account_id"],
-            debits_minor=row["debits_minor"],
-            credits_minor=row["credits_minor"],
-            debits_held_minor=row["debits_held_minor"],
-            credits_held_minor=row["credits_held_minor"],
-            floor_minor=row["floor_minor"],
-            ceiling_minor=row["ceiling_minor"],
-            asset_id=row["asset_id"],
-            state=AccountState(row["state"]),
-        )
-        for row in rows
-    }
+    found = {row["account_id"]: _account_row(row) for row in rows}
     missing = [i for i in ids if i not in found]
     if not missing:
         return found, set()
-    striped = set()
-    for row in await connection.fetch(_LOCK_STRIPES, [accounts[i] for i in missing], missing, stripe):
-        striped.add(row["account_id"])
-        found[row["account_id"]] = AccountRow(
-            book_id=row["book_id"],
-            account_id=row["account_id"],
-            debits_minor=row["debits_minor"],
-            credits_minor=row["credits_minor"],
-            debits_held_minor=row["debits_held_minor"],
-            credits_held_minor=row["credits_held_minor"],
-            floor_minor=None,
-            ceiling_minor=None,
-            asset_id=row["asset_id"],
-            state=AccountState(row["state"]),
-        )
-    return found, striped
+    stripes = await connection.fetch(_LOCK_STRIPES, [accounts[i] for i in missing], missing, stripe)
+    found |= {row["account_id"]: _account_row(row) for row in stripes}
+    return found, {row["account_id"] for row in stripes}
+
+
+def _account_row(row: Connection) -> AccountRow:
+    """Return a fetched balance, or one stripe of it, as the decision sees it."""
+    return AccountRow(
+        book_id=row["book_id"],
+        account_id=row["account_id"],
+        debits_minor=row["debits_minor"],
+        credits_minor=row["credits_minor"],
+        debits_held_minor=row["debits_held_minor"],
+        credits_held_minor=row["credits_held_minor"],
+        floor_minor=row["floor_minor"],
+        ceiling_minor=row["ceiling_minor"],
+        asset_id=row["asset_id"],
+        state=AccountState(row["state"]),
+    )
 
 
 async def rows_by_key(connection: Connection, addresses: Sequence[Address]) -> dict[Address, JournalRow]:
