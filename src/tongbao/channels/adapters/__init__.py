@@ -1,0 +1,1 @@
+"""One file (or folder) for each protocol; each class fulfils ``channels.ports.Channel``."""
