@@ -1,4 +1,4 @@
-"""HTTP to the outside, with the one distinction that money needs: was anything sent?
+"""HTTP to the outside. It makes the one distinction that money needs: whether anything was sent.
 
 ``NotSent``: the connection was never made, so nothing happened there; repeating is safe. ``NoAnswer``: bytes left,
 and no whole answer came back in time; it may have happened. Redirects are not followed, answers are cut at a
