@@ -4,6 +4,9 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := .peers
+PEER_NAMES := localstripe iso8583sim wechatpay alipay alipay-official
+PEER_STAMPS := $(PEER_NAMES:%=$(PEERS)/%/.installed) $(PEERS)/node/.installed
 PYTHON ?= python3
 PYTHONS := $(PYTHON) python3.13 python3.12 python3.11
 PYTEST_ARGS ?=
@@ -13,7 +16,7 @@ export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run test check bench soak format lint types contracts migrations clean
+.PHONY: help setup run test check bench soak format lint types contracts migrations peers clean
 .PHONY: style quick whole
 
 step = @printf '== %s\n' '$(1)'
@@ -60,8 +63,10 @@ migrations: $(STAMP) ## check that the schema runs on every engine
 	$(call step,migrations)
 	@$(BIN)/python -m tongbao.core.migrations.lint
 
+peers: $(PEER_STAMPS) ## install the programs that tests talk to, each apart from the project
+
 clean: ## remove the environment and all caches, never the data in .tongbao
-	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 style: $(STAMP)
@@ -72,7 +77,7 @@ quick: $(STAMP)
 	$(call step,fast tests)
 	@$(BIN)/pytest -m 'not slow and not nightly' $(PYTEST_ARGS)
 
-whole: $(STAMP)
+whole: $(STAMP) peers
 	$(call step,tests)
 	@$(BIN)/pytest -m 'not nightly' $(PYTEST_ARGS)
 
@@ -91,4 +96,22 @@ $(STAMP): pyproject.toml constraints.txt
 		"$$found" -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }; \
 	}
 	@$(BIN)/python -m pip install --quiet --only-binary :all: --no-binary tongbao -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# What tests talk to never shares an environment with the project: two of them install a module of the same name,
+# and some have licences that forbid importing them. A peer that cannot be installed is skipped with its reason.
+$(PEERS)/%/.installed: tests/peers/%.txt | $(STAMP)
+	$(call step,peer $*)
+	@$(BIN)/python -m venv --clear $(PEERS)/$*
+	@$(PEERS)/$*/bin/python -m pip install --quiet -r $< \
+		|| echo 'peer $* could not be installed; its tests will be skipped'
+	@touch $@
+
+$(PEERS)/node/.installed: tests/peers/package.json
+	$(call step,peers from npm)
+	@mkdir -p $(PEERS)/node && cp $< $(PEERS)/node/package.json
+	@if command -v npm >/dev/null 2>&1; then \
+		npm install --prefix $(PEERS)/node --silent --no-audit --no-fund --no-package-lock \
+			|| echo 'peers from npm could not be installed; their tests will be skipped'; \
+	else echo 'no npm here: the tests of its peers will be skipped'; fi
 	@touch $@

@@ -71,10 +71,19 @@ class Accounts:
             raise Conflict("asset_taken", f"asset {code} has scale {found.scale}, not {scale}", asset=code)
         return found
 
-    async def open_book(self, code: str, template: str, name: str, assets: tuple[str, ...] = ()) -> Book:
+    async def open_book(
+        self,
+        code: str,
+        template: str,
+        name: str,
+        assets: tuple[str, ...] = (),
+        *,
+        book_id: BookId | None = None,
+    ) -> Book:
         """Open a book with its template's accounts in each asset; return it, also when it was open already.
 
-        Raises BookTaken where the code belongs to a book of another template.
+        ``book_id`` is for rooms that name their books themselves. Raises BookTaken where the code belongs to a
+        book of another template, or another number.
         """
         if not _BOOK_CODE.match(code):
             raise InvalidRequest(
@@ -82,11 +91,16 @@ class Accounts:
             )
         specs = charts.template(template)
         known = [await self.asset(asset) for asset in assets]
-        book = Book(BookId(self._ids.int63()), code, template, name, self._clock.now())
+        wanted = BookId(self._ids.int63()) if book_id is None else book_id
+        book = Book(wanted, code, template, name, self._clock.now())
         async with self._database.transaction() as connection:
             if not await store.insert_book(connection, book):
                 existing = await store.book_by_code(connection, code)
-                if existing is None or existing.template != template:
+                if (
+                    existing is None
+                    or existing.template != template
+                    or book_id not in (None, existing.book_id)
+                ):
                     raise BookTaken(code)
                 book = existing
             for asset in known:

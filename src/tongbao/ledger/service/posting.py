@@ -39,6 +39,7 @@ EXPIRED_PER_SWEEP_MAX = 500
 EXACT_BATCHES_AFTER_MISS_MAX = 16
 DUPLICATE_RETRIES_MAX = 5
 _EVERYTHING = None
+_NOTHING: KeysView[AccountId] = dict[AccountId, object]().keys()
 
 
 class _Miss(Exception):
@@ -112,6 +113,56 @@ class Posting:
             return list(await self._lane.submit(transfers))
         sound = iter(await self._lane.submit([t for i, t in enumerate(transfers) if i not in misplaced]))
         return [_refused(t, misplaced[i]) if i in misplaced else next(sound) for i, t in enumerate(transfers)]
+
+    @contextlib.asynccontextmanager
+    async def joining(
+        self, transfers: Sequence[Transfer], *, exactly: bool = False
+    ) -> AsyncIterator["Joined"]:
+        """Prepare to post ``transfers`` inside a transaction that the caller opens and commits within this block.
+
+        For rooms above that write their own rows in the same commit. Batches of this process that touch the same
+        accounts wait here for each other, until the block is left. Without ``exactly`` only a batch that fits as a
+        whole is written, fast; with it each transfer is decided under locks, with a result of its own.
+        """
+        now = self._clock.now()
+        referred = _referred(transfers)
+        plan = None if exactly or referred else policy.plan_if_all_fit(transfers, {}, now)
+        joined = Joined(self, transfers, plan, now, exactly=exactly)
+        async with self._turns.take(plan.totals.keys() if plan else _EVERYTHING if transfers else _NOTHING):
+            yield joined
+
+    async def _write_joined(
+        self, connection: Connection, transfers: Sequence[Transfer], plan: policy.Plan | None, now: datetime
+    ) -> bool:
+        """Write a batch by conditional updates in the caller's transaction; False where it must be rolled back."""
+        if plan is None:
+            holds = await journal.lock_holds(connection, _referred(transfers))
+            plan = policy.plan_if_all_fit(transfers, holds, now)
+            if plan is None:
+                return False
+        try:
+            with _missing_on_duplicate():
+                return await self._write_plan(
+                    connection,
+                    plan,
+                    journal.copy_data(plan.rows),
+                    self._first_stripe % STRIPE_COUNT,
+                    checked=False,
+                )
+        except _Miss:
+            return False
+
+    async def _decide_joined(
+        self, connection: Connection, transfers: Sequence[Transfer], now: datetime
+    ) -> list[PostResult]:
+        """Decide under locks and write what was accepted, in the caller's transaction."""
+        stripe = self._first_stripe % STRIPE_COUNT
+        plan = policy.decide(transfers, await self._view(connection, stripe, transfers), now)
+        if plan.rows and not await self._write_plan(
+            connection, plan, journal.copy_data(plan.rows), stripe, checked=True
+        ):
+            raise InvariantBroken("balance_missing", "an account vanished while it was locked")
+        return plan.results
 
     async def _post_alone(self, transfer: Transfer) -> PostResult:
         return (await self.post([transfer]))[0]
@@ -245,6 +296,40 @@ class Posting:
         # Looked up after the locks: a key posted by whoever held them before us is visible now.
         known = await journal.rows_by_key(connection, [(t.book_id, t.key) for t in items])
         return policy.View(rows, originals | known, holds)
+
+
+class Joined:
+    """Transfers that are to be posted in somebody else's transaction. Made by ``Posting.joining``."""
+
+    def __init__(
+        self,
+        posting: Posting,
+        transfers: Sequence[Transfer],
+        plan: policy.Plan | None,
+        now: datetime,
+        *,
+        exactly: bool,
+    ) -> None:
+        self._posting = posting
+        self._transfers = transfers
+        self._plan = plan
+        self._now = now
+        self._exactly = exactly
+
+    async def write(self, connection: Connection) -> list[PostResult] | None:
+        """Write the transfers and return a result each; joins the transaction, once.
+
+        None, which only happens without ``exactly``: the batch does not fit as a whole; the caller rolls back and
+        joins again, exactly. With ``exactly`` a refused transfer is a result, and its neighbours are written.
+        Raises the driver's unique violation where another process commits one of the keys meanwhile.
+        """
+        if not self._transfers:
+            return []
+        if self._exactly:
+            return await self._posting._decide_joined(connection, self._transfers, self._now)
+        if not await self._posting._write_joined(connection, self._transfers, self._plan, self._now):
+            return None
+        return [PostResult(t.key, Outcome.POSTED, t.amount_minor, self._now) for t in self._transfers]
 
 
 @contextlib.asynccontextmanager
