@@ -5,6 +5,7 @@ Every read runs in one snapshot. Sealed rows come from the checkpoints that the 
 """
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
@@ -29,6 +30,7 @@ from tongbao.ledger.schema import (
     TrialBalanceLine,
 )
 from tongbao.ledger.store import accounts as charts
+from tongbao.ledger.store import journal
 from tongbao.ledger.store import reads as store
 
 PAGE_SIZE_MAX = 500
@@ -50,6 +52,12 @@ class Reading:
         if row is None:
             raise UnknownTransfer(key)
         return row
+
+    async def transfers(self, book_id: BookId, keys: Sequence[UUID]) -> list[JournalRow]:
+        """Return the journal rows of these keys that exist, in the order in which they were recorded; one query."""
+        async with self._database.connection() as connection:
+            found = await journal.rows_by_key(connection, [(book_id, key) for key in keys])
+        return sorted(found.values(), key=lambda row: (row.recorded_at, row.batch_index))
 
     async def holds(self, book_id: BookId, *, open_only: bool = True, limit: int = 100) -> list[HoldRow]:
         """Return the newest holds of a book, at most 500."""

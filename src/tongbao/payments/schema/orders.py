@@ -118,14 +118,14 @@ class IntentChange(msgspec.Struct, frozen=True, kw_only=True):
     currency: str | msgspec.UnsetType = msgspec.UNSET
     capture_method: CaptureMethod | msgspec.UnsetType = msgspec.UNSET
     method_kinds: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
-    customer_id: UUID | None | msgspec.UnsetType = msgspec.UNSET
-    method_id: UUID | None | msgspec.UnsetType = msgspec.UNSET
-    description: str | None | msgspec.UnsetType = msgspec.UNSET
-    descriptor: str | None | msgspec.UnsetType = msgspec.UNSET
-    receipt_email: str | None | msgspec.UnsetType = msgspec.UNSET
-    transfer_group: str | None | msgspec.UnsetType = msgspec.UNSET
-    setup_future_usage: str | None | msgspec.UnsetType = msgspec.UNSET
-    shipping: dict[str, object] | None | msgspec.UnsetType = msgspec.UNSET
+    customer_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
+    method_id: UUID | msgspec.UnsetType | None = msgspec.UNSET
+    description: str | msgspec.UnsetType | None = msgspec.UNSET
+    descriptor: str | msgspec.UnsetType | None = msgspec.UNSET
+    receipt_email: str | msgspec.UnsetType | None = msgspec.UNSET
+    transfer_group: str | msgspec.UnsetType | None = msgspec.UNSET
+    setup_future_usage: str | msgspec.UnsetType | None = msgspec.UNSET
+    shipping: dict[str, object] | msgspec.UnsetType | None = msgspec.UNSET
     metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 

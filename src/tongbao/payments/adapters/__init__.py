@@ -1,0 +1,1 @@
+"""What payments brings along for its own ports."""

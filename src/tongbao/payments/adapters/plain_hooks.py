@@ -1,0 +1,35 @@
+"""The hooks of a house without risk control and smart routing: everything passes, the first channel is taken."""
+
+from tongbao.channels.schema import Merchant
+from tongbao.payments.ports import RiskQuestion, RiskTier, Route, RouteQuestion, Verdict
+
+_PASS = Verdict(tier=RiskTier.FRICTIONLESS)
+
+
+class PassRisk:
+    """Lets every payment pass."""
+
+    async def assess(self, question: RiskQuestion) -> Verdict:
+        """Return the frictionless tier."""
+        del question
+        return _PASS
+
+
+class FirstChannel:
+    """Takes channels in the order in which they were configured."""
+
+    async def choose(self, question: RouteQuestion) -> Route:
+        """Return the first candidate, with the others to fall back on."""
+        return Route(question.candidates[0], question.candidates[1:])
+
+
+class OneProfile:
+    """Tells channels the same of every merchant; for benchmarks and drills."""
+
+    def __init__(self, merchant: Merchant) -> None:
+        self._merchant = merchant
+
+    async def profile(self, book_id: int) -> Merchant:
+        """Return the one profile."""
+        del book_id
+        return self._merchant

@@ -1,0 +1,1 @@
+"""What payments decides: facts in, the next documents, transfers and events out."""

@@ -1,0 +1,86 @@
+"""What payments asks of rooms that plug into it."""
+
+import enum
+from typing import Protocol
+
+import msgspec
+
+from tongbao.channels.schema import Initiator, Merchant, Method
+from tongbao.payments.schema.intents import Intent
+
+
+class RiskTier(enum.StrEnum):
+    """What risk control wants done with a payment."""
+
+    FRICTIONLESS = "frictionless"
+    STEP_UP = "step_up"
+    REVIEW = "review"
+    DECLINE = "decline"
+
+
+class RiskQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment that is about to be tried; amounts in the intent are minor units."""
+
+    intent: Intent
+    method: Method
+    initiator: Initiator
+    payer_address: str | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What risk control decided, and why; ``step_up_url`` is where the payer proves who it is."""
+
+    tier: RiskTier
+    reasons: tuple[str, ...] = ()
+    step_up_url: str | None = None
+
+
+class RiskControl(Protocol):
+    """Judges a payment before a channel is chosen. A failure of it must never fail a payment."""
+
+    async def assess(self, question: RiskQuestion) -> Verdict:
+        """Return the verdict; writes nothing."""
+        ...
+
+
+class RouteQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    """Over which of these channels shall a payment go? All of them can carry it."""
+
+    intent: Intent
+    method: Method
+    candidates: tuple[str, ...]
+
+
+class Route(msgspec.Struct, frozen=True):
+    """The channel to try first, and those to cascade to, in order, where a no allows it."""
+
+    channel: str
+    fallbacks: tuple[str, ...] = ()
+
+
+class Routing(Protocol):
+    """Chooses among the channels that can carry a payment."""
+
+    async def choose(self, question: RouteQuestion) -> Route:
+        """Return the route; writes nothing."""
+        ...
+
+
+class MerchantProfiles(Protocol):
+    """Where payments learn what channels and payers are told about a merchant."""
+
+    async def profile(self, book_id: int) -> Merchant:
+        """Return what channels may know of the merchant whose book this is. Cached by the implementer."""
+        ...
+
+
+class SecretBox(Protocol):
+    """Keeps secrets that must be read again, such as those that webhooks are signed with."""
+
+    def seal(self, clear: bytes, context: bytes) -> bytes:
+        """Return ``clear`` encrypted and bound to ``context``."""
+        ...
+
+    def open(self, sealed: bytes, context: bytes) -> bytes:
+        """Return what was sealed under this context; raises where it was not, or was changed."""
+        ...

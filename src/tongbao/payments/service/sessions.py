@@ -1,0 +1,420 @@
+"""Checkout sessions and payment links: what a merchant sends a payer to.
+
+A session holds one intent, made with it; it is complete when that intent is paid, and expires with it otherwise.
+"""
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from tongbao.core.errors import NotFound
+from tongbao.core.events.facts import Delivered
+from tongbao.core.events.subscriptions import Consumer
+from tongbao.core.ids import parse_uuid, uuid_text
+from tongbao.core.requests.asks import Ask
+from tongbao.parties.schema import Scope
+from tongbao.payments.errors import BadAmount, BadParameter, Missing, WrongState
+from tongbao.payments.policy import acts, orders
+from tongbao.payments.schema.checkout import (
+    LINE_ITEMS_MAX,
+    QUANTITY_MAX,
+    CheckoutSession,
+    LineItem,
+    PaymentLink,
+    SessionState,
+)
+from tongbao.payments.schema.documents import Kind
+from tongbao.payments.schema.facts import Happened
+from tongbao.payments.schema.intents import (
+    DESCRIPTION_CHARS_MAX,
+    CancelReason,
+    CaptureMethod,
+    Intent,
+    IntentState,
+)
+from tongbao.payments.schema.orders import Done, IntentOrder, Page, PageOrder
+from tongbao.payments.service.desk import Desk, Planned
+from tongbao.payments.service.intents import client_secret
+from tongbao.payments.store import documents as store
+
+SESSION_LIFE = timedelta(hours=24)
+SESSION_LIFE_MIN = timedelta(minutes=30)
+URL_CHARS_MAX = 2_048
+NAME_CHARS_MAX = 250
+
+
+class SessionOrder(NamedTuple):
+    """A session to be made; see ``CheckoutSession`` for the fields."""
+
+    items: tuple[LineItem, ...]
+    currency: str
+    success_url: str | None = None
+    cancel_url: str | None = None
+    customer_id: UUID | None = None
+    customer_email: str | None = None
+    client_reference: str | None = None
+    method_kinds: tuple[str, ...] = ()
+    capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
+    locale: str = "auto"
+    expires_at: datetime | None = None
+    metadata: dict[str, str] | None = None
+    link_id: UUID | None = None
+
+
+class SessionView(NamedTuple):
+    """A session with its intent."""
+
+    session: CheckoutSession
+    intent: Intent | None
+
+
+class Sessions:
+    """The use cases around checkout sessions and payment links."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def create(self, scope: Scope, order: SessionOrder, *, ask: Ask | None = None) -> Done[SessionView]:
+        """Make a session with its intent. Raises BadParameter, BadAmount."""
+        return await self._create(scope.book_id, order, live=scope.live, ask=ask)
+
+    async def open_link(self, link_id: UUID) -> SessionView:
+        """Make a session for a payer who followed a link; raise Missing, WrongState ``payment_link_inactive``."""
+        async with self._desk.database.connection() as connection:
+            book_id = await store.book_of(connection, Kind.LINK, link_id)
+        if book_id is None:
+            raise Missing(PaymentLink.PREFIX, link_id)
+        link = await self._desk.read(PaymentLink, book_id, link_id)
+        used_up = link.completed_count_max is not None and link.completed_count >= link.completed_count_max
+        if not link.active or used_up:
+            raise WrongState(
+                "payment_link_inactive", link.inactive_message or "this link is no longer active"
+            )
+        order = SessionOrder(
+            link.items,
+            link.currency,
+            success_url=link.redirect_url,
+            method_kinds=link.method_kinds,
+            capture_method=link.capture_method,
+            metadata=link.metadata,
+            link_id=link.id,
+        )
+        done: Done[SessionView] = await self._create(book_id, order, live=link.live)
+        assert done.view is not None
+        return done.view
+
+    async def get(self, scope: Scope, session_id: UUID) -> SessionView:
+        """Return a session with its intent; raise Missing."""
+        return await self._view(await self._desk.read(CheckoutSession, scope.book_id, session_id))
+
+    async def by_secret(self, secret: str) -> SessionView:
+        """Return the session that a payer's page holds the secret of; raise Missing for anything else."""
+        reference, _, _ = secret.partition("_secret_")
+        session_id = _parse(reference)
+        async with self._desk.database.connection() as connection:
+            book_id = await store.book_of(connection, Kind.SESSION, session_id)
+        if book_id is None:
+            raise Missing(CheckoutSession.PREFIX, session_id)
+        session = await self._desk.read(CheckoutSession, book_id, session_id)
+        if not secrets.compare_digest(session.client_secret.encode(), secret.encode()):
+            raise Missing(CheckoutSession.PREFIX, session_id)
+        return await self._view(session)
+
+    async def page(self, scope: Scope, order: PageOrder) -> Page[CheckoutSession]:
+        """Return sessions, newest first; ``parent_id`` keeps those of one link."""
+        return await self._desk.page(CheckoutSession, scope.book_id, order)
+
+    async def expire(self, scope: Scope, session_id: UUID, *, ask: Ask | None = None) -> Done[SessionView]:
+        """Expire an open session and cancel its intent; raise Missing, WrongState ``session_not_open``."""
+
+        async def plan() -> Planned:
+            view = await self.get(scope, session_id)
+            if view.session.state is not SessionState.OPEN:
+                raise WrongState("session_not_open", f"{view.session.reference} is {view.session.state}")
+            if view.intent is not None and view.intent.state in (
+                IntentState.PROCESSING,
+                IntentState.REQUIRES_CAPTURE,
+            ):
+                raise WrongState("session_being_paid", f"{view.session.reference} is being paid right now")
+            return self._expired(view, ask)
+
+        return await self._desk.decide(plan, reference=uuid_text(CheckoutSession.PREFIX, session_id))
+
+    async def resolve(self, session: CheckoutSession) -> None:
+        """Bring a session up to date with its intent, or expire it when its time is over."""
+
+        async def plan() -> Planned:
+            view = await self._view(await self._desk.read(CheckoutSession, session.book_id, session.id))
+            if view.session.state is not SessionState.OPEN:
+                return Planned(None, view)
+            if view.intent is not None and view.intent.state in _PAID:
+                return await self._completed(view.session, view.intent)
+            if self._desk.clock.now() < view.session.expires_at:
+                return Planned(None, view)
+            if view.intent is not None and view.intent.state is IntentState.PROCESSING:
+                return Planned(None, view)
+            return self._expired(view, None)
+
+        await self._desk.decide(plan, reference=session.reference)
+
+    def subscription(self) -> Consumer:
+        """Return the reader of facts that completes the sessions of intents that were paid."""
+        return Consumer("payments.sessions", (Happened,), handle=self._heard)
+
+    async def _heard(self, facts: Sequence[Delivered]) -> None:
+        for delivered in facts:
+            if isinstance(delivered.fact, Happened):
+                for document in delivered.fact.documents:
+                    if isinstance(document, Intent):
+                        await self.follow_intent(document)
+
+    async def follow_intent(self, intent: Intent) -> None:
+        """Complete the session of an intent that was paid, and count it on its link; repeats change nothing."""
+        if intent.session_id is None or intent.state not in _PAID:
+            return
+        session_id = intent.session_id
+
+        async def plan() -> Planned:
+            session = await self._desk.read(CheckoutSession, intent.book_id, session_id)
+            if session.state is not SessionState.OPEN:
+                return Planned(None, session)
+            return await self._completed(session, intent)
+
+        await self._desk.decide(plan, reference=intent.reference)
+
+    async def create_link(
+        self,
+        scope: Scope,
+        items: tuple[LineItem, ...],
+        currency: str,
+        *,
+        method_kinds: tuple[str, ...] = (),
+        capture_method: CaptureMethod = CaptureMethod.AUTOMATIC,
+        redirect_url: str | None = None,
+        completed_count_max: int | None = None,
+        inactive_message: str | None = None,
+        metadata: dict[str, str] | None = None,
+        ask: Ask | None = None,
+    ) -> Done[PaymentLink]:
+        """Make a link; raise BadParameter, BadAmount."""
+        _check_items(items)
+        _check_url(redirect_url, "after_completion[redirect][url]")
+        orders.check_metadata(metadata or {})
+        now = self._desk.clock.now()
+        link = PaymentLink(
+            id=self._desk.ids.uuid(),
+            book_id=scope.book_id,
+            live=scope.live,
+            created_at=now,
+            updated_at=now,
+            metadata=metadata or {},
+            currency=orders.known_currency(currency),
+            items=items,
+            method_kinds=orders.known_kinds(method_kinds),
+            capture_method=capture_method,
+            redirect_url=redirect_url,
+            inactive_message=inactive_message,
+            completed_count_max=completed_count_max,
+        )
+
+        async def plan() -> Planned:
+            change = self._desk.change(
+                link,
+                now,
+                claim=ask,
+                ask=ask,
+                view=link,
+                inserts=(link,),
+                events=(("payment_link.created", link),),
+            )
+            return Planned(change, link)
+
+        return await self._desk.decide(plan, reference=link.reference)
+
+    async def change_link(
+        self,
+        scope: Scope,
+        link_id: UUID,
+        *,
+        active: bool | None = None,
+        metadata: dict[str, str] | None = None,
+        ask: Ask | None = None,
+    ) -> Done[PaymentLink]:
+        """Switch a link on or off, or merge metadata; raise Missing, BadParameter."""
+
+        async def plan() -> Planned:
+            link = await self._desk.read(PaymentLink, scope.book_id, link_id)
+            after = link.changed(
+                self._desk.clock.now(),
+                active=link.active if active is None else active,
+                metadata=orders.merged_metadata(link.metadata, metadata or {}),
+            )
+            change = self._desk.change(
+                after,
+                after.updated_at,
+                claim=ask,
+                ask=ask,
+                view=after,
+                updates=(after,),
+                events=(("payment_link.updated", after),),
+            )
+            return Planned(change, after)
+
+        return await self._desk.decide(plan, reference=uuid_text(PaymentLink.PREFIX, link_id))
+
+    async def link(self, scope: Scope, link_id: UUID) -> PaymentLink:
+        """Return a link; raise Missing."""
+        return await self._desk.read(PaymentLink, scope.book_id, link_id)
+
+    async def links(self, scope: Scope, order: PageOrder) -> Page[PaymentLink]:
+        """Return links, newest first."""
+        return await self._desk.page(PaymentLink, scope.book_id, order)
+
+    async def _create(
+        self, book_id: int, order: SessionOrder, *, live: bool, ask: Ask | None = None
+    ) -> Done[SessionView]:
+        _check_items(order.items)
+        _check_url(order.success_url, "success_url")
+        _check_url(order.cancel_url, "cancel_url")
+        now = self._desk.clock.now()
+        expires_at = order.expires_at or now + SESSION_LIFE
+        if not now + SESSION_LIFE_MIN <= expires_at <= now + SESSION_LIFE:
+            raise BadParameter("parameter_invalid", "expires_at", "between 30 minutes and 24 hours from now")
+        session_id, intent_id = self._desk.ids.uuid(), self._desk.ids.uuid()
+        intent = orders.intent_from(
+            IntentOrder(
+                amount_minor=sum(item.total_minor for item in order.items),
+                currency=order.currency,
+                capture_method=order.capture_method,
+                method_kinds=order.method_kinds,
+                customer_id=order.customer_id,
+                receipt_email=order.customer_email,
+                description=", ".join(item.name for item in order.items)[:DESCRIPTION_CHARS_MAX],
+                metadata=order.metadata or {},
+                expires_at=expires_at,
+                link_id=order.link_id,
+                session_id=session_id,
+            ),
+            intent_id=intent_id,
+            book_id=book_id,
+            live=live,
+            client_secret=client_secret(Intent.PREFIX, intent_id),
+            now=now,
+        )
+        session = CheckoutSession(
+            id=session_id,
+            book_id=book_id,
+            live=live,
+            created_at=now,
+            updated_at=now,
+            due_at=expires_at,
+            metadata=order.metadata or {},
+            state=SessionState.OPEN,
+            currency=intent.currency,
+            items=order.items,
+            intent_id=intent_id,
+            link_id=order.link_id,
+            customer_id=order.customer_id,
+            customer_email=order.customer_email,
+            client_reference=order.client_reference,
+            success_url=order.success_url,
+            cancel_url=order.cancel_url,
+            locale=order.locale,
+            method_kinds=intent.method_kinds,
+            capture_method=order.capture_method,
+            client_secret=client_secret(CheckoutSession.PREFIX, session_id),
+            expires_at=expires_at,
+        )
+        view = SessionView(session, intent)
+
+        async def plan() -> Planned:
+            change = self._desk.change(
+                session,
+                now,
+                claim=ask,
+                ask=ask,
+                view=view,
+                inserts=(session, intent),
+                events=(("payment_intent.created", intent),),
+            )
+            return Planned(change, view)
+
+        return await self._desk.decide(plan, reference=session.reference)
+
+    async def _view(self, session: CheckoutSession) -> SessionView:
+        if session.intent_id is None:
+            return SessionView(session, None)
+        return SessionView(session, await self._desk.read(Intent, session.book_id, session.intent_id))
+
+    async def _completed(self, session: CheckoutSession, intent: Intent) -> Planned:
+        now = self._desk.clock.now()
+        done = session.changed(now, state=SessionState.COMPLETE, paid=True, due_at=None)
+        counted = None
+        if session.link_id is not None:
+            link = await self._desk.read(PaymentLink, session.book_id, session.link_id)
+            counted = link.changed(now, completed_count=link.completed_count + 1)
+        events = (("checkout.session.completed", done),)
+        change = self._desk.change(done, now, updates=(done, counted), events=events)
+        return Planned(change, SessionView(done, intent))
+
+    def _expired(self, view: SessionView, ask: Ask | None) -> Planned:
+        now = self._desk.clock.now()
+        gone = view.session.changed(now, state=SessionState.EXPIRED, due_at=None)
+        canceled = None
+        if view.intent is not None and view.intent.state not in (*_PAID, IntentState.CANCELED):
+            canceled = acts.canceled(view.intent, CancelReason.EXPIRED, now)
+        after = SessionView(gone, canceled or view.intent)
+        told = (("payment_intent.canceled", canceled),) if canceled is not None else ()
+        change = self._desk.change(
+            gone,
+            now,
+            claim=ask,
+            ask=ask,
+            view=after,
+            updates=(gone, canceled),
+            events=(("checkout.session.expired", gone), *told),
+        )
+        return Planned(change, after)
+
+
+_PAID = (IntentState.SUCCEEDED, IntentState.REQUIRES_CAPTURE)
+
+
+def _check_items(items: tuple[LineItem, ...]) -> None:
+    if not 1 <= len(items) <= LINE_ITEMS_MAX:
+        raise BadParameter("parameter_invalid", "line_items", f"1 to {LINE_ITEMS_MAX} items")
+    for place, item in enumerate(items):
+        if not 1 <= item.quantity <= QUANTITY_MAX:
+            raise BadParameter("parameter_invalid", f"line_items[{place}][quantity]", f"1 to {QUANTITY_MAX}")
+        if item.unit_minor < 0:
+            raise BadAmount(
+                "amount_too_small", f"line_items[{place}][unit_amount]", "a price is not negative"
+            )
+        if not 0 < len(item.name) <= NAME_CHARS_MAX:
+            raise BadParameter(
+                "parameter_invalid", f"line_items[{place}][name]", f"1 to {NAME_CHARS_MAX} characters"
+            )
+
+
+def _check_url(url: str | None, param: str) -> None:
+    """Raise BadParameter unless a payer may be sent there: http or https, a host, no credentials."""
+    if url is None:
+        return
+    parts = urlsplit(url)
+    if (
+        len(url) > URL_CHARS_MAX
+        or parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or "@" in parts.netloc
+    ):
+        raise BadParameter("url_invalid", param, "an http or https address of at most 2048 characters")
+
+
+def _parse(reference: str) -> UUID:
+    try:
+        return parse_uuid(CheckoutSession.PREFIX, reference)
+    except ValueError as error:
+        raise NotFound("resource_missing", "No such checkout session") from error
