@@ -25,6 +25,8 @@ INT_RANDOM_BITS = 21
 UUID_MS_BITS = 48
 UUID_CHARS = 26
 INT_CHARS = 13
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
+_PAIR_SHIFTS = {chars: range(10 * (chars // 2 - 1), -1, -10) for chars in (UUID_CHARS, INT_CHARS)}
 _VALUES = {char: value for value, char in enumerate(ALPHABET)}
 _VERSION_AND_VARIANT = (0x7 << 76) | (0b10 << 62)
 
@@ -130,7 +132,8 @@ def _next_uuid(last: int) -> int:
 
 
 def _base32(value: int, chars: int) -> str:
-    return "".join(ALPHABET[(value >> shift) & 31] for shift in range(5 * (chars - 1), -1, -5))
+    odd = ALPHABET[value >> 5 * (chars - 1)] if chars % 2 else ""
+    return odd + "".join([_PAIRS[value >> shift & 1023] for shift in _PAIR_SHIFTS[chars]])
 
 
 def _parse(prefix: str, text: str, chars: int, bits: int) -> int:
