@@ -16,7 +16,7 @@ from tongbao.core.metrics import Metrics
 from tongbao.ledger.schema import BookId
 from tongbao.ledger.service.ledger import Ledger
 from tongbao.parties.schema import MerchantId, Scope
-from tongbao.payments.adapters.plain_hooks import FirstChannel, OneProfile, PassRisk
+from tongbao.payments.service.plain_hooks import FirstChannel, OneProfile, PassRisk
 from tongbao.payments.schema.intents import Intent
 from tongbao.payments.schema.orders import ConfirmOrder, IntentOrder, IntentView
 from tongbao.payments.service.payments import Payments

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from tongbao.core import copying
 from tongbao.core.db import Connection
 
 SEGMENT_FACTS_MAX = 1_024
@@ -107,8 +108,25 @@ class Snapshot(NamedTuple):
 
 async def insert_facts(connection: Connection, rows: Sequence[OutboxRow]) -> None:
     """Append to the outbox in the caller's transaction."""
-    await connection.copy_records_to_table(
-        "outbox", schema_name="events", columns=OutboxRow._fields, records=rows
+    recorded = copying.instant(rows[0].recorded_at)
+    await copying.copy(
+        connection,
+        "events",
+        "outbox",
+        OutboxRow._fields,
+        [
+            copying.row(
+                (
+                    copying.uuid(row.id),
+                    copying.text(row.topic),
+                    copying.text(row.subject),
+                    copying.blob(row.payload),
+                    copying.instant(row.occurred_at),
+                    recorded if row.recorded_at is rows[0].recorded_at else copying.instant(row.recorded_at),
+                )
+            )
+            for row in rows
+        ],
     )
 
 
