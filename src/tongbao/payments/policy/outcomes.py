@@ -44,50 +44,11 @@ from tongbao.payments.schema.intents import (
 )
 
 
-class Step(NamedTuple):
-    """What one answer changes: the documents in their next versions, the transfers, and what is told of it."""
-
-    intent: Intent | None = None
-    attempt: Attempt | None = None
-    transfers: tuple[Transfer, ...] = ()
-    events: tuple[tuple[str, Document], ...] = ()
-    alarm: str | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """True where nothing changes."""
-        return self.intent is None and self.attempt is None and not self.transfers
-
-
-class Standing(NamedTuple):
-    """Everything that the meaning of an answer depends on."""
-
-    intent: Intent
-    attempt: Attempt
-    money: Money
-    capabilities: Capabilities
-    explain: "Explain"
-    now: datetime
-    top_up: tuple[Transfer, ...] = ()
-
-    @property
-    def is_awaited(self) -> bool:
-        """True where the intent waits for just this attempt."""
-        return self.intent.attempt_id == self.attempt.id and self.intent.state not in ENDS
-
-
-class Explain(msgspec.Struct, frozen=True):
-    """Who is at fault for a no and what may be tried next, as the knowledge base of codes has it."""
-
-    fault: Fault
-    retry: Retry
-
-
 def settle(standing: Standing, answer: Answer, *, is_inquiry: bool = False) -> Step:
     """Return what ``answer``, to the call itself or with ``is_inquiry`` from anywhere else, changes."""
     match answer.outcome:
         case Outcome.APPROVED:
-            return _approved(standing, answer)
+            return approvals.approved(standing, answer)
         case Outcome.DECLINED:
             return _declined(standing, answer)
         case Outcome.ACTION_REQUIRED if standing.attempt.state in OPEN:
@@ -103,199 +64,6 @@ def settle(standing: Standing, answer: Answer, *, is_inquiry: bool = False) -> S
             return _unresolved(standing, answer)
         case _:
             return Step()
-
-
-def error_of(standing: Standing, answer: Answer, reason: Reason) -> PaymentError:
-    """Return a no in standard words."""
-    return PaymentError(
-        reason=reason,
-        fault=standing.explain.fault,
-        retry=standing.explain.retry,
-        channel=standing.attempt.channel,
-        channel_code=answer.code,
-        channel_message=answer.message,
-        attempt_id=standing.attempt.id,
-    )
-
-
-def moved(attempt: Attempt, state: AttemptState, at: datetime, **changes: object) -> Attempt:
-    """Return the next version of an attempt in ``state``; raise InvariantBroken for a move that does not exist."""
-    if state is not attempt.state and state not in ATTEMPT_MOVES[attempt.state]:
-        raise InvariantBroken(
-            "attempt_move", f"{attempt.reference} cannot go from {attempt.state} to {state}"
-        )
-    return attempt.changed(at, state=state, **changes)
-
-
-def intent_moved(intent: Intent, state: IntentState, at: datetime, **changes: object) -> Intent:
-    """Return the next version of an intent in ``state``; raise InvariantBroken for a move that does not exist."""
-    if state is not intent.state and state not in INTENT_MOVES[intent.state]:
-        raise InvariantBroken("intent_move", f"{intent.reference} cannot go from {intent.state} to {state}")
-    return intent.changed(at, state=state, **changes)
-
-
-def _approved(standing: Standing, answer: Answer) -> Step:
-    attempt = standing.attempt
-    differs = _difference(attempt, answer)
-    if attempt.state in PAID or attempt.state in HOLDING:
-        if attempt.state is AttemptState.AUTHORIZED and answer.captured and not differs and not attempt.acts:
-            return _captured_elsewhere(standing, answer)
-        return _contradicted(standing, answer) if differs else Step()
-    if attempt.state in (AttemptState.REVERSING, AttemptState.REVERSED, AttemptState.CONFLICTED):
-        return Step()
-    if differs:
-        return _conflicted(standing, answer)
-    if attempt.state in DEAD or not standing.is_awaited:
-        return _late(standing, answer)
-    if answer.captured:
-        return _charged(standing, answer)
-    return _authorized(standing, answer)
-
-
-def _charged(standing: Standing, answer: Answer) -> Step:
-    now, amount = standing.now, standing.attempt.amount_minor
-    attempt = moved(
-        standing.attempt,
-        AttemptState.CHARGED,
-        now,
-        **_told(standing.attempt, answer),
-        authorized_minor=amount,
-        captured_minor=amount,
-        ended_at=now,
-        due_at=None,
-    )
-    intent = _succeeded(standing.intent, attempt, amount, now)
-    return Step(
-        intent,
-        attempt,
-        (postings.charged(standing.money, attempt, amount), *standing.top_up),
-        (("payment_intent.succeeded", intent), ("charge.succeeded", attempt)),
-    )
-
-
-def _authorized(standing: Standing, answer: Answer) -> Step:
-    now, amount = standing.now, standing.attempt.amount_minor
-    hold = postings.authorized(standing.money, standing.attempt, amount)
-    expires_at = now + timedelta(days=standing.capabilities.authorization_days)
-    attempt = moved(
-        standing.attempt,
-        AttemptState.AUTHORIZED,
-        now,
-        **_told(standing.attempt, answer),
-        authorized_minor=amount,
-        holds=(HoldPart(hold.key, amount),),
-        ended_at=now,
-        expires_at=expires_at,
-        # Where the merchant wanted it captured at once and the channel only reserved it, a worker captures.
-        due_at=now if standing.attempt.capture else expires_at,
-    )
-    intent = intent_moved(
-        standing.intent,
-        IntentState.REQUIRES_CAPTURE,
-        now,
-        amount_capturable_minor=amount,
-        paid_by_id=attempt.id,
-        certainty=Certainty.KNOWN,
-        next_action=None,
-        last_error=None,
-        due_at=None,
-    )
-    return Step(
-        intent,
-        attempt,
-        (hold,),
-        (("payment_intent.amount_capturable_updated", intent), ("charge.succeeded", attempt)),
-    )
-
-
-def _captured_elsewhere(standing: Standing, answer: Answer) -> Step:
-    """Take in that an authorization which we hold was captured whole at the channel, not through us."""
-    now, held = standing.now, standing.attempt
-    whole = msgspec.structs.replace(held, holds=())
-    attempt = moved(
-        whole,
-        AttemptState.CAPTURED,
-        now,
-        **_told(held, answer),
-        captured_minor=held.authorized_minor,
-        due_at=None,
-    )
-    intent = _succeeded(standing.intent, attempt, held.authorized_minor, now)
-    transfers = (
-        *postings.voided(standing.money, held),
-        postings.charged(standing.money, attempt, held.authorized_minor),
-    )
-    return Step(
-        intent,
-        attempt,
-        transfers,
-        (("payment_intent.succeeded", intent), ("charge.captured", attempt)),
-    )
-
-
-def _late(standing: Standing, answer: Answer) -> Step:
-    """Give back a yes that nobody waits for; its money stands apart meanwhile."""
-    now, amount = standing.now, standing.attempt.amount_minor
-    captured = amount if answer.captured else 0
-    attempt = moved(
-        standing.attempt,
-        AttemptState.REVERSING,
-        now,
-        **_told(standing.attempt, answer),
-        authorized_minor=amount,
-        captured_minor=captured,
-        suspense_minor=captured,
-        due_at=now + timedelta(seconds=schedule.REVERSAL_S),
-    )
-    transfers = (postings.unexpected(standing.money, attempt, captured, "late"),) if captured else ()
-    return Step(None, attempt, transfers, (("attempt.late_success", attempt),))
-
-
-def _conflicted(standing: Standing, answer: Answer) -> Step:
-    """Never succeed by a yes to something that we did not ask for."""
-    now = standing.now
-    same_currency = answer.currency in (None, standing.attempt.currency)
-    moved_minor = (answer.amount_minor or 0) if answer.captured and same_currency else 0
-    attempt = moved(
-        standing.attempt,
-        AttemptState.CONFLICTED,
-        now,
-        **_told(standing.attempt, answer),
-        suspense_minor=moved_minor,
-        due_at=None,
-    )
-    transfers = (
-        (postings.unexpected(standing.money, attempt, moved_minor, "conflict"),) if moved_minor else ()
-    )
-    intent = None
-    if standing.is_awaited:
-        intent = intent_moved(
-            standing.intent,
-            IntentState.PROCESSING,
-            now,
-            certainty=Certainty.CONFLICTED,
-            next_action=None,
-            due_at=None,
-        )
-    told: tuple[tuple[str, Document], ...] = (("attempt.conflicted", attempt),)
-    return Step(intent, attempt, transfers, told, alarm="amount_conflict")
-
-
-def _contradicted(standing: Standing, answer: Answer) -> Step:
-    """Book apart, once, the difference to an amount that the channel had confirmed otherwise."""
-    attempt, now = standing.attempt, standing.now
-    same_currency = answer.currency in (None, attempt.currency)
-    difference = 0
-    if same_currency and answer.amount_minor is not None and attempt.captured_minor:
-        difference = answer.amount_minor - attempt.amount_minor
-    if standing.intent.certainty is Certainty.CONFLICTED and attempt.suspense_minor == difference:
-        return Step()
-    change = difference - attempt.suspense_minor
-    told = attempt.changed(now, suspense_minor=difference)
-    label = f"contradiction:{told.version}"
-    transfers = (postings.unexpected(standing.money, told, change, label),) if change else ()
-    intent = standing.intent.changed(now, certainty=Certainty.CONFLICTED)
-    return Step(intent, told, transfers, (("attempt.conflicted", told),), alarm="amount_conflict")
 
 
 def _declined(standing: Standing, answer: Answer) -> Step:
@@ -316,7 +84,7 @@ def _declined(standing: Standing, answer: Answer) -> Step:
 def _released(standing: Standing, answer: Answer) -> Step:
     """Release the holds of an authorization that channel or issuer let go; the payer may pay again."""
     now, held = standing.now, standing.attempt
-    attempt = moved(held, AttemptState.VOIDED, now, **_told(held, answer), holds=(), due_at=None)
+    attempt = moved(held, AttemptState.VOIDED, now, **_said(held, answer), holds=(), due_at=None)
     intent = None
     told: tuple[tuple[str, Document], ...] = (("charge.expired", attempt),)
     if standing.is_awaited:
@@ -341,7 +109,7 @@ def _ended(standing: Standing, answer: Answer, state: AttemptState, reason: Reas
         standing.attempt,
         state,
         now,
-        **_told(standing.attempt, answer),
+        **_said(standing.attempt, answer),
         reason=reason,
         ended_at=now,
         due_at=None,
@@ -369,7 +137,7 @@ def _action_required(standing: Standing, answer: Answer) -> Step:
         attempt,
         AttemptState.ACTION_REQUIRED,
         now,
-        **_told(attempt, answer),
+        **_said(attempt, answer),
         action=answer.action or attempt.action,
         inquiry_count=attempt.inquiry_count + 1,
         due_at=schedule.after_poll(now, attempt.inquiry_count),
@@ -398,7 +166,7 @@ def _pending(standing: Standing, answer: Answer, *, is_inquiry: bool) -> Step:
         attempt,
         AttemptState.PENDING,
         now,
-        **_told(attempt, answer),
+        **_said(attempt, answer),
         inquiry_count=attempt.inquiry_count + 1,
         due_at=schedule.after_poll(now, attempt.inquiry_count),
     )
@@ -427,7 +195,7 @@ def _unresolved(standing: Standing, answer: Answer) -> Step:
         attempt,
         AttemptState.UNRESOLVED,
         now,
-        **_told(attempt, answer),
+        **_said(attempt, answer),
         inquiry_count=attempt.inquiry_count + 1,
         due_at=schedule.after_unresolved(now, attempt.inquiry_count),
     )
@@ -442,43 +210,9 @@ def _unresolved(standing: Standing, answer: Answer) -> Step:
     return Step(intent, lost, (), (("payment_intent.processing", intent), *told))
 
 
-def _succeeded(intent: Intent, attempt: Attempt, amount_minor: int, now: datetime) -> Intent:
-    return intent_moved(
-        intent,
-        IntentState.SUCCEEDED,
-        now,
-        amount_received_minor=amount_minor,
-        amount_capturable_minor=0,
-        paid_by_id=attempt.id,
-        certainty=Certainty.KNOWN,
-        next_action=None,
-        last_error=None,
-        due_at=None,
-    )
-
-
 def _asked_again(attempt: Attempt, now: datetime, due_at: datetime) -> Attempt:
     return attempt.changed(now, inquiry_count=attempt.inquiry_count + 1, due_at=due_at)
 
 
 def _looks_like(intent: Intent, state: IntentState, certainty: Certainty) -> bool:
     return intent.state is state and intent.certainty is certainty
-
-
-def _difference(attempt: Attempt, answer: Answer) -> bool:
-    """Return whether the channel tells of another amount or currency than was asked."""
-    return (answer.amount_minor is not None and answer.amount_minor != attempt.amount_minor) or (
-        answer.currency is not None and answer.currency != attempt.currency
-    )
-
-
-def _told(attempt: Attempt, answer: Answer) -> dict[str, object]:
-    """Return what the channel said, over what it had said before."""
-    return {
-        "channel_reference": answer.channel_reference or attempt.channel_reference,
-        "network_reference": answer.network_reference or attempt.network_reference,
-        "approval_code": answer.approval_code or attempt.approval_code,
-        "cvc_check": answer.cvc_check or attempt.cvc_check,
-        "code": answer.code or attempt.code,
-        "message": answer.message or attempt.message,
-    }

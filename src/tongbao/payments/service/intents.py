@@ -1,17 +1,19 @@
 """Payment intents: made, changed, read, listed, searched; what collects them is in ``confirming`` and ``acting``."""
 
+import contextlib
 import secrets
 from typing import NamedTuple
 from uuid import UUID
 
-from tongbao.core.ids import uuid_text
+from tongbao.core.ids import parse_uuid, uuid_text
 from tongbao.core.requests.asks import Ask
 from tongbao.ledger.schema import BookId, JournalRow
 from tongbao.parties.schema import Scope
-from tongbao.payments.errors import BadParameter
+from tongbao.payments.errors import BadParameter, Missing
 from tongbao.payments.policy import orders, postings
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.changes import Reference, ReferenceKind
+from tongbao.payments.schema.checkout import CheckoutSession
 from tongbao.payments.schema.intents import CancelReason, Intent
 from tongbao.payments.schema.methods import PaymentMethod
 from tongbao.payments.schema.orders import (
@@ -31,6 +33,7 @@ from tongbao.payments.store import documents as store
 
 ATTEMPTS_MAX = 100
 SECRET_BYTES = 18
+SEARCH_CHARS_MAX = 200
 
 
 class Story(NamedTuple):
@@ -158,6 +161,34 @@ class Intents:
             found = await store.referred(connection, scope.book_id, ReferenceKind.MERCHANT, value)
         return None if found is None else await self.get(scope, found)
 
+    async def find(self, scope: Scope, text: str) -> list[IntentView]:
+        """Return the intents that any id names: ours of anything around a payment, the merchant's, a channel's.
+
+        An id that names nothing finds nothing.
+        """
+        text = text.strip()[:SEARCH_CHARS_MAX]
+        ids = await self._named(scope.book_id, text)
+        found: list[IntentView] = []
+        for intent_id in dict.fromkeys(ids):
+            with contextlib.suppress(Missing):
+                found.append(await self.get(scope, intent_id))
+        return found
+
+    async def _named(self, book_id: int, text: str) -> list[UUID]:
+        """Return the ids of the intents that a text may name."""
+        prefix, _, _ = text.rpartition("_")
+        async with self._desk.database.connection() as connection:
+            if prefix in _NAMES:
+                try:
+                    document_id = parse_uuid(prefix, text)
+                except ValueError:
+                    return []
+                document = await store.one(connection, _NAMES[prefix], book_id, document_id)
+                return [] if document is None else [_intent_of(document)]
+            own = await store.referred(connection, book_id, ReferenceKind.MERCHANT, text)
+            theirs = await store.by_channel_reference(connection, book_id, text, ATTEMPTS_MAX)
+        return [*([own] if own else []), *(attempt.intent_id for attempt in theirs)]
+
     async def story(self, scope: Scope, intent_id: UUID) -> Story:
         """Return everything around an intent and its whole money trail, which one query reads; raise Missing."""
         book_id = scope.book_id
@@ -195,6 +226,22 @@ class Intents:
                 f"{intent.reference} does not take {method.kind}",
             )
         return method
+
+
+_NAMES: dict[str, type[Intent | Attempt | Refund | Dispute | CheckoutSession]] = {
+    "pi": Intent,
+    "pa": Attempt,
+    "ch": Attempt,
+    "re": Refund,
+    "dp": Dispute,
+    "cs": CheckoutSession,
+}
+
+
+def _intent_of(document: Intent | Attempt | Refund | Dispute | CheckoutSession) -> UUID:
+    if isinstance(document, Intent):
+        return document.id
+    return document.intent_id or document.id
 
 
 def client_secret(prefix: str, document_id: UUID) -> str:

@@ -87,6 +87,9 @@ _BOOK_OF = {
     Kind.SESSION: _BOOK_OF_SESSION,
     Kind.LINK: _BOOK_OF_LINK,
 }
+_BY_CHANNEL_REFERENCE = """
+SELECT body FROM payments.attempt WHERE book_id = $1 AND body ->> 'channel_reference' = $2 ORDER BY id DESC LIMIT $3
+"""
 # Conditions that are not asked for are NULL; ids are ordered by time.
 _PAGE_CONDITIONS = """
     book_id = $1 AND kind = $2
@@ -175,6 +178,12 @@ async def children(
     """Return the documents of one kind that belong to another, newest first."""
     rows = await connection.fetch(_CHILDREN, book_id, kind.KIND, parent_id, limit)
     return [_read(kind, row[0]) for row in rows]
+
+
+async def by_channel_reference(connection: Connection, book_id: int, value: str, limit: int) -> list[Attempt]:
+    """Return the attempts that a channel knows under this id, newest first."""
+    rows = await connection.fetch(_BY_CHANNEL_REFERENCE, book_id, value, limit)
+    return [_read(Attempt, row[0]) for row in rows]
 
 
 async def book_of(connection: Connection, kind: Kind, document_id: UUID) -> int | None:

@@ -69,6 +69,13 @@ def upgrade() -> None:
     op.execute("CREATE INDEX document_due ON payments.document (due_at) WHERE due_at IS NOT NULL")
     # Notifications name an attempt or a refund without its book.
     op.execute("CREATE INDEX attempt_id ON payments.attempt (id)")
+    # What people paste from a channel's console.
+    op.execute(
+        """
+        CREATE INDEX attempt_channel_reference ON payments.attempt (book_id, (body ->> 'channel_reference'))
+        WHERE body ->> 'channel_reference' IS NOT NULL
+        """
+    )
     op.execute("CREATE INDEX refund_id ON payments.refund (id)")
     op.execute("CREATE INDEX checkout_session_id ON payments.checkout_session (id)")
     op.execute("CREATE INDEX payment_link_id ON payments.payment_link (id)")

@@ -1,0 +1,1 @@
+"""The SQL of the parties. What a merchant owns is reached through a ``Scope`` alone."""
