@@ -8,7 +8,7 @@ import pytest
 
 from tests.payments.scripted import ScriptedChannel
 from tongbao.channels.schema import Card, Merchant
-from tongbao.channels.service import Channels
+from tongbao.channels.service.registry import Channels
 from tongbao.core.clock import FrozenClock
 from tongbao.core.db import Database
 from tongbao.core.ids import IdFactory

@@ -2,8 +2,6 @@
 
 from typing import Protocol
 
-import msgspec
-
 from tongbao.channels.schema import (
     Acknowledgment,
     Answer,
@@ -15,6 +13,7 @@ from tongbao.channels.schema import (
     Payout,
     RawNotification,
 )
+from tongbao.privacy.schema import RevealedCard
 
 
 class Channel(Protocol):
@@ -74,21 +73,6 @@ class Channel(Protocol):
     async def close(self) -> None:
         """Let go of connections."""
         ...
-
-
-class RevealedCard(msgspec.Struct, frozen=True):
-    """A card in clear, for the length of one call. It never prints itself."""
-
-    number: str
-    exp_month: int
-    exp_year: int
-    cvc: str | None
-    holder_name: str | None = None
-
-    def __repr__(self) -> str:
-        return "RevealedCard(***)"
-
-    __str__ = __repr__
 
 
 class CardVault(Protocol):

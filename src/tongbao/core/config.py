@@ -49,3 +49,22 @@ class Settings(BaseSettings):
     seal_interval_s: float = Field(
         default=1.0, gt=0, le=60, description="How often the sealer looks for new rows."
     )
+    channels_file: Path | None = Field(
+        default=None, description="TOML file of channels, mode 600; unset: only our own wallets can be charged."
+    )
+    public_url: str | None = Field(
+        default=None,
+        description="Address under which channels and payers reach this house; unset: http_host and http_port.",
+    )
+    vault_dir: Path | None = Field(
+        default=None, description="Folder of the vault's key files, mode 700; unset: `vault` under data_dir."
+    )
+    webhooks_allow_local: bool = Field(
+        default=False, description="Deliver webhooks to this machine and private networks: development only."
+    )
+    test_rate_per_s: float = Field(
+        default=100.0, gt=0, description="Requests a second that one key may make in test mode, reads and writes each."
+    )
+    live_rate_per_s: float = Field(
+        default=500.0, gt=0, description="The same in live mode."
+    )

@@ -1,4 +1,4 @@
-"""What runs in the background of every process: sealer, sweeper of holds, partitions, always-on checks.
+"""What runs in the background: sealer, sweeper of holds, resolver, webhooks, partitions, always-on checks.
 
 Each loop is supervised: a failure is logged with its code, waited out and tried again; it never ends the
 process and never fails a payment. All of them may run in any number of processes at once.
@@ -12,7 +12,7 @@ from tongbao.core.errors import AppError
 from tongbao.core.events.running import Events
 from tongbao.core.logs import get_logger
 from tongbao.core.metrics import Metrics
-from tongbao.ledger.service.ledger import Ledger
+from tongbao.web.house import House
 
 SEAL_ROUNDS_MAX = 200
 SWEEP_S = 1.0
@@ -20,6 +20,8 @@ CHECK_S = 5.0
 PREPARE_S = 6 * 3600.0
 PAUSE_S_MAX = 30.0
 RETENTION_S = 3600.0
+RESOLVE_S = 0.5
+DELIVER_S = 0.2
 FACTS_KEPT = timedelta(days=7)
 
 
@@ -27,9 +29,10 @@ class Workers:
     """The background loops of one process; ``async with`` starts and stops them."""
 
     def __init__(
-        self, ledger: Ledger, events: Events, metrics: Metrics, *, seal_interval_s: float = 1.0
+        self, house: House, events: Events, metrics: Metrics, *, seal_interval_s: float = 1.0
     ) -> None:
-        self._ledger = ledger
+        ledger = self._ledger = house.runtime.ledger
+        self._house = house
         self._events = events
         self._log = get_logger("workers")
         self._failed = metrics.counter("worker_failures", "Rounds that failed", labels=("worker",))
@@ -37,8 +40,11 @@ class Workers:
             ("sealer", seal_interval_s, lambda: ledger.sealing.seal_all(SEAL_ROUNDS_MAX)),
             ("sweeper", SWEEP_S, ledger.posting.expire_due_holds),
             ("checks", CHECK_S, self._check),
+            ("resolver", RESOLVE_S, house.payments.resolving.resolve_due),
+            ("webhooks", DELIVER_S, self._deliver),
             ("partitions", PREPARE_S, ledger.sealing.prepare),
             ("retention", RETENTION_S, self._forget),
+            ("vault", PREPARE_S, house.vault.forget_expired),
         ]
         self._tasks: list[asyncio.Task[None]] = []
         self.findings: list[str] = []
@@ -54,8 +60,16 @@ class Workers:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _forget(self) -> None:
-        """Delete facts of more than a week ago that every consumer has passed."""
+        """Delete facts of a week ago that every consumer has passed, old answers, events and sessions."""
         await self._events.relay.forget(self._ledger.clock.now() - FACTS_KEPT)
+        await self._house.requests.forget_expired()
+        await self._house.events.forget_old()
+        await self._house.parties.sign_in.forget()
+
+    async def _deliver(self) -> None:
+        """Deliver until nothing is due."""
+        while await self._house.delivering.deliver_due():
+            pass
 
     async def _check(self) -> None:
         """Check the next accounts; what is wrong makes the process unready and is logged as an error."""

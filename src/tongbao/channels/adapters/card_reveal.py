@@ -4,9 +4,10 @@ A card that cannot be had is an answer: nothing was sent, so either nothing will
 unknown) or a repeat is safe (the vault is away).
 """
 
-from tongbao.channels.ports import CardVault, RevealedCard
+from tongbao.channels.ports import CardVault
 from tongbao.channels.schema import Answer, Card, Method, Outcome, Reason
 from tongbao.core.errors import AppError, NotFound
+from tongbao.privacy.schema import RevealedCard
 
 
 async def reveal(
@@ -21,7 +22,9 @@ async def reveal(
             outcome=Outcome.DECLINED, reason=Reason.REQUEST_INVALID, code="excluded", message="cards only"
         )
     try:
-        return await vault.reveal_card(method.token, purpose=purpose, actor=actor, subject=subject)
+        return await vault.reveal_card(
+            method.token, purpose=purpose, actor=f"channel:{actor}", subject=subject
+        )
     except NotFound as error:
         return Answer(outcome=Outcome.DECLINED, reason=Reason.ACCOUNT_UNKNOWN, code=error.code)
     except AppError as error:

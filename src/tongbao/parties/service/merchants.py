@@ -216,6 +216,12 @@ class Merchants:
         async with self._database.connection() as connection:
             return _found(await store.merchant_by_id(connection, operator, merchant_id), merchant_id)
 
+    async def of_book(self, operator: OperatorScope, book_id: int) -> Merchant:
+        """Return the merchant whose live or test book this is, for the house; raise UnknownMerchant."""
+        async with self._database.connection() as connection:
+            found = await store.merchant_of_book(connection, operator, book_id)
+        return _found(found, MerchantId(book_id))
+
     async def all(
         self, operator: OperatorScope, request: PageRequest[MerchantId] = FIRST_PAGE
     ) -> Page[Merchant]:

@@ -24,6 +24,7 @@ FROM parties.merchant
 """
 _MERCHANT_BY_ID = _MERCHANT + "WHERE merchant_id = $1"
 _SUB_MERCHANT_BY_ID = _MERCHANT + "WHERE merchant_id = $1 AND parent_id = $2"
+_MERCHANT_OF_BOOK = _MERCHANT + "WHERE merchant_id = $1 OR test_book_id = $1"
 _LOCK_MERCHANT = _MERCHANT_BY_ID + " FOR NO KEY UPDATE"
 _ALL_AFTER = (
     _MERCHANT + "WHERE ($1::bigint IS NULL OR merchant_id < $1) ORDER BY merchant_id DESC LIMIT $2 + 1"
@@ -152,6 +153,11 @@ async def merchant_by_id(
 ) -> Merchant | None:
     """Return any merchant, for the house."""
     return _merchant(await connection.fetchrow(_MERCHANT_BY_ID, merchant_id))
+
+
+async def merchant_of_book(connection: Connection, _operator: OperatorScope, book_id: int) -> Merchant | None:
+    """Return the merchant whose live or test book this is."""
+    return _merchant(await connection.fetchrow(_MERCHANT_OF_BOOK, book_id))
 
 
 async def lock_merchant_by_id(

@@ -20,7 +20,7 @@ _NONCE_BYTES = 12
 _HEAD_BYTES = len(_VERSION) + _NAME_BYTES
 
 
-class AesSecretBox:
+class AesGcmBox:
     """A ``SecretBox``: the first key seals, every key opens, so that keys can be replaced one after another."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
@@ -30,7 +30,7 @@ class AesSecretBox:
         self._first = _name(keys[0])
 
     def __repr__(self) -> str:
-        return f"AesSecretBox({len(self._boxes)} keys)"
+        return f"AesGcmBox({len(self._boxes)} keys)"
 
     def seal(self, clear: bytes, context: bytes) -> bytes:
         """Return ``clear`` encrypted and bound to ``context``."""

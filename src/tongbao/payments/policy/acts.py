@@ -14,7 +14,9 @@ from tongbao.payments.policy.orders import unexpected
 from tongbao.payments.policy.outcomes import intent_moved, moved
 from tongbao.payments.policy.postings import Money
 from tongbao.payments.schema.attempts import (
+    DEAD,
     HOLDING,
+    OPEN,
     OPEN_ACTS,
     Act,
     ActState,
@@ -23,9 +25,16 @@ from tongbao.payments.schema.attempts import (
     HoldPart,
 )
 from tongbao.payments.schema.documents import Document
-from tongbao.payments.schema.intents import CancelReason, Intent, IntentState
+from tongbao.payments.schema.intents import ENDS, CancelReason, Intent, IntentState
 
 INCREMENTS_MAX = 10
+VOIDS_MAX = 10
+VOID_AGAIN = timedelta(days=1)
+"""After this an expired authorization is voided again that the channel would not let go of."""
+
+
+_ELSEWHERE = frozenset({AttemptState.REVERSING, AttemptState.REVERSED, AttemptState.CONFLICTED})
+"""States that are ended by other means than a void that was on its way when they began."""
 
 
 class ActStep(NamedTuple):
@@ -79,8 +88,13 @@ def begin_capture(
 
 
 def begin_void(attempt: Attempt, act_id: UUID, now: datetime) -> tuple[Attempt, Act]:
-    """Return the attempt with a void on its way, of everything that is not captured."""
+    """Return the attempt with a void on its way, of everything that is not captured.
+
+    Raises WrongState, also where the channel refused ``VOIDS_MAX`` voids already.
+    """
     _check_idle(attempt)
+    if _count(attempt, Operation.VOID) >= VOIDS_MAX:
+        raise WrongState("voids_exhausted", f"{attempt.channel} does not let go of {attempt.reference}")
     amount = attempt.capturable_minor or attempt.amount_minor
     return _with_act(attempt, Operation.VOID, amount, act_id, now, final=True)
 
@@ -110,7 +124,7 @@ def begin_increment(
         raise BadAmount(
             "amount_too_small", "amount", f"{attempt.authorized_minor} is authorized already, ask for more"
         )
-    if sum(1 for act in attempt.acts if act.operation is Operation.INCREMENT) >= INCREMENTS_MAX:
+    if _count(attempt, Operation.INCREMENT) >= INCREMENTS_MAX:
         raise WrongState("increments_exhausted", f"an authorization grows at most {INCREMENTS_MAX} times")
     more = total_minor - attempt.authorized_minor
     return _with_act(attempt, Operation.INCREMENT, more, act_id, now, final=False)
@@ -125,10 +139,11 @@ def end(
     now: datetime,
     *,
     cancel: CancelReason | None = None,
+    top_up: tuple[Transfer, ...] = (),
 ) -> ActStep:
     """Return what the answer to an act changes; nothing where the act has ended already.
 
-    ``cancel``: this void cancels the intent, for that reason.
+    ``cancel``: this void cancels the intent, for that reason. ``top_up``: what a capture puts into a wallet.
     """
     standing = next((each for each in attempt.acts if each.id == act.id), None)
     if standing is None or standing.state not in OPEN_ACTS:
@@ -143,7 +158,7 @@ def end(
         done = _answered(standing, ActState.APPROVED, answer)
         match standing.operation:
             case Operation.CAPTURE:
-                return _captured(intent, attempt, done, money, now)
+                return _captured(intent, attempt, done, money, now, top_up)
             case Operation.INCREMENT:
                 return _incremented(intent, attempt, done, money, now)
             case _:
@@ -151,10 +166,7 @@ def end(
     if answer.outcome in (Outcome.DECLINED, Outcome.NOT_FOUND) or (
         answer.outcome is Outcome.NOT_SENT and not standing.inquiry_count
     ):
-        refused = _answered(standing, ActState.DECLINED, answer)
-        after = attempt.changed(now, acts=_replaced(attempt, refused), due_at=attempt.expires_at)
-        told = (("charge.capture_failed", after),) if standing.operation is Operation.CAPTURE else ()
-        return ActStep(None, after, (), told)
+        return _refused(attempt, _answered(standing, ActState.DECLINED, answer), now)
     waiting = msgspec.structs.replace(
         _answered(
             standing, ActState.PENDING if answer.outcome is Outcome.PENDING else ActState.UNRESOLVED, answer
@@ -180,7 +192,24 @@ def canceled(intent: Intent, reason: CancelReason | None, now: datetime) -> Inte
     )
 
 
-def _captured(intent: Intent, attempt: Attempt, act: Act, money: Money, now: datetime) -> ActStep:
+def _refused(attempt: Attempt, act: Act, now: datetime) -> ActStep:
+    """Leave the attempt as it was: what waits is asked again, what has expired is voided again, but not for ever."""
+    due_at = None
+    if attempt.state in OPEN:
+        due_at = schedule.after_poll(now, attempt.inquiry_count)
+    elif attempt.expires_at is not None and attempt.state in HOLDING:
+        due_at = (
+            max(attempt.expires_at, now + VOID_AGAIN) if _has_expired(attempt, now) else attempt.expires_at
+        )
+    is_stuck = attempt.state in HOLDING and _count(attempt, Operation.VOID) >= VOIDS_MAX
+    after = attempt.changed(now, acts=_replaced(attempt, act), due_at=None if is_stuck else due_at)
+    told = (("charge.capture_failed", after),) if act.operation is Operation.CAPTURE else ()
+    return ActStep(None, after, (), told, alarm="authorization_stuck" if is_stuck else None)
+
+
+def _captured(
+    intent: Intent, attempt: Attempt, act: Act, money: Money, now: datetime, top_up: tuple[Transfer, ...]
+) -> ActStep:
     transfers, holds = postings.captured(money, attempt, act)
     captured_minor = attempt.captured_minor + act.amount_minor
     ends = act.final or captured_minor == attempt.authorized_minor
@@ -202,7 +231,7 @@ def _captured(intent: Intent, attempt: Attempt, act: Act, money: Money, now: dat
         last_error=None,
     )
     told = "payment_intent.succeeded" if ends else "payment_intent.amount_capturable_updated"
-    return ActStep(paid, after, tuple(transfers), ((told, paid), ("charge.captured", after)))
+    return ActStep(paid, after, (*transfers, *top_up), ((told, paid), ("charge.captured", after)))
 
 
 def _incremented(intent: Intent, attempt: Attempt, act: Act, money: Money, now: datetime) -> ActStep:
@@ -229,9 +258,16 @@ def _voided(
         # The payer was faster, and yet the channel says that it let go: the money's whereabouts are for people.
         odd = attempt.changed(now, acts=_replaced(attempt, act), due_at=None)
         return ActStep(None, odd, (), (("attempt.conflicted", odd),), alarm="void_after_charge")
+    if attempt.state in _ELSEWHERE:
+        return ActStep(None, attempt.changed(now, acts=_replaced(attempt, act)))
     state = AttemptState.CAPTURED if attempt.captured_minor else AttemptState.VOIDED
+    if attempt.state in DEAD:
+        # The channel told of the end before it answered the void.
+        state = attempt.state
     transfers = tuple(postings.voided(money, attempt))
     after = moved(attempt, state, now, acts=_replaced(attempt, act), holds=(), due_at=None)
+    if intent.attempt_id != attempt.id or intent.state in ENDS:
+        return ActStep(None, after, transfers, (("charge.updated", after),))
     if attempt.captured_minor:
         paid = intent_moved(intent, IntentState.SUCCEEDED, now, amount_capturable_minor=0)
         return ActStep(paid, after, transfers, (("payment_intent.succeeded", paid),))
@@ -281,6 +317,14 @@ def _answered(act: Act, state: ActState, answer: Answer) -> Act:
 
 def _replaced(attempt: Attempt, act: Act) -> tuple[Act, ...]:
     return tuple(act if each.id == act.id else each for each in attempt.acts)
+
+
+def _count(attempt: Attempt, operation: Operation) -> int:
+    return sum(1 for act in attempt.acts if act.operation is operation)
+
+
+def _has_expired(attempt: Attempt, now: datetime) -> bool:
+    return attempt.expires_at is not None and now >= attempt.expires_at
 
 
 def _moves(act: Act) -> bool:

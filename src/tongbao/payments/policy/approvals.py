@@ -1,26 +1,36 @@
 """What a yes means: charged, authorized, too late, or to something that nobody asked for. Pure; see ``outcomes``."""
 
-from datetime import timedelta
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
-from tongbao.channels.schema import Answer
+from tongbao.channels.schema import Answer, Operation
 from tongbao.payments.policy import postings, schedule
-from tongbao.payments.policy.steps import Standing, Step, intent_moved, moved, told
-from tongbao.payments.schema.attempts import DEAD, HOLDING, PAID, Attempt, AttemptState, HoldPart
-from tongbao.payments.schema.documents import Document
+from tongbao.payments.policy.steps import Standing, Step, intent_moved, moved, said
+from tongbao.payments.schema.attempts import (
+    DEAD,
+    HOLDING,
+    PAID,
+    ActState,
+    Attempt,
+    AttemptState,
+    HoldPart,
+)
 from tongbao.payments.schema.intents import Certainty, Intent, IntentState
 
 
 def approved(standing: Standing, answer: Answer) -> Step:
+    """Return what a yes changes: the awaited one pays, any other is given back or stands apart."""
     attempt = standing.attempt
-    differs = _difference(attempt, answer)
+    differs = _differs(attempt, answer)
     if attempt.state in PAID or attempt.state in HOLDING:
-        if attempt.state is AttemptState.AUTHORIZED and answer.captured and not differs and not attempt.acts:
-            return _captured_elsewhere(standing, answer)
-        return _contradicted(standing, answer) if differs else Step()
-    if attempt.state in (AttemptState.REVERSING, AttemptState.REVERSED, AttemptState.CONFLICTED):
+        return _heard_again(standing, answer, differs=differs)
+    if attempt.state is AttemptState.CONFLICTED:
+        return Step()
+    if attempt.state in (AttemptState.REVERSING, AttemptState.REVERSED):
+        return _claimed_meanwhile(standing, answer, differs=differs)
+    if attempt.state is AttemptState.VOIDED and attempt.authorized_minor and not answer.captured:
+        # An echo of the authorization that was voided since: the channel has let go of it.
         return Step()
     if differs:
         return _conflicted(standing, answer)
@@ -31,17 +41,44 @@ def approved(standing: Standing, answer: Answer) -> Step:
     return _authorized(standing, answer)
 
 
+def _heard_again(standing: Standing, answer: Answer, *, differs: bool) -> Step:
+    """Take in a yes to what we hold or have: an echo, a capture at the channel's own desk, or a contradiction."""
+    if differs:
+        return _contradicted(standing, answer)
+    attempt = standing.attempt
+    if attempt.state is AttemptState.AUTHORIZED and answer.captured and attempt.open_act is None:
+        return _captured_elsewhere(standing, answer)
+    return Step()
+
+
+def _claimed_meanwhile(standing: Standing, answer: Answer, *, differs: bool) -> Step:
+    """Take in that an authorization which is being given back was claimed: a refund is needed, not a void."""
+    attempt, now = standing.attempt, standing.now
+    if not answer.captured or attempt.captured_minor or differs:
+        return Step()
+    if attempt.state is AttemptState.REVERSED:
+        return Step(alarm="claim_after_reversal")
+    amount = attempt.amount_minor
+    claimed = attempt.changed(
+        now,
+        captured_minor=amount,
+        suspense_minor=amount,
+        due_at=now + timedelta(seconds=schedule.REVERSAL_S),
+    )
+    return Step(None, claimed, (postings.unexpected(standing.money, claimed, amount, "late"),))
+
+
 def _charged(standing: Standing, answer: Answer) -> Step:
     now, amount = standing.now, standing.attempt.amount_minor
     attempt = moved(
         standing.attempt,
         AttemptState.CHARGED,
         now,
-        **told(standing.attempt, answer),
+        **said(standing.attempt, answer),
         authorized_minor=amount,
         captured_minor=amount,
         ended_at=now,
-        due_at=None,
+        due_at=standing.due(None),
     )
     intent = _succeeded(standing.intent, attempt, amount, now)
     return Step(
@@ -60,13 +97,13 @@ def _authorized(standing: Standing, answer: Answer) -> Step:
         standing.attempt,
         AttemptState.AUTHORIZED,
         now,
-        **told(standing.attempt, answer),
+        **said(standing.attempt, answer),
         authorized_minor=amount,
         holds=(HoldPart(hold.key, amount),),
         ended_at=now,
         expires_at=expires_at,
         # Where the merchant wanted it captured at once and the channel only reserved it, a worker captures.
-        due_at=now if standing.attempt.capture else expires_at,
+        due_at=standing.due(now if standing.attempt.capture else expires_at),
     )
     intent = intent_moved(
         standing.intent,
@@ -95,7 +132,7 @@ def _captured_elsewhere(standing: Standing, answer: Answer) -> Step:
         whole,
         AttemptState.CAPTURED,
         now,
-        **told(held, answer),
+        **said(held, answer),
         captured_minor=held.authorized_minor,
         due_at=None,
     )
@@ -103,6 +140,7 @@ def _captured_elsewhere(standing: Standing, answer: Answer) -> Step:
     transfers = (
         *postings.voided(standing.money, held),
         postings.charged(standing.money, attempt, held.authorized_minor),
+        *standing.top_up,
     )
     return Step(
         intent,
@@ -120,7 +158,7 @@ def _late(standing: Standing, answer: Answer) -> Step:
         standing.attempt,
         AttemptState.REVERSING,
         now,
-        **told(standing.attempt, answer),
+        **said(standing.attempt, answer),
         authorized_minor=amount,
         captured_minor=captured,
         suspense_minor=captured,
@@ -139,7 +177,7 @@ def _conflicted(standing: Standing, answer: Answer) -> Step:
         standing.attempt,
         AttemptState.CONFLICTED,
         now,
-        **told(standing.attempt, answer),
+        **said(standing.attempt, answer),
         suspense_minor=moved_minor,
         due_at=None,
     )
@@ -164,8 +202,8 @@ def _contradicted(standing: Standing, answer: Answer) -> Step:
     attempt, now = standing.attempt, standing.now
     same_currency = answer.currency in (None, attempt.currency)
     difference = 0
-    if same_currency and answer.amount_minor is not None and attempt.captured_minor:
-        difference = answer.amount_minor - attempt.amount_minor
+    if same_currency and answer.amount_minor is not None and answer.captured:
+        difference = answer.amount_minor - attempt.captured_minor
     if standing.intent.certainty is Certainty.CONFLICTED and attempt.suspense_minor == difference:
         return Step()
     change = difference - attempt.suspense_minor
@@ -191,8 +229,37 @@ def _succeeded(intent: Intent, attempt: Attempt, amount_minor: int, now: datetim
     )
 
 
-def _difference(attempt: Attempt, answer: Answer) -> bool:
-    """Return whether the channel tells of another amount or currency than was asked."""
-    return (answer.amount_minor is not None and answer.amount_minor != attempt.amount_minor) or (
-        answer.currency is not None and answer.currency != attempt.currency
-    )
+def _differs(attempt: Attempt, answer: Answer) -> bool:
+    """Return whether the channel tells of an amount or currency that nothing here explains."""
+    if answer.currency is not None and answer.currency != attempt.currency:
+        return True
+    if answer.amount_minor is None:
+        return False
+    known = _claimed_totals(attempt) if answer.captured else _authorized_totals(attempt)
+    return answer.amount_minor not in known
+
+
+def _authorized_totals(attempt: Attempt) -> set[int]:
+    """Return what an authorization came to, from the first amount over each increment to one on its way."""
+    grown = [
+        act
+        for act in attempt.acts
+        if act.operation is Operation.INCREMENT and act.state is not ActState.DECLINED
+    ]
+    total = attempt.amount_minor - sum(act.amount_minor for act in grown if act.state is ActState.APPROVED)
+    totals = {total}
+    for act in grown:
+        total += act.amount_minor
+        totals.add(total)
+    return totals
+
+
+def _claimed_totals(attempt: Attempt) -> set[int]:
+    """Return what was claimed after each capture, and with the one on its way; all of it where there was none."""
+    total = 0
+    totals = {attempt.captured_minor or attempt.amount_minor}
+    for act in attempt.acts:
+        if act.operation is Operation.CAPTURE and act.state is not ActState.DECLINED:
+            total += act.amount_minor
+            totals.add(total)
+    return totals

@@ -55,11 +55,9 @@ def intent_from(
         raise BadParameter(
             "payment_method_type_mismatch", "payment_method", "the method is not of an allowed type"
         )
-    if order.wallet_book_id is not None and order.capture_method is not CaptureMethod.AUTOMATIC:
-        raise BadParameter(
-            "parameter_invalid", "capture_method", "a wallet is topped up by automatic captures"
-        )
-    has_method = order.method_id is not None or order.method is not None
+    _check_top_up(order.wallet_book_id, order.capture_method)
+    # A method that is given once and not kept is there only for a confirmation that comes with it.
+    has_method = order.method_id is not None or (order.method is not None and order.confirm is not None)
     return Intent(
         id=intent_id,
         book_id=book_id,
@@ -90,10 +88,13 @@ def intent_from(
     )
 
 
-def changed_intent(intent: Intent, change: IntentChange, now: datetime) -> Intent:
-    """Return the intent with what was changed before it is confirmed.
+def changed_intent(
+    intent: Intent, change: IntentChange, now: datetime, attempt: Attempt | None = None
+) -> Intent:
+    """Return the intent with what was changed before it is confirmed; ``attempt`` is its latest.
 
-    Raises WrongState ``payment_intent_unexpected_state`` where nothing but metadata and description may change.
+    Raises WrongState ``payment_intent_unexpected_state`` where nothing but metadata and description may change,
+    ``payment_intent_attempt_open`` while its payer is asked for what the intent said before.
     """
     fields = {
         name: value
@@ -102,6 +103,9 @@ def changed_intent(intent: Intent, change: IntentChange, now: datetime) -> Inten
     }
     if set(fields) - {"metadata", "description"} and intent.state not in CHANGEABLE:
         raise unexpected(intent, "change")
+    if set(fields) - {"metadata", "description"}:
+        _check_no_attempt_open(intent, attempt)
+    _check_top_up(intent.wallet_book_id, fields.get("capture_method", CaptureMethod.AUTOMATIC))
     if "amount_minor" in fields:
         check_amount(fields["amount_minor"], "amount")
     if "currency" in fields:
@@ -123,12 +127,7 @@ def check_confirmable(intent: Intent, attempt: Attempt | None) -> None:
     """Raise WrongState where an intent cannot be confirmed, or an attempt that may still succeed is under way."""
     if intent.state not in CONFIRMABLE:
         raise unexpected(intent, "confirm")
-    if attempt is not None and attempt.state in OPEN:
-        raise WrongState(
-            "payment_intent_attempt_open",
-            f"an attempt of {intent.reference} may still succeed; cancel it, or wait until it is known",
-            payment_intent=intent.reference,
-        )
+    _check_no_attempt_open(intent, attempt)
 
 
 def check_method(intent: Intent, method: Method) -> None:
@@ -226,3 +225,19 @@ def expiry(asked: datetime | None, now: datetime) -> datetime:
 def captures_at_once(intent: Intent, asked: CaptureMethod | None) -> bool:
     """Return whether the channel is told to claim the money with the authorization."""
     return (asked or intent.capture_method).at_once
+
+
+def _check_no_attempt_open(intent: Intent, attempt: Attempt | None) -> None:
+    if attempt is not None and attempt.state in OPEN:
+        raise WrongState(
+            "payment_intent_attempt_open",
+            f"an attempt of {intent.reference} may still succeed; cancel it, or wait until it is known",
+            payment_intent=intent.reference,
+        )
+
+
+def _check_top_up(wallet_book_id: int | None, capture_method: CaptureMethod) -> None:
+    if wallet_book_id is not None and capture_method is not CaptureMethod.AUTOMATIC:
+        raise BadParameter(
+            "parameter_invalid", "capture_method", "a wallet is topped up by automatic captures"
+        )

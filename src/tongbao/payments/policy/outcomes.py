@@ -10,38 +10,28 @@ Rules, each of which exists because money was once lost without it:
 2. A yes that comes when the intent no longer waits for it (another attempt paid, it was canceled, this attempt had been
    given up) is given back: ``reversing`` until the channel confirms, the money in suspense meanwhile.
 3. A no that contradicts money we have is ``conflicted``.
-4. ``not_found`` counts only from a channel that knows our references, after the time in which it may still be booking.
+4. ``not_found`` counts only from a channel that knows our references, after the time in which it may still be booking,
+   and where the payer has still to act not before the intent has expired.
 """
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
-import msgspec
-
-from tongbao.channels.schema import Answer, Capabilities, Fault, Outcome, Reason, Retry
-from tongbao.core.errors import InvariantBroken
-from tongbao.ledger.schema import Transfer
-from tongbao.payments.policy import postings, schedule
-from tongbao.payments.policy.postings import Money
-from tongbao.payments.schema.attempts import (
-    ATTEMPT_MOVES,
-    DEAD,
-    HOLDING,
-    OPEN,
-    PAID,
-    Attempt,
-    AttemptState,
-    HoldPart,
+from tongbao.channels.schema import Answer, Outcome, Reason
+from tongbao.payments.policy import approvals, postings, schedule
+from tongbao.payments.policy.steps import (
+    Explain,
+    Standing,
+    Step,
+    error_of,
+    intent_moved,
+    moved,
+    said,
 )
+from tongbao.payments.schema.attempts import OPEN, PAID, Attempt, AttemptState
 from tongbao.payments.schema.documents import Document
-from tongbao.payments.schema.intents import (
-    ENDS,
-    INTENT_MOVES,
-    Certainty,
-    Intent,
-    IntentState,
-    PaymentError,
-)
+from tongbao.payments.schema.intents import Certainty, Intent, IntentState
+
+__all__ = ["Explain", "Standing", "Step", "error_of", "intent_moved", "moved", "settle"]
 
 
 def settle(standing: Standing, answer: Answer, *, is_inquiry: bool = False) -> Step:
@@ -84,7 +74,7 @@ def _declined(standing: Standing, answer: Answer) -> Step:
 def _released(standing: Standing, answer: Answer) -> Step:
     """Release the holds of an authorization that channel or issuer let go; the payer may pay again."""
     now, held = standing.now, standing.attempt
-    attempt = moved(held, AttemptState.VOIDED, now, **_said(held, answer), holds=(), due_at=None)
+    attempt = moved(held, AttemptState.VOIDED, now, **said(held, answer), holds=(), due_at=None)
     intent = None
     told: tuple[tuple[str, Document], ...] = (("charge.expired", attempt),)
     if standing.is_awaited:
@@ -109,10 +99,10 @@ def _ended(standing: Standing, answer: Answer, state: AttemptState, reason: Reas
         standing.attempt,
         state,
         now,
-        **_said(standing.attempt, answer),
+        **said(standing.attempt, answer),
         reason=reason,
         ended_at=now,
-        due_at=None,
+        due_at=standing.due(None),
     )
     told: tuple[tuple[str, Document], ...] = (("charge.failed", attempt),)
     intent = None
@@ -137,7 +127,7 @@ def _action_required(standing: Standing, answer: Answer) -> Step:
         attempt,
         AttemptState.ACTION_REQUIRED,
         now,
-        **_said(attempt, answer),
+        **said(attempt, answer),
         action=answer.action or attempt.action,
         inquiry_count=attempt.inquiry_count + 1,
         due_at=schedule.after_poll(now, attempt.inquiry_count),
@@ -166,7 +156,7 @@ def _pending(standing: Standing, answer: Answer, *, is_inquiry: bool) -> Step:
         attempt,
         AttemptState.PENDING,
         now,
-        **_said(attempt, answer),
+        **said(attempt, answer),
         inquiry_count=attempt.inquiry_count + 1,
         due_at=schedule.after_poll(now, attempt.inquiry_count),
     )
@@ -181,6 +171,11 @@ def _pending(standing: Standing, answer: Answer, *, is_inquiry: bool) -> Step:
 def _not_found(standing: Standing, answer: Answer) -> Step:
     capabilities, attempt = standing.capabilities, standing.attempt
     age = standing.now - attempt.sent_at
+    waits = attempt.state in (AttemptState.ACTION_REQUIRED, AttemptState.PENDING)
+    expires_at = standing.intent.expires_at
+    if waits and (expires_at is None or standing.now < expires_at):
+        # Some channels know a payment only once its payer has opened it; until then the offer stands.
+        return _unresolved(standing, answer)
     if capabilities.inquires_by_our_reference and age >= timedelta(seconds=capabilities.settles_not_found_s):
         return _ended(standing, answer, AttemptState.NOT_FOUND, Reason.NETWORK_TIMEOUT)
     return _unresolved(standing, answer)
@@ -195,19 +190,21 @@ def _unresolved(standing: Standing, answer: Answer) -> Step:
         attempt,
         AttemptState.UNRESOLVED,
         now,
-        **_said(attempt, answer),
+        **said(attempt, answer),
         inquiry_count=attempt.inquiry_count + 1,
         due_at=schedule.after_unresolved(now, attempt.inquiry_count),
     )
     told: tuple[tuple[str, Document], ...] = ()
+    alarm = None if lost.due_at else "never_resolved"
     if lost.due_at is None:
         told = (("attempt.unresolved", lost),)
     if not standing.is_awaited or _looks_like(standing.intent, IntentState.PROCESSING, Certainty.UNKNOWN):
-        return Step(None, lost, (), told, alarm=None if lost.due_at else "never_resolved")
+        return Step(None, lost, (), told, alarm=alarm)
     intent = intent_moved(
         standing.intent, IntentState.PROCESSING, now, certainty=Certainty.UNKNOWN, next_action=None
     )
-    return Step(intent, lost, (), (("payment_intent.processing", intent), *told))
+    told = (("payment_intent.processing", intent), *told)
+    return Step(intent, lost, (), told, alarm=alarm)
 
 
 def _asked_again(attempt: Attempt, now: datetime, due_at: datetime) -> Attempt:

@@ -104,6 +104,8 @@ def end(
         differs = (answer.amount_minor is not None and answer.amount_minor != refund.amount_minor) or (
             answer.currency is not None and answer.currency != refund.currency
         )
+        if differs and refund.state is RefundState.UNRESOLVED and refund.due_at is None:
+            return RefundStep()
         if differs:
             odd = refund.changed(now, state=RefundState.UNRESOLVED, due_at=None, **_told(refund, answer))
             return RefundStep(odd, alarm="amount_conflict")

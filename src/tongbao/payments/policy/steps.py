@@ -8,6 +8,7 @@ import msgspec
 from tongbao.channels.schema import Answer, Capabilities, Fault, Reason, Retry
 from tongbao.core.errors import InvariantBroken
 from tongbao.ledger.schema import Transfer
+from tongbao.payments.policy import schedule
 from tongbao.payments.policy.postings import Money
 from tongbao.payments.schema.attempts import ATTEMPT_MOVES, Attempt, AttemptState
 from tongbao.payments.schema.documents import Document
@@ -44,6 +45,10 @@ class Standing(NamedTuple):
     def is_awaited(self) -> bool:
         """True where the intent waits for just this attempt."""
         return self.intent.attempt_id == self.attempt.id and self.intent.state not in ENDS
+
+    def due(self, otherwise: datetime | None) -> datetime | None:
+        """Return when to look again: soon where an act, a void as a rule, has still to be followed to its end."""
+        return otherwise if self.attempt.open_act is None else schedule.after_sending(self.now)
 
 
 class Explain(msgspec.Struct, frozen=True):
@@ -82,7 +87,7 @@ def intent_moved(intent: Intent, state: IntentState, at: datetime, **changes: ob
     return intent.changed(at, state=state, **changes)
 
 
-def told(attempt: Attempt, answer: Answer) -> dict[str, object]:
+def said(attempt: Attempt, answer: Answer) -> dict[str, object]:
     """Return what the channel said, over what it had said before."""
     return {
         "channel_reference": answer.channel_reference or attempt.channel_reference,

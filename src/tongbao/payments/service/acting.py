@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 from uuid import UUID
 
-from tongbao.channels.schema import Answer, Follow, Operation, Reason
-from tongbao.channels.service import reason_info
+import msgspec
+
+from tongbao.channels.schema import Answer, Follow, Operation, Outcome, Reason
+from tongbao.channels.service.codes import reason_info
 from tongbao.core.ids import uuid_text
 from tongbao.core.requests.asks import Ask
 from tongbao.parties.schema import Scope
@@ -126,9 +128,15 @@ class Acting:
         *,
         cancel: CancelReason | None = None,
         ask: Ask | None = None,
+        is_repeat: bool = False,
     ) -> Done[IntentView]:
-        """Send an act that is committed as sent, and commit its end. The act's id is its reference upstream."""
+        """Send an act that is committed as sent, and commit its end. The act's id is its reference upstream.
+
+        ``is_repeat``: it was sent before, so that this time nothing left the house says nothing about the first.
+        """
         answer = await self._send(attempt, act)
+        if is_repeat and answer.outcome is Outcome.NOT_SENT:
+            answer = msgspec.structs.replace(answer, outcome=Outcome.UNRESOLVED)
         return await self.end(intent.book_id, intent.id, attempt.id, act, answer, cancel=cancel, ask=ask)
 
     async def end(
@@ -150,8 +158,10 @@ class Acting:
             intent = await self._desk.read(Intent, book_id, intent_id)
             attempt = await self._desk.read(Attempt, book_id, attempt_id)
             now = self._desk.clock.now()
-            money = await self._desk.money(attempt)
-            step = acts.end(intent, attempt, act, answer, money, now, cancel=cancel)
+            stands = await self._desk.standing(intent, attempt)
+            step = acts.end(
+                intent, attempt, act, answer, stands.money, now, cancel=cancel, top_up=stands.top_up
+            )
             view = IntentView(step.intent or intent, step.attempt or attempt)
             if step.attempt is None and ask is None:
                 return Planned(None, view)
@@ -192,7 +202,7 @@ class Acting:
 
             return await self._desk.decide(stands, reference="the request")
 
-        done = await self._desk.decide(plan, reference=attempt_reference(intent_id), resume=resume)
+        done = await self._desk.decide(plan, reference=uuid_text(Intent.PREFIX, intent_id), resume=resume)
         if done.view is None or isinstance(done.view, IntentView):
             return done
         begun: Begun = done.view

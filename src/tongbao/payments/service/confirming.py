@@ -27,7 +27,8 @@ from tongbao.channels.schema import (
     Retry,
     kind_of,
 )
-from tongbao.channels.service import Wish, reason_info
+from tongbao.channels.service.codes import reason_info
+from tongbao.channels.service.registry import Wish
 from tongbao.core.requests.asks import Ask
 from tongbao.parties.schema import Scope
 from tongbao.payments.errors import BadParameter, WrongState

@@ -22,7 +22,7 @@ from tongbao.payments.schema.webhooks import (
     Replayed,
     ReplayOrder,
 )
-from tongbao.payments.store import deliveries as store
+from tongbao.payments.store import resending as store
 from tongbao.payments.store import webhooks
 
 

@@ -118,6 +118,7 @@ class Delivering:
             )
             return 0
         taken = await self._take(room)
+        self._busy.update(each.endpoint_id for each in taken)
         begun = {asyncio.create_task(self._deliver(each), name="webhook") for each in taken}
         for task in begun:
             self._tasks.add(task)
@@ -147,16 +148,17 @@ class Delivering:
         now = self._clock.now()
         until = now + timedelta(seconds=LEASE_S)
         taken: list[Taken] = []
+        busy = self._busy.copy()
         async with self._database.connection() as connection:
             for beyond in dict.fromkeys((self._beyond, store.FIRST_ENDPOINT)):
                 capacity = store.Capacity(
                     limit - len(taken),
                     self._limits.endpoint_in_flight_max,
                     policy.FAILING_FROM,
-                    self._busy,
+                    busy,
                 )
                 found = await store.take(connection, now, until, capacity, beyond)
-                self._busy.update(each.endpoint_id for each in found)
+                busy.update(each.endpoint_id for each in found)
                 taken += found
                 if len(taken) >= limit:
                     break

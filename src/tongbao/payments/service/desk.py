@@ -13,7 +13,8 @@ import structlog
 
 from tongbao.channels.ports import Channel
 from tongbao.channels.schema import Capabilities, Reason
-from tongbao.channels.service import Channels, reason_info
+from tongbao.channels.service.codes import reason_info
+from tongbao.channels.service.registry import Channels
 from tongbao.core.clock import Clock
 from tongbao.core.db import Database
 from tongbao.core.errors import AppError, Conflict, InvariantBroken

@@ -12,6 +12,7 @@ from tongbao.payments.policy import orders, postings
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.changes import Reference, ReferenceKind
 from tongbao.payments.schema.documents import Document
+from tongbao.payments.schema.intents import Intent
 from tongbao.payments.schema.orders import Done, Page, PageOrder
 from tongbao.payments.schema.refunds import (
     EVIDENCE_CHARS_MAX,
@@ -97,6 +98,9 @@ class Disputing:
             if dispute is None:
                 return await self._opened(attempt.id, attempt.book_id, dispute_id, notification)
             if state is None or dispute.state not in OPEN_DISPUTES:
+                if state not in (None, dispute.state):
+                    # Money moved the other way after the end: people and reconciliation have the word.
+                    self._desk.alarm("dispute_contradicted", dispute)
                 return Planned(None, dispute)
             return await self._ended(dispute, state, None)
 
@@ -156,6 +160,10 @@ class Disputing:
             disputed_minor=attempt.disputed_minor - dispute.amount_minor,
             refunded_minor=attempt.refunded_minor + (0 if won else dispute.amount_minor),
         )
+        intent = await self._desk.read(Intent, dispute.book_id, dispute.intent_id)
+        returned = intent.changed(
+            now, amount_refunded_minor=intent.amount_refunded_minor + dispute.amount_minor
+        )
         money = await self._desk.money(attempt)
         events: tuple[tuple[str, Document], ...] = (("charge.dispute.closed", after),)
         if won:
@@ -166,7 +174,7 @@ class Disputing:
             claim=ask,
             ask=ask,
             view=after,
-            updates=(after, freed),
+            updates=(after, freed, None if won else returned),
             transfers=(postings.dispute_ended(money, attempt, dispute, won=won),),
             events=events,
         )

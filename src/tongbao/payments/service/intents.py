@@ -107,8 +107,9 @@ class Intents:
         async def plan() -> Planned:
             before = await self._desk.read(Intent, scope.book_id, intent_id)
             now = self._desk.clock.now()
-            after = orders.changed_intent(before, change, now)
-            view = IntentView(after, await self._attempt(after), await self._method(after))
+            attempt = await self._attempt(before)
+            after = orders.changed_intent(before, change, now, attempt)
+            view = IntentView(after, attempt, await self._method(after))
             written = self._desk.change(after, now, claim=ask, ask=ask, view=view, updates=(after,))
             return Planned(written, view)
 

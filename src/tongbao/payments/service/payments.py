@@ -2,7 +2,7 @@
 
 from types import TracebackType
 
-from tongbao.channels.service import Channels
+from tongbao.channels.service.registry import Channels
 from tongbao.core.clock import Clock
 from tongbao.core.db import Database
 from tongbao.core.ids import IdFactory
@@ -11,6 +11,7 @@ from tongbao.ledger.service.ledger import Ledger
 from tongbao.payments.ports import MerchantProfiles, RiskControl, Routing
 from tongbao.payments.service.accounts import MoneyAccounts
 from tongbao.payments.service.acting import Acting
+from tongbao.payments.service.balances import Balances
 from tongbao.payments.service.confirming import Confirming
 from tongbao.payments.service.desk import Desk
 from tongbao.payments.service.disputing import Disputing
@@ -83,6 +84,7 @@ class Payments:
         self.setups = Setups(desk)
         self.sessions = Sessions(desk)
         self.wallets = Wallets(desk, ledger)
+        self.balances = Balances(desk, ledger)
         self.resolving = Resolving(desk, acting, self.refunds, self.disputes, self.setups, self.sessions)
 
     async def __aenter__(self) -> "Payments":

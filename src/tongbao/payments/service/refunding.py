@@ -6,6 +6,8 @@ its money back with the merchant.
 
 from uuid import UUID
 
+import msgspec
+
 from tongbao.channels.schema import Answer, Follow, Inquire, Operation, Outcome
 from tongbao.core.requests.asks import Ask
 from tongbao.parties.schema import Scope
@@ -138,6 +140,9 @@ class Refunding:
         if answer.outcome in (Outcome.NOT_FOUND, Outcome.UNRESOLVED, Outcome.NOT_SENT):
             # The same reference again is the same refund upstream, so repeating is how this one is inquired.
             answer = await channel.refund(self._call(refund, attempt))
+            if answer.outcome is Outcome.NOT_SENT:
+                # It was sent before: that this repeat did not leave the house says nothing about the first.
+                answer = msgspec.structs.replace(answer, outcome=Outcome.UNRESOLVED)
         await self.settle(refund.book_id, refund.id, answer)
 
     async def get(self, scope: Scope, refund_id: UUID) -> Refund:

@@ -109,7 +109,7 @@ class Resolving:
             await self.settle(attempt.book_id, attempt.id, await self._inquire(attempt), is_inquiry=True)
         elif attempt.state is AttemptState.REVERSING:
             await self._reverse(attempt)
-        elif attempt.state is AttemptState.AUTHORIZED and attempt.capture:
+        elif attempt.state is AttemptState.AUTHORIZED and attempt.capture and not attempt.acts:
             await self._capture(attempt)
         elif attempt.state in HOLDING:
             await self._let_expire(attempt)
@@ -222,7 +222,7 @@ class Resolving:
         try:
             if answer.outcome in (Outcome.NOT_FOUND, Outcome.UNRESOLVED, Outcome.NOT_SENT):
                 # The same reference again is the same act upstream, so repeating is how this one is inquired.
-                await self._acting.follow(intent, attempt, act, cancel=cancel)
+                await self._acting.follow(intent, attempt, act, cancel=cancel, is_repeat=True)
             else:
                 await self._acting.end(intent.book_id, intent.id, attempt.id, act, answer, cancel=cancel)
         except WrongState as refused:

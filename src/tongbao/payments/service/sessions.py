@@ -134,10 +134,7 @@ class Sessions:
             view = await self.get(scope, session_id)
             if view.session.state is not SessionState.OPEN:
                 raise WrongState("session_not_open", f"{view.session.reference} is {view.session.state}")
-            if view.intent is not None and view.intent.state in (
-                IntentState.PROCESSING,
-                IntentState.REQUIRES_CAPTURE,
-            ):
+            if view.intent is not None and view.intent.state in (IntentState.PROCESSING, *_PAID):
                 raise WrongState("session_being_paid", f"{view.session.reference} is being paid right now")
             return self._expired(view, ask)
 

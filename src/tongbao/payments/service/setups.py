@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from tongbao.channels.schema import (
     Answer,
     Authorize,
@@ -19,7 +21,8 @@ from tongbao.channels.schema import (
     Reason,
     kind_of,
 )
-from tongbao.channels.service import Wish, reason_info
+from tongbao.channels.service.codes import reason_info
+from tongbao.channels.service.registry import Wish
 from tongbao.core.ids import derive, uuid_text
 from tongbao.core.requests.asks import Ask
 from tongbao.parties.schema import Scope
@@ -48,6 +51,9 @@ _OPEN = frozenset(
         SetupState.REQUIRES_ACTION,
     }
 )
+
+
+_NOTHING_HELD = frozenset({Outcome.DECLINED, Outcome.NOT_SENT, Outcome.NOT_FOUND})
 
 
 class Checked(NamedTuple):
@@ -187,6 +193,8 @@ class Setups:
         async def plan() -> Planned:
             mandate = await self._desk.read(Mandate, scope.book_id, mandate_id)
             now = self._desk.clock.now()
+            if mandate.state is MandateState.INACTIVE and mandate.ends_at is not None:
+                return Planned(self._desk.change(mandate, now, claim=ask, ask=ask, view=mandate), mandate)
             ended = mandate.changed(now, state=MandateState.INACTIVE, ends_at=mandate.ends_at or now)
             change = self._desk.change(
                 ended,
@@ -219,7 +227,7 @@ class Setups:
             if method is None:
                 raise BadParameter("setup_intent_method_missing", "payment_method", "give a payment method")
             now = self._desk.clock.now()
-            currency = (terms.currency if terms and terms.currency else CHECKED_CURRENCY).upper()
+            currency = (_given(setup, terms).currency or CHECKED_CURRENCY).upper()
             checking = setup.changed(
                 now,
                 state=SetupState.PROCESSING,
@@ -260,7 +268,7 @@ class Setups:
                 payer_address=payer_address,
             )
         )
-        if answer.outcome in (Outcome.APPROVED, Outcome.UNRESOLVED):
+        if answer.outcome not in _NOTHING_HELD:
             await channel.void(
                 Follow(
                     reference=uuid_text("act", derive(setup.id, f"void:{setup.version}")),
@@ -335,7 +343,7 @@ class Setups:
         """Return the mandate that a payer gave with a set-up for use off session."""
         if setup.usage != "off_session":
             return None
-        given = terms or MandateTerms(**(setup.mandate_terms or {}))  # type: ignore[arg-type]  # written by _plain
+        given = _given(setup, terms)
         return Mandate(
             id=self._desk.ids.uuid(),
             book_id=setup.book_id,
@@ -345,7 +353,7 @@ class Setups:
             state=MandateState.ACTIVE,
             method_id=method.id,
             customer_id=setup.customer_id,
-            currency=given.currency,
+            currency=given.currency.upper() if given.currency else None,
             amount_minor_max=given.amount_minor_max,
             period=Period(given.period) if given.period else None,
             period_minor_max=given.period_minor_max,
@@ -463,6 +471,11 @@ def _error(setup: SetupIntent, answer: Answer) -> PaymentError:
         channel_code=answer.code,
         channel_message=answer.message,
     )
+
+
+def _given(setup: SetupIntent, terms: MandateTerms | None) -> MandateTerms:
+    """Return the terms given now, or those that the set-up was made with."""
+    return terms or msgspec.convert(setup.mandate_terms or {}, MandateTerms)
 
 
 def _plain(terms: MandateTerms) -> dict[str, object]:

@@ -90,6 +90,30 @@ _BOOK_OF = {
 _BY_CHANNEL_REFERENCE = """
 SELECT body FROM payments.attempt WHERE book_id = $1 AND body ->> 'channel_reference' = $2 ORDER BY id DESC LIMIT $3
 """
+MOVING_STATES = (
+    *("charged", "captured_partial", "captured"),
+    *("sent", "pending", "unresolved", "succeeded"),
+    *("needs_response", "under_review", "lost"),
+)
+"""States of attempts, refunds and disputes in which they have moved a merchant's balance."""
+# An attempt that is merely sent, pending or unresolved has moved nothing; a refund has.
+_MOVEMENT_CONDITIONS = """
+    book_id = $1 AND kind = ANY (CASE WHEN $2::smallint IS NULL THEN ARRAY[2, 3, 4] ELSE ARRAY[$2] END)
+    AND state = ANY ($3::text[]) AND (kind <> 2 OR state IN ('charged', 'captured_partial', 'captured'))
+    AND ($4::text IS NULL OR body ->> 'currency' = $4)
+    AND ($5::timestamptz IS NULL OR created_at >= $5) AND ($6::timestamptz IS NULL OR created_at < $6)
+"""
+_MOVEMENTS_AFTER = (
+    "SELECT kind, body FROM payments.document WHERE"
+    + _MOVEMENT_CONDITIONS
+    + " AND ($7::uuid IS NULL OR id < $7) ORDER BY id DESC LIMIT $8"
+)
+_MOVEMENT = "SELECT kind, body FROM payments.document WHERE" + _MOVEMENT_CONDITIONS + " AND id = $7"
+_MOVEMENTS_BEFORE = (
+    "SELECT kind, body FROM payments.document WHERE"
+    + _MOVEMENT_CONDITIONS
+    + " AND id > $7 ORDER BY id LIMIT $8"
+)
 # Conditions that are not asked for are NULL; ids are ordered by time.
 _PAGE_CONDITIONS = """
     book_id = $1 AND kind = $2
@@ -218,6 +242,36 @@ async def page(
     else:
         rows = (await connection.fetch(_PAGE_BEFORE, *conditions, before, limit))[::-1]
     return [_read(kind, row[0]) for row in rows]
+
+
+async def movement(
+    connection: Connection, book_id: int, document_id: UUID
+) -> Attempt | Refund | Dispute | None:
+    """Return an attempt, refund or dispute that moved a merchant's balance."""
+    conditions = (book_id, None, list(MOVING_STATES), None, None, None, document_id)
+    row = await connection.fetchrow(_MOVEMENT, *conditions)
+    return None if row is None else _DECODERS[Kind(row[0])].decode(row[1])
+
+
+async def movements(
+    connection: Connection,
+    book_id: int,
+    *,
+    kind: int | None,
+    currency: str | None,
+    created_from: datetime | None,
+    created_to: datetime | None,
+    after: UUID | None,
+    before: UUID | None,
+    limit: int,
+) -> list[Attempt | Refund | Dispute]:
+    """Return what moved a merchant's balance, newest first; otherwise as ``page``."""
+    conditions = (book_id, kind, list(MOVING_STATES), currency, created_from, created_to)
+    if before is None:
+        rows = await connection.fetch(_MOVEMENTS_AFTER, *conditions, after, limit)
+    else:
+        rows = (await connection.fetch(_MOVEMENTS_BEFORE, *conditions, before, limit))[::-1]
+    return [_DECODERS[Kind(row[0])].decode(row[1]) for row in rows]
 
 
 async def take_due(connection: Connection, now: datetime, again_at: datetime, limit: int) -> list[Document]:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -20,24 +19,26 @@ from rich.table import Table
 
 from tongbao.core.config import Settings
 from tongbao.core.embedded.server import EmbeddedServer
-from tongbao.core.errors import Conflict, NotPermitted, Unavailable
+from tongbao.core.errors import Conflict
 from tongbao.core.events.running import Events
 from tongbao.core.logs import configure_logs
 from tongbao.core.process import settle_garbage_collector
 from tongbao.simulator.street import Street
 from tongbao.web.app import create_app
+from tongbao.web.commands.listening import Server, listen
+from tongbao.web.demo import KEYS_FILE, Demo
+from tongbao.web.house import open_house
 from tongbao.web.runtime import Runtime, open_runtime
 from tongbao.web.workers import Workers
 
 VISITS_AT_FIRST = 400
 VISITS_PER_S = 2.0
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the old data first.")] = False,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
-    street: Annotated[bool, typer.Option(help="Let the demo street live.")] = True,
+    demo: Annotated[bool, typer.Option(help="Show a sandboxed world with merchants and shoppers.")] = True,
 ) -> None:
     """Start the whole system on this machine; Ctrl-C stops it cleanly, data stay in .tongbao/."""
     settings = Settings()
@@ -49,8 +50,8 @@ def run(
     console = Console(highlight=False)
     if fresh:
         forget(settings, console)
-    with _listen(settings) as listening:
-        uvloop.run(_serve(settings, listening, console, street))
+    with listen(settings) as listening:
+        uvloop.run(_serve(settings, listening, console, demo))
 
 
 def forget(settings: Settings, console: Console) -> None:
@@ -59,6 +60,9 @@ def forget(settings: Settings, console: Console) -> None:
         raise Conflict(
             "database_not_ours", "--fresh deletes only the embedded database; this one is reached by DSN"
         )
+    for name in ("sandbox", "vault"):
+        shutil.rmtree(settings.data_dir / name, ignore_errors=True)
+    (settings.data_dir / KEYS_FILE).unlink(missing_ok=True)
     home = settings.data_dir / "postgres"
     if home.is_dir():
         server = EmbeddedServer(home, postgres_bin=settings.postgres_bin)
@@ -69,60 +73,35 @@ def forget(settings: Settings, console: Console) -> None:
         console.print("Old data removed.")
 
 
-def _listen(settings: Settings) -> socket.socket:
-    """Bind before anything else starts, so that a taken port is said at once."""
-    if settings.http_host not in LOOPBACK:
-        raise NotPermitted(
-            "listen_not_loopback", "there is no sign-in yet: the server listens on loopback addresses only"
-        )
-    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((settings.http_host, settings.http_port))
-    except OSError as error:
-        listening.close()
-        raise Unavailable(
-            "port_taken",
-            f"port {settings.http_port} is taken; choose another with --port or TONGBAO_HTTP_PORT",
-        ) from error
-    return listening
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves signals to us, so that Ctrl-C ends everything in order and not by an exception."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-    def stop(self) -> None:
-        """Finish open requests and end; at once when told a second time."""
-        self.force_exit = self.should_exit
-        self.should_exit = True
-
-
-async def _serve(settings: Settings, listening: socket.socket, console: Console, with_street: bool) -> None:
+async def _serve(settings: Settings, listening: socket.socket, console: Console, with_demo: bool) -> None:
     """Open everything, print where it is, serve until told to stop, close everything."""
     began = time.perf_counter()
+    host, port = listening.getsockname()[:2]
+    base_url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    # Webhooks of a demonstration go to the very machine that it runs on.
+    settings = settings.model_copy(update={"webhooks_allow_local": True})
+    demo = Demo(settings.data_dir)
     with console.status("Starting the database …"):
         stack = contextlib.AsyncExitStack()
         runtime = await stack.enter_async_context(open_runtime(settings))
     async with stack:
+        specs = await demo.open_world(stack, runtime.clock) if with_demo else []
+        house = await stack.enter_async_context(open_house(runtime, settings, base_url, specs))
         events = await stack.enter_async_context(
-            Events(runtime.database, runtime.clock, runtime.ledger.ids, runtime.metrics)
+            Events(
+                runtime.database, runtime.clock, runtime.ledger.ids, runtime.metrics, house.subscriptions()
+            )
         )
         workers = await stack.enter_async_context(
-            Workers(runtime.ledger, events, runtime.metrics, seal_interval_s=settings.seal_interval_s)
+            Workers(house, events, runtime.metrics, seal_interval_s=settings.seal_interval_s)
         )
-        if with_street:
+        if with_demo:
             await _open_street(runtime, stack, console)
-        app = create_app(runtime, workers, runtime.metrics)
-        server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+            await demo.open_life(stack, house)
+        app = create_app(house, workers, runtime.metrics)
+        server = Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
         settle_garbage_collector()
-        host, port = listening.getsockname()[:2]
-        _print_addresses(console, f"http://{f'[{host}]' if ':' in host else host}:{port}", settings, began)
+        _print_addresses(console, base_url, settings, demo, began)
         for told in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(told, server.stop)
         await server.serve(sockets=[listening])
@@ -148,7 +127,7 @@ async def _open_street(runtime: Runtime, stack: contextlib.AsyncExitStack, conso
     stack.push_async_callback(end)
 
 
-def _print_addresses(console: Console, base: str, settings: Settings, began: float) -> None:
+def _print_addresses(console: Console, base: str, settings: Settings, demo: Demo, began: float) -> None:
     where = "by TONGBAO_DATABASE_URL" if settings.database_url else str(Path(settings.data_dir).resolve())
     table = Table(
         title=f"Tongbao 通宝 is running ({time.perf_counter() - began:.1f} s)",
@@ -156,16 +135,43 @@ def _print_addresses(console: Console, base: str, settings: Settings, began: flo
         box=box.SIMPLE,
         show_header=False,
     )
-    table.add_column("what")
-    table.add_column("where", no_wrap=True)
-    for what, path in (
-        ("ledger explorer", "/"),
-        ("ledger API", "/v2/ledger/books"),
-        ("OpenAPI", "/v2/openapi.json"),
-        ("health", "/healthz   /readyz   /metrics"),
-    ):
-        table.add_row(what, base + path)
-    table.add_row("data", where)
+    table.add_column("what", no_wrap=True)
+    table.add_column("where", overflow="fold")
+    rows = [
+        ("payments API", f"{base}/v1   (the official stripe client works: api_base)"),
+        ("OpenAPI", f"{base}/v1/openapi.json   {base}/v2/openapi.json"),
+        ("ledger explorer", f"{base}/"),
+        ("health", f"{base}/healthz   /readyz   /metrics"),
+    ]
+    if demo.sandbox is not None:
+        rows.append(
+            ("the world outside", f"{demo.sandbox.http_url}/_sandbox/payments   (played by the sandbox)")
+        )
+    rows += [(name, keys.get("sk_test_", "")) for name, keys in demo.keys.items()]
+    for row in (*rows, ("data", where)):
+        table.add_row(*row)
     console.print(table)
-    console.print("In another terminal: .venv/bin/tongbao ledger trial-balance")
-    console.print("No sign-in exists yet, so it listens on this machine only. Ctrl-C stops it.")
+    if demo.keys:
+        console.print("A first payment, in another terminal:", soft_wrap=True)
+        console.print(
+            _first_payment(base, next(iter(demo.keys.values())).get("sk_test_", "")),
+            soft_wrap=True,
+            markup=False,
+        )
+    console.print("The explorer has no sign-in yet, so it listens on this machine only. Ctrl-C stops it.")
+
+
+def _first_payment(base: str, key: str) -> str:
+    """Return a command that pays."""
+    fields = (
+        "amount=1999",
+        "currency=cny",
+        "confirm=true",
+        "payment_method_data[type]=card",
+        "payment_method_data[card][number]=4242424242424242",
+        "payment_method_data[card][exp_month]=12",
+        "payment_method_data[card][exp_year]=2030",
+        "payment_method_data[card][cvc]=123",
+    )
+    data = " ".join(f"-d '{field}'" for field in fields)
+    return f"  curl {base}/v1/payment_intents -u {key}: {data}"

@@ -14,7 +14,7 @@ from tongbao.channels.adapters.exclusions import refusal, refuse
 from tongbao.channels.adapters.iso8583 import dialect, notices, transform
 from tongbao.channels.adapters.iso8583.line import Line, LineSettings
 from tongbao.channels.adapters.iso8583.transform import Terminal
-from tongbao.channels.ports import CardVault, RevealedCard
+from tongbao.channels.ports import CardVault
 from tongbao.channels.schema import (
     Acknowledgment,
     Answer,
@@ -33,6 +33,7 @@ from tongbao.channels.schema import (
 from tongbao.core.clock import Clock
 from tongbao.core.currencies import CURRENCIES, Kind
 from tongbao.core.http import NoAnswer, NotSent
+from tongbao.privacy.schema import RevealedCard
 
 ALL_MONEY = frozenset(row.code for row in CURRENCIES if row.kind is Kind.MONEY)
 

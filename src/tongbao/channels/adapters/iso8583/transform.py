@@ -10,7 +10,6 @@ import msgspec
 from tongbao.channels.adapters.iso8583 import dialect
 from tongbao.channels.policy import codes_iso8583
 from tongbao.channels.policy.reasons import standard
-from tongbao.channels.ports import RevealedCard
 from tongbao.channels.schema import (
     Answer,
     Authorize,
@@ -22,6 +21,7 @@ from tongbao.channels.schema import (
     Outcome,
     Reason,
 )
+from tongbao.privacy.schema import RevealedCard
 
 _CVC_RESULTS = {"M": "pass", "N": "fail", "P": "unavailable"}
 _NAME_CHARS, _CITY_CHARS = 25, 13

@@ -12,7 +12,7 @@ from tongbao.channels.adapters.exclusions import refusal, refuse
 from tongbao.channels.adapters.stripe import notifications, transform
 from tongbao.channels.adapters.stripe.requests import StripeRequests, StripeSettings, amount_form
 from tongbao.channels.adapters.stripe.transform import Json
-from tongbao.channels.ports import CardVault, RevealedCard
+from tongbao.channels.ports import CardVault
 from tongbao.channels.schema import (
     Acknowledgment,
     Answer,
@@ -31,6 +31,7 @@ from tongbao.channels.schema import (
     WireUnit,
 )
 from tongbao.core.http import HttpClient
+from tongbao.privacy.schema import RevealedCard
 
 DESCRIPTION_CHARS_MAX = 500
 DESCRIPTOR_CHARS_MAX = 22

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tongbao.channels.policy.reasons import standard
-from tongbao.channels.ports import RevealedCard
 from tongbao.channels.schema import Action, ActionKind, Answer, Operation, Outcome, Reason
 from tongbao.core import currencies
 from tongbao.core.errors import InvalidRequest
+from tongbao.privacy.schema import RevealedCard
 
 Json = Mapping[str, Any]
 

@@ -72,7 +72,7 @@ def upgrade() -> None:
     # What people paste from a channel's console.
     op.execute(
         """
-        CREATE INDEX attempt_channel_reference ON payments.attempt (book_id, (body ->> 'channel_reference'))
+        CREATE INDEX attempt_channel_reference ON payments.attempt ((body ->> 'channel_reference'), book_id)
         WHERE body ->> 'channel_reference' IS NOT NULL
         """
     )

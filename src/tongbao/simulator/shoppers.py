@@ -1,0 +1,103 @@
+"""Shoppers: payers who buy through the public interface, as anybody's program would, with test cards and QR codes.
+
+Seeded. They pay by card (most succeed, some are declined), scan Alipay codes, change their minds, and now and then
+get money back. Everything goes over HTTP with a merchant's key; nothing here reaches into the house.
+"""
+
+import asyncio
+import contextlib
+import random
+import uuid
+from urllib.parse import urlencode
+
+import msgspec
+
+from tongbao.core.http import HttpAnswer, HttpClient, NoAnswer, NotSent
+
+REFUND_SHARE = 0.08
+MANUAL_SHARE = 0.2
+QR_SHARE = 0.25
+CARDS = {
+    "4242424242424242": 80,
+    "5555555555554444": 20,
+    "4000000000009995": 4,
+    "4000000000000002": 3,
+    "4000000000000069": 1,
+}
+"""Test cards of the sandbox and how often each is used: good ones, no funds, declined, expired."""
+GOODS = (
+    ("Longjing tea 龙井", 68_00, 380_00),
+    ("Steamed buns 包子", 6_00, 32_00),
+    ("Gaiwan set 盖碗", 99_00, 499_00),
+)
+
+
+class Shopper:
+    """Buys, again and again. ``key`` is a secret test key of the merchant."""
+
+    def __init__(self, base_url: str, key: str, http: HttpClient, seed: str) -> None:
+        self._base_url = base_url
+        self._key = key
+        self._http = http
+        self._rng = random.Random(seed)
+        self.bought = 0
+
+    async def live(self, visits_per_s: float) -> None:
+        """Visit at random intervals for ever; a visit that nobody answers is followed by the next one."""
+        while True:
+            await asyncio.sleep(self._rng.expovariate(visits_per_s))
+            with contextlib.suppress(NotSent, NoAnswer):
+                await self.visit()
+
+    async def visit(self) -> None:
+        """Buy something once."""
+        name, low, high = self._rng.choice(GOODS)
+        # Amounts end in zero: the sandbox answers some other endings in special ways.
+        amount = self._rng.randrange(low, high, 100)
+        form = {
+            "amount": str(amount),
+            "currency": "cny",
+            "description": name,
+            "metadata[order]": f"A-{self._rng.randrange(10**6):06d}",
+            "confirm": "true",
+        }
+        if self._rng.random() < QR_SHARE:
+            form |= {"payment_method_types[0]": "alipay", "payment_method_data[type]": "alipay"}
+            await self._post("/v1/payment_intents", form)
+            return
+        manual = self._rng.random() < MANUAL_SHARE
+        form |= {"payment_method_data[type]": "card", **self._card()}
+        if manual:
+            form["capture_method"] = "manual"
+        answer = await self._post("/v1/payment_intents", form)
+        intent = msgspec.json.decode(answer.body)
+        if answer.status != 200:
+            return
+        self.bought += 1
+        if manual and intent["status"] == "requires_capture":
+            await self._post(f"/v1/payment_intents/{intent['id']}/capture", {})
+        elif self._rng.random() < REFUND_SHARE and intent["status"] == "succeeded":
+            part = self._rng.choice((amount, amount // 2))
+            await self._post("/v1/refunds", {"payment_intent": intent["id"], "amount": str(part)})
+
+    def _card(self) -> dict[str, str]:
+        return {
+            "payment_method_data[card][number]": self._rng.choices(list(CARDS), list(CARDS.values()))[0],
+            "payment_method_data[card][exp_month]": "12",
+            "payment_method_data[card][exp_year]": "2030",
+            "payment_method_data[card][cvc]": "123",
+        }
+
+    async def _post(self, path: str, form: dict[str, str]) -> HttpAnswer:
+        key = uuid.UUID(int=self._rng.getrandbits(128), version=4)
+        return await self._http.request(
+            "POST",
+            self._base_url + path,
+            headers={
+                "Authorization": f"Bearer {self._key}",
+                "Content-Type": "application/x-www-form-urlencoded",
+                "Idempotency-Key": str(key),
+            },
+            body=urlencode(form).encode(),
+            timeout_s=30.0,
+        )

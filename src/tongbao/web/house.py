@@ -1,0 +1,225 @@
+"""The open house: every room over one database, wired once for the process that serves it.
+
+``open_house`` takes an open ``Runtime`` (database, ledger) and the routes for money; what it opens it closes again.
+"""
+
+import os
+import random
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tongbao.channels.schema import Merchant
+from tongbao.channels.service import building
+from tongbao.channels.service.building import ChannelSpec
+from tongbao.channels.service.registry import Channels
+from tongbao.core.config import Settings
+from tongbao.core.events.subscriptions import Consumer, Projection
+from tongbao.core.http import HttpClient
+from tongbao.core.requests.running import Requests
+from tongbao.parties.schema import OperatorPermission, Scope
+from tongbao.parties.service.access import operator_of_job
+from tongbao.parties.service.parties import Parties
+from tongbao.payments.schema.webhooks import UrlRules
+from tongbao.payments.service.deliveries import Deliveries
+from tongbao.payments.service.delivering import Delivering
+from tongbao.payments.service.events import Events, event_projection
+from tongbao.payments.service.payments import Payments
+from tongbao.payments.service.plain_hooks import FirstChannel, PassRisk
+from tongbao.payments.service.secret_keys import open_box
+from tongbao.payments.service.webhooks import WebhookEndpoints
+from tongbao.privacy.errors import TokenUnknown
+from tongbao.privacy.schema import CardInput, CardToken, parse_token
+from tongbao.privacy.service import screening
+from tongbao.privacy.service.keys import open_keys
+from tongbao.privacy.service.vault import Vault
+from tongbao.web.api.v1.app import Api
+from tongbao.web.api.v1.joining import JoinedCustomers, JoinedEndpoints, Joining
+from tongbao.web.api.v1.limits import Limits, Rates
+from tongbao.web.api.v1.ports import Services
+from tongbao.web.api.v1.renderings.events import event_bytes
+from tongbao.web.runtime import Runtime
+
+PROFILES_MAX = 10_000
+WALLET_SPEC = ChannelSpec(name="wallet", adapter="wallet")
+"""The channel that every house has: its own wallets."""
+
+
+@dataclass(frozen=True)
+class House:
+    """Everything that faces and workers reach."""
+
+    runtime: Runtime
+    parties: Parties
+    vault: Vault
+    channels: Channels
+    payments: Payments
+    requests: Requests
+    events: Events
+    endpoints: WebhookEndpoints
+    deliveries: Deliveries
+    delivering: Delivering
+    base_url: str
+    api: Api
+
+    def subscriptions(self) -> list[Consumer | Projection]:
+        """Return everything in this house that reads facts."""
+        return [event_projection(self.runtime.clock), self.payments.sessions.subscription()]
+
+
+@asynccontextmanager
+async def open_house(
+    runtime: Runtime, settings: Settings, base_url: str, specs: Sequence[ChannelSpec] | None = None
+) -> AsyncIterator[House]:
+    """Open every room; ``specs`` are the routes for money where the settings' file does not name them.
+
+    Raises ChannelMisconfigured, KeysUnusable, NotPermitted ``key_file_exposed``.
+    """
+    clock, ids, database = runtime.clock, runtime.ledger.ids, runtime.database
+    secrets_dir = settings.vault_dir or settings.data_dir / "vault"
+    async with AsyncExitStack() as stack:
+        keys = open_keys(secrets_dir / "keys.json", os.environ, clock)
+        vault = await stack.enter_async_context(Vault(database, keys, clock, ids, runtime.metrics))
+        parties = await stack.enter_async_context(Parties(database, clock, ids))
+        http = HttpClient()
+        stack.push_async_callback(http.close)
+        lent = building.House(http, vault, runtime.ledger, clock)
+        channels = building.build(_specs(settings, specs), lent)
+        stack.push_async_callback(channels.close)
+        payments = await stack.enter_async_context(
+            Payments(
+                database,
+                runtime.ledger,
+                channels,
+                clock,
+                ids,
+                runtime.metrics,
+                risk=PassRisk(),
+                routing=FirstChannel(),
+                profiles=_Profiles(parties),
+                notify_base=base_url,
+                lane_count=settings.lane_count,
+            )
+        )
+        box = open_box(secrets_dir / "webhooks.key")
+        rules = UrlRules(allow_local=settings.webhooks_allow_local)
+        delivering = Delivering(
+            database,
+            lambda event: event_bytes(event, base_url),
+            box,
+            rules,
+            clock,
+            ids,
+            runtime.metrics,
+            chance=random.SystemRandom(),
+        )
+        stack.push_async_callback(delivering.close)
+        requests = Requests(database, clock)
+        events = Events(database, clock)
+        endpoints = WebhookEndpoints(database, box, rules, clock, ids)
+        joining = Joining(database, requests)
+        services = Services(
+            keys=parties.access,
+            intents=payments.intents,
+            refunds=payments.refunds,
+            disputes=payments.disputes,
+            methods=payments.methods,
+            setups=payments.setups,
+            sessions=payments.sessions,
+            customers=JoinedCustomers(parties.customers, joining),
+            events=events,
+            endpoints=JoinedEndpoints(endpoints, joining),
+            balances=payments.balances,
+            cards=_Cards(runtime, vault),
+            accounts=_Accounts(parties),
+            scan=screening.refuse_card_data,
+            clock=clock,
+            ids=ids,
+            cashier_url=base_url,
+            docs_url=None,
+        )
+        rates = Rates(
+            test_reads=settings.test_rate_per_s,
+            test_writes=settings.test_rate_per_s,
+            live_reads=settings.live_rate_per_s,
+            live_writes=settings.live_rate_per_s,
+        )
+        yield House(
+            runtime,
+            parties,
+            vault,
+            channels,
+            payments,
+            requests,
+            events,
+            endpoints,
+            Deliveries(database, clock),
+            delivering,
+            base_url,
+            Api(services, Limits(rates)),
+        )
+
+
+def _specs(settings: Settings, given: Sequence[ChannelSpec] | None) -> list[ChannelSpec]:
+    """Return the routes that were given, or those of the file, and the wallets of the house."""
+    specs = list(given or ())
+    if settings.channels_file is not None:
+        specs += building.read_specs(Path(settings.channels_file))
+    if not any(spec.adapter == WALLET_SPEC.adapter for spec in specs):
+        specs.append(WALLET_SPEC)
+    return specs
+
+
+class _Profiles:
+    """What channels are told about merchants, remembered: it hardly ever changes."""
+
+    def __init__(self, parties: Parties) -> None:
+        self._parties = parties
+        self._known: dict[int, Merchant] = {}
+        self._operator = operator_of_job("payments", frozenset({OperatorPermission.MERCHANTS_READ}))
+
+    async def profile(self, book_id: int) -> Merchant:
+        """Return what channels may know of the merchant whose book this is; raise UnknownMerchant."""
+        known = self._known.get(book_id)
+        if known is None:
+            found = await self._parties.merchants.of_book(self._operator, book_id)
+            known = Merchant(
+                name=found.name,
+                mcc=found.mcc,
+                country=found.country,
+                descriptor=re.sub(r"[^ -~]", "", found.display_name or found.name)[:22],
+            )
+            if len(self._known) >= PROFILES_MAX:
+                self._known.clear()
+            self._known[book_id] = known
+        return known
+
+
+class _Cards:
+    """The vault as callers of the interface reach it: only their own tokens."""
+
+    def __init__(self, runtime: Runtime, vault: Vault) -> None:
+        self._database = runtime.database
+        self._vault = vault
+
+    async def keep(self, scope: Scope, card: CardInput) -> CardToken:
+        """Seal a card; opens its transaction. Raises CardInvalid."""
+        async with self._database.transaction() as connection:
+            return await self._vault.tokenize_card(connection, scope.book_id, card)
+
+    async def find(self, scope: Scope, token: str) -> CardToken:
+        """Return what may be shown of a card; raise NotFound ``token_unknown``, also for other people's."""
+        try:
+            book_id, _ = parse_token(token)
+        except ValueError:
+            raise TokenUnknown from None
+        if book_id != scope.book_id:
+            raise TokenUnknown
+        return await self._vault.describe_card(token)
+
+
+class _Accounts:
+    def __init__(self, parties: Parties) -> None:
+        self.own = parties.merchants.own
