@@ -125,6 +125,8 @@ class Purpose(enum.StrEnum):
 
     AUTHORIZE = "authorize"
     INCREMENT = "increment"
+    CAPTURE = "capture"
+    VOID = "void"
     VERIFY = "verify"
     REFUND = "refund"
     LEGAL = "legal"

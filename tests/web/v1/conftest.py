@@ -70,7 +70,7 @@ class AppTransport(stripe.HTTPClient):
 class Shop:
     """One merchant in test mode with its keys, and the interface that it calls."""
 
-    api: Api
+    services: Services
     house: House
     parties: Parties
     scope: Scope
@@ -154,7 +154,7 @@ async def shop(database: Database, ids: IdFactory, tmp_path: Path) -> AsyncItera
             mounted = Starlette(routes=[Mount("/v1", app=api)])
             transport = httpx.ASGITransport(mounted, client=("127.0.0.1", 1))
             async with httpx.AsyncClient(transport=transport, base_url=BASE) as http:
-                made = Shop(api, house, parties, scope, http, "")
+                made = Shop(services, house, parties, scope, http, "")
                 made.key = await made.new_key(KeyKind.SECRET)
                 house.scope = scope
                 yield made

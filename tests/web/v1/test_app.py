@@ -1,18 +1,23 @@
 """The interface as a whole: the official client over real services, and everything that callers get wrong."""
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 import stripe
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from tests.web.v1.conftest import CASHIER, Shop
 
 from tongbao.channels.schema import Answer, Outcome, Reason
 from tongbao.parties.schema import KeyKind, Permission
 from tongbao.payments.schema.orders import IntentOrder
+from tongbao.web.api.v1.app import Api
 from tongbao.web.api.v1.forms import BODY_BYTES_MAX
+from tongbao.web.api.v1.limits import Limits, Rates
 
 PAY: dict[str, Any] = {"amount": 1999, "currency": "cny", "confirm": True, "payment_method": "pm_card_visa"}
 
@@ -31,7 +36,7 @@ async def error_of(answer: httpx.Response) -> dict[str, Any]:
 
 
 async def test_payment_by_the_official_client_succeeds_and_is_read_back(shop: Shop) -> None:
-    made = await shop.client.v1.payment_intents.create_async({**PAY, "metadata": {"order": "6735"}})
+    made = await shop.client.v1.payment_intents.create_async(pay(metadata={"order": "6735"}))
     assert (made.status, made.amount_received, made.currency) == ("succeeded", 1999, "cny")
     read = await shop.client.v1.payment_intents.retrieve_async(made.id, {"expand": ["latest_charge"]})
     charge = read.latest_charge
@@ -319,6 +324,43 @@ async def test_expansion_shows_nothing_that_the_key_could_not_read(shop: Shop) -
     assert (await client.v1.payment_intents.retrieve_async(made.id)).customer == customer.id
     with pytest.raises(stripe.PermissionError):
         await client.v1.payment_intents.retrieve_async(made.id, {"expand": ["customer"]})
+
+
+async def test_write_whose_expansion_is_not_permitted_does_nothing(shop: Shop) -> None:
+    both = (Permission.PAYMENTS_READ, Permission.PAYMENTS_WRITE)
+    client = shop.client_with(await shop.new_key(KeyKind.RESTRICTED, *both))
+    with pytest.raises(stripe.PermissionError):
+        await client.v1.payment_intents.create_async(pay(expand=["customer"]))
+    assert shop.channel.asked("authorize") == []
+    made = await client.v1.payment_intents.create_async(pay(expand=["latest_charge"]))
+    assert isinstance(made.latest_charge, stripe.Charge)
+
+
+async def test_requests_past_the_rate_are_told_to_wait(shop: Shop) -> None:
+    slow = Api(shop.services, Limits(Rates(test_writes=1), seconds=lambda: 0.0))
+    transport = httpx.ASGITransport(Starlette(routes=[Mount("/v1", app=slow)]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        headers = {"Authorization": f"Bearer {shop.key}"}
+        answers = [await http.post("/v1/customers", headers=headers) for _ in range(2)]
+        read = await http.get("/v1/customers", headers=headers)
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert answers[1].headers["Retry-After"] == "1"
+    assert (await error_of(answers[1]))["code"] == "rate_limit"
+    assert read.status_code == 200
+
+
+async def test_bug_is_a_bare_500_that_is_logged(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_params: object) -> None:
+        raise RuntimeError("secret of the house")
+
+    faulty = Api(dataclasses.replace(shop.services, scan=broken))
+    transport = httpx.ASGITransport(Starlette(routes=[Mount("/v1", app=faulty)]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        answer = await http.get("/v1/customers", headers={"Authorization": f"Bearer {shop.key}"})
+    error = await error_of(answer)
+    assert (answer.status_code, error["type"], error["code"]) == (500, "api_error", "internal")
+    assert "secret" not in answer.text
+    assert "unexpected error" in caplog.text
 
 
 async def test_publishable_key_makes_methods_only(shop: Shop) -> None:

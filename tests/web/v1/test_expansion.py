@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from tongbao.core.errors import InvalidRequest
-from tongbao.web.api.v1.expansion import EDGES, check, expand
+from tongbao.parties.schema import Permission
+from tongbao.web.api.v1.expansion import EDGES, PERMISSIONS, check, expand
 from tongbao.web.api.v1.renderings.bases import Tree
 
 
@@ -134,3 +135,14 @@ def test_every_edge_leads_to_a_kind_that_is_loaded() -> None:
     for kind, fields in EDGES.items():
         for name, edge in fields.items():
             assert (f"{kind}.{name}" if edge.of_owner else edge.kind) in loaded
+
+
+def test_check_says_what_it_takes_to_see_it() -> None:
+    paths = ["customer", "latest_charge.balance_transaction"]
+    needed = {Permission.CUSTOMERS_READ, Permission.PAYMENTS_READ, Permission.LEDGER_READ}
+    assert check("payment_intent", paths, lists=False) == needed
+    assert check("payment_intent", [], lists=False) == set()
+
+
+def test_every_kind_that_an_edge_leads_to_has_its_permission() -> None:
+    assert {edge.kind for fields in EDGES.values() for edge in fields.values()} == set(PERMISSIONS)

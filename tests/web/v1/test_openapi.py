@@ -51,7 +51,7 @@ def test_operation_declares_its_id_parameters_and_failures(
     assert ("Idempotency-Key" in names) == (method != "get")
     assert ("requestBody" in operation) == (method == "post")
     assert set(operation["responses"]) == {"200", *FAILURES}
-    assert operation["description"].startswith(("L", "R", "M", "C", "F", "T", "E", "G", "K", "S", "O", "D"))
+    assert "Needs the permission" in operation["description"]
 
 
 def cases(operation: Any, count: int) -> list[Any]:
@@ -76,10 +76,9 @@ def cases(operation: Any, count: int) -> list[Any]:
 
 async def sent(shop: Shop, case: Any) -> httpx.Response:
     """Send a generated request as it was meant, with the merchant's key."""
-    prepared = requests.Request(**case.as_transport_kwargs(base_url="http://test")).prepare()
-    body = prepared.body.encode() if isinstance(prepared.body, str) else prepared.body
+    prepared: Any = requests.Request(**case.as_transport_kwargs(base_url="http://test")).prepare()
     headers = {**prepared.headers, "Authorization": f"Bearer {shop.key}"}
-    return await shop.http.request(str(prepared.method), str(prepared.url), headers=headers, content=body)
+    return await shop.http.request(prepared.method, prepared.url, headers=headers, content=prepared.body)
 
 
 @pytest.mark.parametrize("operation", operations(), ids=lambda operation: str(operation.label))

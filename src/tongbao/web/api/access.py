@@ -15,10 +15,11 @@ from typing import NamedTuple
 from fastapi import Request
 
 from tongbao.core.errors import InvalidRequest, NotPermitted
-from tongbao.core.ids import parse_int
+from tongbao.core.ids import parse_int, uuid_text
 from tongbao.parties.errors import SessionRefused
 from tongbao.parties.schema import (
     MERCHANT_PREFIX,
+    PERSON_PREFIX,
     MerchantId,
     OperatorPermission,
     OperatorScope,
@@ -122,7 +123,7 @@ class SessionGate:
         """Return the session; raise NotAuthenticated, LimitExceeded."""
         token = session_token(request)
         session = await self._gate.access.session(token)
-        self._gate.take(request, f"person:{session.person_id}", live=True)
+        self._gate.take(request, f"person:{uuid_text(PERSON_PREFIX, session.person_id)}", live=True)
         return SignedIn(session, token)
 
 

@@ -31,7 +31,6 @@ BODY_BYTES_MAX = 64 * 1024
 CHALLENGE = 'Bearer realm="/v2"'
 REPLAYED = "Idempotent-Replayed"
 CSRF_CODE = "csrf_invalid"
-NO_CARDS: frozenset[str] = frozenset()
 
 Made = TypeVar("Made")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -47,9 +46,19 @@ class Calls:
         self.ids = ids
 
     def router(
-        self, prefix: str, tag: str, *, body_bytes_max: int = BODY_BYTES_MAX, raw: bool = False
+        self,
+        prefix: str,
+        tag: str,
+        *,
+        body_bytes_max: int = BODY_BYTES_MAX,
+        raw: bool = False,
+        secret_fields: frozenset[str] = frozenset(),
     ) -> APIRouter:
-        """Return a router; ``raw`` leaves bodies as they come, neither JSON nor searched for card numbers."""
+        """Return a router.
+
+        ``raw`` leaves queries and bodies as they come: neither JSON, nor checked. ``secret_fields`` are not searched
+        for card numbers: any password may be chosen.
+        """
         ids = self.ids
 
         class Route(APIRoute):
@@ -64,7 +73,7 @@ class Calls:
                     try:
                         body = await _body(request, body_bytes_max)
                         if not raw:
-                            _note_parameters(request, body)
+                            self._check(request, body)
                         response = await inner(Request(request.scope, _once(body)))
                     except Exception as error:
                         response = await _failed(request, error)
@@ -73,6 +82,17 @@ class Calls:
                     return response
 
                 return handle
+
+            def _check(self, request: Request, body: bytes) -> None:
+                """Refuse what is no parameter of this route, and note the digest of what is."""
+                known = {field.alias for field in self.dependant.query_params}
+                if not known.issuperset(request.query_params):
+                    raise InvalidRequest("parameter_unknown", "the query holds a parameter that is not known")
+                tree = _tree(request, body)
+                if tree and self.body_field is None:
+                    raise InvalidRequest("body_invalid", "this takes no body")
+                refuse_card_data(tree, allowed=secret_fields)
+                request.state.fingerprint = fingerprint(tree)
 
         return APIRouter(prefix=prefix, tags=[tag], route_class=Route)
 
@@ -87,7 +107,7 @@ class Calls:
         key = idempotency_key(request.headers.get("idempotency-key"))
         if key is None:
             return None
-        refuse_card_data({"Idempotency-Key": key}, allowed=NO_CARDS)
+        refuse_card_data({"Idempotency-Key": key}, allowed=frozenset())
         return Ask(
             digest=ask_digest(request.method, request.url.path, key),
             fingerprint=request.state.fingerprint,
@@ -158,25 +178,23 @@ async def _body(request: Request, bytes_max: int) -> bytes:
     return bytes(body)
 
 
-def _note_parameters(request: Request, body: bytes) -> None:
-    """Check a body before anybody reads it, and note the digest of what it says for repeats.
+def _tree(request: Request, body: bytes) -> dict[str, Any]:
+    """Return what a body says; one that is not there says the same as an empty object.
 
-    What holds no parameters says the same as an empty object. Raises InvalidRequest ``content_type_wrong``,
-    ``body_invalid`` and, of the scanner, ``card_data_refused``.
+    Raises InvalidRequest ``content_type_wrong`` and ``body_invalid``.
     """
-    tree: object = {}
-    if body:
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != JSON_TYPE:
-            raise InvalidRequest("content_type_wrong", f"send {JSON_TYPE}")
-        try:
-            tree = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise InvalidRequest("body_invalid", "the body is not JSON") from error
+    if not body:
+        return {}
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != JSON_TYPE:
+        raise InvalidRequest("content_type_wrong", f"send {JSON_TYPE}")
+    try:
+        tree = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidRequest("body_invalid", "the body is not JSON") from error
     if not isinstance(tree, dict):
         raise InvalidRequest("body_invalid", "the body is a JSON object")
-    refuse_card_data(tree, allowed=NO_CARDS)
-    request.state.fingerprint = fingerprint(tree)
+    return tree
 
 
 def _once(body: bytes) -> Callable[[], Awaitable[dict[str, object]]]:
@@ -191,7 +209,9 @@ def _once(body: bytes) -> Callable[[], Awaitable[dict[str, object]]]:
 async def _failed(request: Request, error: Exception) -> Response:
     """Return a failure in the house's one form, as ``web.api.answers`` has it, with headers that help a client."""
     handlers = request.app.exception_handlers
-    handler = next(handlers[kind] for kind in type(error).__mro__ if kind in handlers)
+    handler = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
+    if handler is None:
+        raise error
     response: Response = await handler(request, error)
     if isinstance(error, NotAuthenticated) and error.code != CSRF_CODE:
         response.status_code = 401

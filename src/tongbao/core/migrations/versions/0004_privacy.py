@@ -68,7 +68,8 @@ def upgrade() -> None:
             book_id bigint NOT NULL,
             reveal_id uuid NOT NULL,
             token_id uuid NOT NULL,
-            purpose text NOT NULL CHECK (purpose IN ('authorize', 'increment', 'verify', 'refund', 'legal')),
+            purpose text NOT NULL CHECK (purpose IN
+                ('authorize', 'increment', 'capture', 'void', 'verify', 'refund', 'legal')),
             actor text NOT NULL CHECK (actor LIKE 'channel:%' OR actor LIKE 'legal:%'),
             subject text NOT NULL CHECK (char_length(subject) BETWEEN 1 AND 200),
             revealed_at timestamptz NOT NULL,

@@ -14,14 +14,14 @@ from tongbao.core.errors import AppError, InvalidRequest, InvariantBroken, NotFo
 from tongbao.core.ids import uuid_text
 from tongbao.core.logs import get_logger
 from tongbao.parties.errors import PermissionMissing
-from tongbao.parties.schema import Scope
+from tongbao.parties.schema import Permission, Scope
 from tongbao.web.api.v1 import errors, expansion, requests
 from tongbao.web.api.v1.forms import BODY_BYTES_MAX, Params, malformed, parse_form
 from tongbao.web.api.v1.limits import Limits
 from tongbao.web.api.v1.loading import Loading
 from tongbao.web.api.v1.openapi import document
 from tongbao.web.api.v1.ports import Services
-from tongbao.web.api.v1.renderings.bases import encode
+from tongbao.web.api.v1.renderings.bases import Tree, encode
 from tongbao.web.api.v1.requests import Call
 from tongbao.web.api.v1.routing import EXPAND, Reply, Route, Routes
 from tongbao.web.api.v1.table import ROUTES
@@ -105,7 +105,7 @@ class Api:
         self._services.scan({**params, "Idempotency-Key": key or ""})
         fingerprint = requests.fingerprint(params) if key else b""
         paths = EXPAND.read(params.pop("expand"), "expand") if "expand" in params else ()
-        expansion.check(route.answers, paths, lists=route.lists)
+        _require(caller, expansion.check(route.answers, paths, lists=route.lists))
         call = Call(
             services=self._services,
             scope=caller,
@@ -128,17 +128,25 @@ class Api:
         key = requests.api_key(headers.get("authorization"))
         caller = await self._services.keys.scope_of_key(key, address=client[0] if client else None)
         self._limits.take(caller.actor, live=caller.live, writes=route.writes)
-        if route.permission not in caller.permissions:
-            raise PermissionMissing(route.permission, caller.actor)
+        _require(caller, {route.permission})
         return caller
 
 
 async def _told(reply: Reply, paths: tuple[str, ...], call: Call, version: str) -> _Answer:
-    """Return a reply as it goes out, expanded where that was asked; a refusal is not expanded."""
+    """Return a reply as it goes out, expanded where that was asked; a refusal is not expanded.
+
+    What was done stays done: where an expansion of a write fails, its answer goes out as it is.
+    """
     body, tree = reply.body, reply.tree
     if paths and reply.status == 200:
-        tree = tree if tree is not None else msgspec.json.decode(body)
-        await expansion.expand(tree, paths, Loading(call).loaders)
+        expanded: Tree = msgspec.json.decode(body) if tree is None else tree
+        try:
+            await expansion.expand(expanded, paths, Loading(call).loaders)
+            tree = expanded
+        except AppError as error:
+            if call.method == "GET":
+                raise
+            _log.warning("expansion failed", code=error.code, request_id=call.request_id)
     headers = {"Stripe-Version": version}
     if call.key is not None:
         headers["Idempotency-Key"] = call.key
@@ -171,6 +179,13 @@ async def _body(receive: Receive) -> bytes:
             raise requests.body_too_large()
         if not message.get("more_body", False):
             return bytes(body)
+
+
+def _require(caller: Scope, permissions: set[Permission]) -> None:
+    """Raise PermissionMissing for the first permission that the caller lacks."""
+    for permission in sorted(permissions):
+        if permission not in caller.permissions:
+            raise PermissionMissing(permission, caller.actor)
 
 
 def _subject(route: Route, text: str) -> dict[str, Any]:

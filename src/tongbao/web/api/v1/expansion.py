@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tongbao.core.errors import InvalidRequest
+from tongbao.parties.schema import Permission
 from tongbao.web.api.v1.renderings.bases import Tree
 
 DEPTH_MAX = 4
@@ -65,12 +66,29 @@ EDGES: Mapping[str, Mapping[str, Edge]] = {
     "balance_transaction": {"source": Edge("source")},
 }
 """By kind of object, which of its fields can be expanded."""
+PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
+    "balance_transaction": (Permission.LEDGER_READ,),
+    "charge": (Permission.PAYMENTS_READ,),
+    "customer": (Permission.CUSTOMERS_READ,),
+    "item": (Permission.PAYMENTS_READ,),
+    "mandate": (Permission.PAYMENTS_READ,),
+    "payment_intent": (Permission.PAYMENTS_READ,),
+    "payment_link": (Permission.PAYMENTS_READ,),
+    "payment_method": (Permission.PAYMENTS_READ,),
+    "refund": (Permission.REFUNDS_READ,),
+    "source": (Permission.PAYMENTS_READ, Permission.REFUNDS_READ),
+}
+"""What one must be permitted to see an object of a kind: an expansion shows nothing beyond that."""
 _WITHIN = {"default_payment_method": "invoice_settings"}
 """Fields that stand inside another one."""
 
 
-def check(kind: str, paths: Sequence[str], *, lists: bool) -> None:
-    """Raise InvalidRequest ``expand_invalid`` for a path that leads nowhere or too deep."""
+def check(kind: str, paths: Sequence[str], *, lists: bool) -> set[Permission]:
+    """Return what it takes to see what the paths lead to.
+
+    Raises InvalidRequest ``expand_invalid`` for a path that leads nowhere or too deep.
+    """
+    needed: set[Permission] = set()
     for path in paths:
         here, is_list = kind, lists
         steps = path.split(".")
@@ -86,8 +104,10 @@ def check(kind: str, paths: Sequence[str], *, lists: bool) -> None:
             if edge is None:
                 raise _refused(path, "this property cannot be expanded")
             here, is_list = edge.kind, edge.lists
+            needed.update(PERMISSIONS[edge.kind])
         if steps[-1] in ("data", "invoice_settings"):
             raise _refused(path, "this property cannot be expanded")
+    return needed
 
 
 async def expand(tree: Tree, paths: Sequence[str], loaders: Mapping[str, Loader]) -> None:

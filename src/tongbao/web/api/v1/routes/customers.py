@@ -46,9 +46,11 @@ LIST = page_form(CUSTOMER, created=False, email=Email())
 
 
 async def create(call: Call) -> Reply:
-    """Make a customer; a payment method that is named is attached to it."""
+    """Make a customer; a payment method that is named is attached to it, in a commit of its own."""
     got = call.got
     method_id: UUID | None = got.get("payment_method")
+    if method_id is not None:
+        await call.services.methods.get(call.scope, method_id)
     values = _values(got)
     draft = CustomerDraft(**{**values, "metadata": filled(values.get("metadata"))})
     render = _render(call)
