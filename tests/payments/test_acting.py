@@ -96,14 +96,13 @@ async def test_act_that_the_channel_refuses_leaves_the_authorization(house: Hous
     view = await house.reserve(1000)
     house.channel().reply(operation, declined(Reason.STATE_INVALID, "X1"))
     intents, intent_id = house.payments.intents, view.intent.id
+    sends = {
+        "capture": lambda: intents.capture(house.scope, intent_id),
+        "void": lambda: intents.cancel(house.scope, intent_id),
+        "increment": lambda: intents.increment(house.scope, intent_id, 1500),
+    }
     with pytest.raises(ActRefused) as refused:
-        match operation:
-            case "capture":
-                await intents.capture(house.scope, intent_id)
-            case "void":
-                await intents.cancel(house.scope, intent_id)
-            case _:
-                await intents.increment(house.scope, intent_id, 1500)
+        await sends[operation]()
     assert refused.value.code == f"{operation}_refused"
     assert refused.value.facts["channel_code"] == "X1"
     assert await house.states(view.intent.id) == ("requires_capture", ["authorized"])

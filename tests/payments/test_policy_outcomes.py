@@ -317,9 +317,9 @@ NOT_FOUND_CASES = [
     (S.UNRESOLVED, {"settles_not_found_s": 900}, 899, "unresolved"),
     (S.UNRESOLVED, {"inquires_by_our_reference": False}, 10**6, "unresolved"),
     (S.ACTION_REQUIRED, {}, 3_600, "action_required"),
-    (S.ACTION_REQUIRED, {}, 86_400, "not_found"),
-    (S.PENDING, {}, 86_399, "pending"),
-    (S.PENDING, {}, 86_400, "not_found"),
+    (S.ACTION_REQUIRED, {}, 90_000, "not_found"),
+    (S.PENDING, {}, 89_999, "pending"),
+    (S.PENDING, {}, 90_000, "not_found"),
 ]
 
 

@@ -10,6 +10,7 @@ import random
 import sys
 import time
 from collections import Counter, deque
+from typing import cast
 
 import msgspec
 import uvloop
@@ -18,7 +19,10 @@ FIRST_BYTES = 300
 
 
 class Spec(msgspec.Struct, kw_only=True):
-    """What to send: ``body`` may hold ``{n}``, a number that grows; ``rate`` per second opens the loop."""
+    """What to send; ``rate`` per second opens the loop.
+
+    ``body`` may hold ``{n}``, a number that grows, and ``{method}``, the one of ``methods`` that belongs to the key.
+    """
 
     host: str
     port: int
@@ -30,6 +34,7 @@ class Spec(msgspec.Struct, kw_only=True):
     rate: float | None = None
     expect: str
     keys: list[str]
+    methods: dict[str, str] = {}
     run: str
 
 
@@ -55,8 +60,8 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast("asyncio.WriteTransport", transport)
         self._load.ready(self)
 
     def send(self, request: bytes, began: float) -> None:
@@ -152,8 +157,9 @@ class Load:
 
     def _send(self, connection: _Connection, began: float) -> None:
         self._number += 1
-        body = self._spec.body.replace("{n}", str(self._number))
         key = self._random.choice(self._spec.keys)
+        method = self._spec.methods.get(key, "")
+        body = self._spec.body.replace("{n}", str(self._number)).replace("{method}", method)
         connection.send(
             (
                 f"{self._head}Authorization: Bearer {key}\r\nIdempotency-Key: {self._spec.run}-{self._number}\r\n"

@@ -1,9 +1,10 @@
 """The lane: group commit for any kind of work.
 
 Work gathers while a batch is in flight; a free slot takes everything that has gathered (up to a maximum),
-writes it with set-based SQL in one transaction and answers after COMMIT. There is no timer: an idle lane
-writes a single piece of work at once, a busy one makes its own large batches. Measured: 10 to 15 times one
-transaction per piece (docs/reference/benchmarks.md).
+writes it with set-based SQL in one transaction and answers after COMMIT. An idle lane writes a single piece of
+work at once, a busy one makes its own large batches. Measured: 10 to 15 times one transaction per piece
+(docs/reference/benchmarks.md). Where a batch costs this process more than the database, ``pace_s`` keeps batches
+from becoming too small: none begins sooner than that after the one before.
 
 What the lane promises:
 
@@ -105,6 +106,7 @@ class Lane(Generic[Item, Result]):
         parcel_max: int = 8_000,
         queue_max: int = 20_000,
         retry_s: float = 10.0,
+        pace_s: float = 0.0,
     ) -> None:
         self.name = name
         self._write = write
@@ -113,6 +115,8 @@ class Lane(Generic[Item, Result]):
         self._parcel_max = parcel_max
         self._queue_max = queue_max
         self._retry_s = retry_s
+        self._pace_s = pace_s
+        self._began = 0.0
         self._queue: deque[_Parcel[Item, Result]] = deque()
         self._waiting = 0
         self._free = list(range(slots))[::-1]
@@ -159,8 +163,17 @@ class Lane(Generic[Item, Result]):
         self._waiting += count
         if self._free and not self._scheduled:
             # One turn of the loop later, so that callers of the same turn share the batch.
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._dispatch)
+            self._schedule()
+
+    def _schedule(self) -> None:
+        """Look for work in the next turn of the loop, or when the pace allows it."""
+        self._scheduled = True
+        loop = asyncio.get_running_loop()
+        wait_s = self._began + self._pace_s - loop.time()
+        if self._pace_s and wait_s > 0 and not self._closed:
+            loop.call_later(wait_s, self._dispatch)
+        else:
+            loop.call_soon(self._dispatch)
 
     async def close(self) -> None:
         """Take no more work, finish what waits, close the connections."""
@@ -187,6 +200,8 @@ class Lane(Generic[Item, Result]):
             if not batch:
                 continue
             slot = self._free.pop()
+            if self._pace_s:
+                self._began = asyncio.get_running_loop().time()
             task = asyncio.create_task(self._run(slot, batch), name=f"lane-{self.name}-{slot}")
             self._running.add(task)
             task.add_done_callback(self._running.discard)
@@ -215,7 +230,10 @@ class Lane(Generic[Item, Result]):
             await self._settle(slot, batch)
         finally:
             self._free.append(slot)
-            self._dispatch()
+            if not self._pace_s or self._closed:
+                self._dispatch()
+            elif self._queue and not self._scheduled:
+                self._schedule()
 
     async def _settle(self, slot: int, batch: list[_Parcel[Item, Result]]) -> None:
         """Write a batch and answer its callers; halve it where the database refuses it."""

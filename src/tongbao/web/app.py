@@ -2,6 +2,7 @@
 
 - ``/healthz``: the process lives. ``/readyz``: it can serve (database answers, books in order), 503 otherwise.
 - ``/metrics``: Prometheus text. ``/v2/ledger``: the ledger's API. ``/``: the explorer for people.
+- ``/v2/channels/{name}/notifications``: what channels tell us.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,7 +16,9 @@ from tongbao.core.errors import AppError
 from tongbao.core.metrics import Metrics
 from tongbao.web import explorer
 from tongbao.web.api import answers
+from tongbao.web.api import channels as channels_api
 from tongbao.web.api import ledger as ledger_api
+from tongbao.web.api.calls import Calls
 from tongbao.web.api.v1.app import Api
 from tongbao.web.house import House
 from tongbao.web.workers import Workers
@@ -35,6 +38,8 @@ def create_app(house: House, workers: Workers, metrics: Metrics) -> ASGIApp:
     app = FastAPI(title="Tongbao", docs_url=None, redoc_url=None, openapi_url="/v2/openapi.json")
     answers.install(app)
     app.include_router(ledger_api.router(runtime.ledger))
+    calls = Calls(runtime.database, runtime.clock, runtime.ledger.ids)
+    app.include_router(channels_api.notification_router(calls, house.payments, metrics))
     app.include_router(explorer.router(runtime.ledger))
     explorer.mount_static(app)
 

@@ -19,7 +19,7 @@ from tongbao.core.config import Settings
 from tongbao.core.events.subscriptions import Consumer, Projection
 from tongbao.core.http import HttpClient
 from tongbao.core.requests.running import Requests
-from tongbao.parties.schema import OperatorPermission, Scope
+from tongbao.parties.schema import OperatorPermission
 from tongbao.parties.service.access import operator_of_job
 from tongbao.parties.service.parties import Parties
 from tongbao.payments.schema.webhooks import UrlRules
@@ -30,13 +30,11 @@ from tongbao.payments.service.payments import Payments
 from tongbao.payments.service.plain_hooks import FirstChannel, PassRisk
 from tongbao.payments.service.secret_keys import open_box
 from tongbao.payments.service.webhooks import WebhookEndpoints
-from tongbao.privacy.errors import TokenUnknown
-from tongbao.privacy.schema import CardInput, CardToken, parse_token
 from tongbao.privacy.service import screening
 from tongbao.privacy.service.keys import open_keys
 from tongbao.privacy.service.vault import Vault
 from tongbao.web.api.v1.app import Api
-from tongbao.web.api.v1.joining import JoinedCustomers, JoinedEndpoints, Joining
+from tongbao.web.api.v1.joining import JoinedCustomers, JoinedEndpoints, Joining, VaultCards
 from tongbao.web.api.v1.limits import Limits, Rates
 from tongbao.web.api.v1.ports import Services
 from tongbao.web.api.v1.renderings.events import event_bytes
@@ -103,22 +101,9 @@ async def open_house(
                 lane_count=settings.lane_count,
             )
         )
-        box = open_box(secrets_dir / "webhooks.key")
-        rules = UrlRules(allow_local=settings.webhooks_allow_local)
-        delivering = Delivering(
-            database,
-            lambda event: event_bytes(event, base_url),
-            box,
-            rules,
-            clock,
-            ids,
-            runtime.metrics,
-            chance=random.SystemRandom(),
-        )
-        stack.push_async_callback(delivering.close)
+        webhooks = _Webhooks(runtime, settings, secrets_dir, base_url)
+        stack.push_async_callback(webhooks.delivering.close)
         requests = Requests(database, clock)
-        events = Events(database, clock)
-        endpoints = WebhookEndpoints(database, box, rules, clock, ids)
         joining = Joining(database, requests)
         services = Services(
             keys=parties.access,
@@ -129,22 +114,16 @@ async def open_house(
             setups=payments.setups,
             sessions=payments.sessions,
             customers=JoinedCustomers(parties.customers, joining),
-            events=events,
-            endpoints=JoinedEndpoints(endpoints, joining),
+            events=webhooks.events,
+            endpoints=JoinedEndpoints(webhooks.endpoints, joining),
             balances=payments.balances,
-            cards=_Cards(runtime, vault),
-            accounts=_Accounts(parties),
+            cards=VaultCards(vault, database),
+            accounts=parties.merchants,
             scan=screening.refuse_card_data,
             clock=clock,
             ids=ids,
             cashier_url=base_url,
             docs_url=None,
-        )
-        rates = Rates(
-            test_reads=settings.test_rate_per_s,
-            test_writes=settings.test_rate_per_s,
-            live_reads=settings.live_rate_per_s,
-            live_writes=settings.live_rate_per_s,
         )
         yield House(
             runtime,
@@ -153,13 +132,44 @@ async def open_house(
             channels,
             payments,
             requests,
-            events,
-            endpoints,
-            Deliveries(database, clock),
-            delivering,
+            webhooks.events,
+            webhooks.endpoints,
+            webhooks.deliveries,
+            webhooks.delivering,
             base_url,
-            Api(services, Limits(rates)),
+            Api(services, Limits(_rates(settings))),
         )
+
+
+class _Webhooks:
+    """Everything around webhooks: their log, endpoints, and the deliverer with its key and rules."""
+
+    def __init__(self, runtime: Runtime, settings: Settings, secrets_dir: Path, base_url: str) -> None:
+        database, clock, ids = runtime.database, runtime.clock, runtime.ledger.ids
+        box = open_box(secrets_dir / "webhooks.key")
+        rules = UrlRules(allow_local=settings.webhooks_allow_local)
+        self.events = Events(database, clock)
+        self.endpoints = WebhookEndpoints(database, box, rules, clock, ids)
+        self.deliveries = Deliveries(database, clock)
+        self.delivering = Delivering(
+            database,
+            lambda event: event_bytes(event, base_url),
+            box,
+            rules,
+            clock,
+            ids,
+            runtime.metrics,
+            chance=random.SystemRandom(),
+        )
+
+
+def _rates(settings: Settings) -> Rates:
+    return Rates(
+        test_reads=settings.test_rate_per_s,
+        test_writes=settings.test_rate_per_s,
+        live_reads=settings.live_rate_per_s,
+        live_writes=settings.live_rate_per_s,
+    )
 
 
 def _specs(settings: Settings, given: Sequence[ChannelSpec] | None) -> list[ChannelSpec]:
@@ -195,31 +205,3 @@ class _Profiles:
                 self._known.clear()
             self._known[book_id] = known
         return known
-
-
-class _Cards:
-    """The vault as callers of the interface reach it: only their own tokens."""
-
-    def __init__(self, runtime: Runtime, vault: Vault) -> None:
-        self._database = runtime.database
-        self._vault = vault
-
-    async def keep(self, scope: Scope, card: CardInput) -> CardToken:
-        """Seal a card; opens its transaction. Raises CardInvalid."""
-        async with self._database.transaction() as connection:
-            return await self._vault.tokenize_card(connection, scope.book_id, card)
-
-    async def find(self, scope: Scope, token: str) -> CardToken:
-        """Return what may be shown of a card; raise NotFound ``token_unknown``, also for other people's."""
-        try:
-            book_id, _ = parse_token(token)
-        except ValueError:
-            raise TokenUnknown from None
-        if book_id != scope.book_id:
-            raise TokenUnknown
-        return await self._vault.describe_card(token)
-
-
-class _Accounts:
-    def __init__(self, parties: Parties) -> None:
-        self.own = parties.merchants.own

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -12,9 +13,14 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from tests.web.v1.conftest import CASHIER, Shop
 
-from tongbao.channels.schema import Answer, Outcome, Reason
+from tongbao.channels.schema import Answer, Notification, NotificationKind, Outcome, Reason
+from tongbao.core.events.delivery import Delivery
+from tongbao.core.events.relay import Relay
+from tongbao.core.ids import parse_uuid
+from tongbao.core.metrics import Metrics
 from tongbao.parties.schema import KeyKind, Permission
 from tongbao.payments.schema.orders import IntentOrder
+from tongbao.payments.service.events import event_projection
 from tongbao.web.api.v1.app import Api
 from tongbao.web.api.v1.forms import BODY_BYTES_MAX
 from tongbao.web.api.v1.limits import Limits, Rates
@@ -413,3 +419,53 @@ async def test_pages_follow_each_other_without_gaps(shop: Shop) -> None:
     assert everything == list(reversed(made))
     before = await intents.list_async({"limit": 2, "ending_before": made[0]})
     assert [each.id for each in before.data] == [made[2], made[1]]
+
+
+async def test_dispute_is_answered_and_closed_by_the_client(shop: Shop) -> None:
+    paid = await shop.client.v1.payment_intents.create_async(pay())
+    charge_id = parse_uuid("ch", str(paid.latest_charge))
+    attempt = await shop.house.payments.intents.attempt(shop.scope, charge_id)
+    for name in ("one", "two"):
+        told = Notification(
+            kind=NotificationKind.DISPUTE,
+            event_id=name,
+            reference=attempt.reference,
+            answer=Answer(outcome=Outcome.APPROVED, amount_minor=900, currency="CNY"),
+            dispute_reference=name,
+            dispute_status="needs_response",
+            reason_code="10.4",
+            respond_by=shop.house.clock.now() + timedelta(days=7),
+        )
+        await shop.house.payments.disputes.heard(attempt, told)
+    disputes = shop.client.v1.disputes
+    newest, oldest = (await disputes.list_async({"payment_intent": paid.id, "expand": ["data.charge"]})).data
+    assert isinstance(newest.charge, stripe.Charge)
+    assert (newest.amount, newest.status, newest.evidence_details.past_due) == (900, "needs_response", False)
+    draft = await disputes.update_async(newest.id, {"evidence": {"receipt": "r1"}, "submit": False})
+    assert (draft.status, draft.evidence.receipt) == ("needs_response", "r1")
+    handed_in = await disputes.update_async(newest.id, {"evidence": {"uncategorized_text": "it was them"}})
+    assert (handed_in.status, handed_in.evidence_details.submission_count) == ("under_review", 1)
+    assert (await disputes.close_async(oldest.id)).status == "lost"
+    assert (await disputes.retrieve_async(newest.id)).network_reason_code == "10.4"
+
+
+async def test_events_tell_what_happened_with_the_request_that_did_it(shop: Shop) -> None:
+    house = shop.house
+    relay = Relay(house.database, house.clock, Metrics())
+    await relay.prepare()
+    options: Any = {"idempotency_key": "order-7"}
+    made = await shop.client.v1.payment_intents.create_async({"amount": 100, "currency": "cny"}, options)
+    await shop.client.v1.payment_intents.cancel_async(made.id)
+    await relay.place_all()
+    projection = Delivery(
+        house.database, event_projection(house.clock), house.clock, house.ids, Metrics(), lease_s=1
+    )
+    while await projection.step():
+        pass
+    listed = await shop.client.v1.events.list_async({"types": ["payment_intent.*"]})
+    assert [each.type for each in listed.data] == ["payment_intent.canceled", "payment_intent.created"]
+    created = await shop.client.v1.events.retrieve_async(listed.data[1].id)
+    assert (created.data.object["id"], created.data.object["status"]) == (made.id, "requires_payment_method")
+    assert created.request is not None
+    assert created.request.idempotency_key == "order-7"
+    assert (await shop.client.v1.events.list_async({"type": "charge.succeeded"})).data == []

@@ -11,7 +11,7 @@ Rules, each of which exists because money was once lost without it:
    given up) is given back: ``reversing`` until the channel confirms, the money in suspense meanwhile.
 3. A no that contradicts money we have is ``conflicted``.
 4. ``not_found`` counts only from a channel that knows our references, after the time in which it may still be booking,
-   and where the payer has still to act not before the intent has expired.
+   and where the payer has still to act not before the intent has expired and could not be closed.
 """
 
 from datetime import datetime, timedelta
@@ -30,6 +30,9 @@ from tongbao.payments.policy.steps import (
 from tongbao.payments.schema.attempts import OPEN, PAID, Attempt, AttemptState
 from tongbao.payments.schema.documents import Document
 from tongbao.payments.schema.intents import Certainty, Intent, IntentState
+
+CLOSING = timedelta(hours=1)
+"""For so long after an intent has expired a worker tries to close what its payer was asked, before it is given up."""
 
 __all__ = ["Explain", "Standing", "Step", "error_of", "intent_moved", "moved", "settle"]
 
@@ -173,7 +176,7 @@ def _not_found(standing: Standing, answer: Answer) -> Step:
     age = standing.now - attempt.sent_at
     waits = attempt.state in (AttemptState.ACTION_REQUIRED, AttemptState.PENDING)
     expires_at = standing.intent.expires_at
-    if waits and (expires_at is None or standing.now < expires_at):
+    if waits and (expires_at is None or standing.now < expires_at + CLOSING):
         # Some channels know a payment only once its payer has opened it; until then the offer stands.
         return _unresolved(standing, answer)
     if capabilities.inquires_by_our_reference and age >= timedelta(seconds=capabilities.settles_not_found_s):

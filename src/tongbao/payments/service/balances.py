@@ -22,7 +22,6 @@ from tongbao.payments.store import documents as store
 ACCOUNTS_MAX = 500
 PENDING = timedelta(days=1)
 """Until settlement cuts its batches, money is taken to be payable the next day."""
-KINDS = ("charge", "refund", "dispute")
 
 
 class Balances:
@@ -64,7 +63,7 @@ class Balances:
     async def page(
         self, scope: Scope, order: PageOrder, *, kind: str | None = None, currency: str | None = None
     ) -> Page[BalanceTransaction]:
-        """Return movements, newest first; ``kind`` is ``charge``, ``refund`` or ``dispute``."""
+        """Return movements, newest first; ``kind`` is ``charge``, ``refund`` or ``adjustment``."""
         limit = max(1, min(order.limit, PAGE_MAX))
         async with self._desk.database.connection() as connection:
             found = await store.movements(
@@ -84,7 +83,7 @@ class Balances:
         return Page([_movement(each) for each in found], has_more)
 
 
-_KIND_OF = {"charge": Attempt.KIND, "refund": Refund.KIND, "dispute": Dispute.KIND}
+_KIND_OF = {"charge": Attempt.KIND, "refund": Refund.KIND, "adjustment": Dispute.KIND}
 
 
 def _movement(document: Attempt | Refund | Dispute) -> BalanceTransaction:

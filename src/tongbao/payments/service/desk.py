@@ -46,6 +46,7 @@ from tongbao.payments.schema.facts import Event
 from tongbao.payments.schema.intents import Intent
 from tongbao.payments.schema.orders import Done, Page, PageOrder
 from tongbao.payments.service.accounts import MoneyAccounts
+from tongbao.payments.service.reading import Reading
 from tongbao.payments.service.writing import Writing
 from tongbao.payments.store import documents as store
 
@@ -74,6 +75,7 @@ class Desk:
         database: Database,
         ledger: Ledger,
         writing: Writing,
+        reading: Reading,
         accounts: MoneyAccounts,
         channels: Channels,
         risk: RiskControl,
@@ -88,6 +90,7 @@ class Desk:
         self.database = database
         self.ledger = ledger
         self.writing = writing
+        self._reading = reading
         self.accounts = accounts
         self.channels = channels
         self.risk = risk
@@ -103,8 +106,7 @@ class Desk:
 
     async def read(self, kind: type[Doc], book_id: int, document_id: UUID, param: str | None = None) -> Doc:
         """Return a document as it stands; raise Missing."""
-        async with self.database.connection() as connection:
-            found = await store.one(connection, kind, book_id, document_id)
+        found = await self._reading.read(kind, book_id, document_id)
         if found is None:
             raise Missing(kind.PREFIX, document_id, param)
         return found

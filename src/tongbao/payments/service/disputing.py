@@ -104,8 +104,9 @@ class Disputing:
                 return Planned(None, dispute)
             return await self._ended(dispute, state, None)
 
-        await self._desk.decide(plan, reference=attempt.reference)
-        if notification.dispute_status in _ENDS:
+        done: Done[Dispute] = await self._desk.decide(plan, reference=attempt.reference)
+        is_open = done.view is not None and done.view.state in OPEN_DISPUTES
+        if is_open and notification.dispute_status in _ENDS:
             # Where the first notice was the last one, the outcome follows the opening in a commit of its own.
             await self._desk.decide(plan, reference=attempt.reference)
 

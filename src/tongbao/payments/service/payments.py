@@ -17,6 +17,7 @@ from tongbao.payments.service.desk import Desk
 from tongbao.payments.service.disputing import Disputing
 from tongbao.payments.service.intents import Intents
 from tongbao.payments.service.methods import Methods
+from tongbao.payments.service.reading import Reading
 from tongbao.payments.service.refunding import Refunding
 from tongbao.payments.service.resolving import Resolving
 from tongbao.payments.service.sessions import Sessions
@@ -60,10 +61,12 @@ class Payments:
             queue_max=queue_max,
             retry_s=retry_s,
         )
+        self._reading = Reading(database, metrics)
         desk = Desk(
             database,
             ledger,
             self._writing,
+            self._reading,
             MoneyAccounts(ledger, clock),
             channels,
             risk,
@@ -94,3 +97,4 @@ class Payments:
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         await self._writing.close()
+        await self._reading.close()

@@ -160,8 +160,8 @@ class Resolving:
                 attempt = await self._attempt_named(notification.reference, channel_name)
                 await self.settle(attempt.book_id, attempt.id, notification.answer, is_inquiry=True)
             case NotificationKind.REFUND:
-                refund_id, book_id = await self._named(Kind.REFUND, Refund.PREFIX, notification.reference)
-                await self._refunding.settle(book_id, refund_id, notification.answer)
+                refund = await self._refund_named(notification.reference, channel_name)
+                await self._refunding.settle(refund.book_id, refund.id, notification.answer)
             case NotificationKind.DISPUTE:
                 named = notification.authorization_reference or notification.reference
                 attempt = await self._attempt_named(named, channel_name)
@@ -176,6 +176,15 @@ class Resolving:
         if attempt.channel != channel_name:
             raise Missing(Attempt.PREFIX, attempt_id)
         return attempt
+
+    async def _refund_named(self, reference: str, channel_name: str) -> Refund:
+        """Return the refund of a reference, under the same rule."""
+        refund_id, book_id = await self._named(Kind.REFUND, Refund.PREFIX, reference)
+        refund = await self._desk.read(Refund, book_id, refund_id)
+        attempt = await self._desk.read(Attempt, book_id, refund.attempt_id)
+        if attempt.channel != channel_name:
+            raise Missing(Refund.PREFIX, refund_id)
+        return refund
 
     async def _named(self, kind: Kind, prefix: str, reference: str) -> tuple[UUID, int]:
         try:

@@ -74,6 +74,11 @@ RETURNING subject_id
 _REFERRED = "SELECT subject_id FROM payments.reference WHERE book_id = $1 AND kind = $2 AND value = $3"
 _ONE = "SELECT body FROM payments.document WHERE book_id = $1 AND kind = $2 AND id = $3"
 _MANY = "SELECT body FROM payments.document WHERE book_id = $1 AND kind = $2 AND id = ANY ($3::uuid[])"
+_EACH = """
+SELECT d.body FROM unnest($1::text::bigint[], $2::text::smallint[], $3::uuid[]) WITH ORDINALITY AS u (book_id, kind, id, place)
+LEFT JOIN payments.document AS d ON d.book_id = u.book_id AND d.kind = u.kind AND d.id = u.id
+ORDER BY u.place
+"""
 _CHILDREN = """
 SELECT body FROM payments.document WHERE book_id = $1 AND kind = $2 AND parent_id = $3 ORDER BY id DESC LIMIT $4
 """
@@ -187,6 +192,22 @@ async def one(connection: Connection, kind: type[Doc], book_id: int, document_id
     """Return a document as it stands."""
     body = await connection.fetchval(_ONE, book_id, kind.KIND, document_id)
     return None if body is None else _read(kind, body)
+
+
+async def each(
+    connection: Connection, wanted: Sequence[tuple[type[Document], int, UUID]]
+) -> list[Document | None]:
+    """Return documents of any kinds and books as they stand, in order; None where there is none."""
+    rows = await connection.fetch(
+        _EACH,
+        _numbers([book_id for _, book_id, _ in wanted]),
+        _numbers([kind.KIND for kind, _, _ in wanted]),
+        [document_id for _, _, document_id in wanted],
+    )
+    return [
+        None if row[0] is None else _read(kind, row[0])
+        for row, (kind, _, _) in zip(rows, wanted, strict=True)
+    ]
 
 
 async def many(connection: Connection, kind: type[Doc], book_id: int, ids: Sequence[UUID]) -> dict[UUID, Doc]:

@@ -7,7 +7,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from tongbao.bench import ledger
+from tongbao.bench import ledger, payments
 
 app = typer.Typer(no_args_is_help=True, help="Measure, beside a reference in the same run.")
 
@@ -29,4 +29,16 @@ def bench_ledger(
     figures = uvloop.run(
         ledger.run(ledger.QUICK if quick else ledger.FULL, lambda text: console.print(text, soft_wrap=True))
     )
+    typer.echo(json.dumps(figures))
+
+
+@app.command("payments")
+def bench_payments(
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A quarter of the time.")] = False,
+) -> None:
+    """Whole payments a second over HTTP, added latency and memory, as ratios to pgbench TPC-B."""
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    sizes = payments.QUICK if quick else payments.FULL
+    figures = uvloop.run(payments.run(sizes, lambda text: console.print(text, soft_wrap=True)))
     typer.echo(json.dumps(figures))
