@@ -151,7 +151,7 @@ async def test_unresolved_wallet_payment_is_found_in_the_journal(house: House) -
 async def freeze(house: House, book_id: int) -> None:
     account = await house.ledger.accounts.account_by_code(BookId(book_id), "wallet", "CNY")
     await house.ledger.accounts.change_account(
-        BookId(book_id), account.account_id, state=AccountState.FROZEN, reason="test"
+        BookId(book_id), account.account_id, state=AccountState.FROZEN, reason="test", actor="test"
     )
 
 

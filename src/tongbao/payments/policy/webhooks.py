@@ -31,6 +31,7 @@ from tongbao.payments.schema.webhooks import (
     EndpointState,
     EventRow,
     HealthState,
+    complete,
 )
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  # the beginning of every secret, no secret itself
@@ -94,8 +95,7 @@ def tells_changes(kind: str) -> bool:
 
 def previous_attributes(snapshot: str, before: str) -> str | None:
     """Return, as JSON, the attributes in which two snapshots of a document differ, as they were before."""
-    now = msgspec.json.decode(snapshot)
-    then: dict[str, object] = msgspec.json.decode(before)
+    now, then = complete(snapshot), complete(before)
     changed = {
         name: then.get(name) for name in now if name not in _ALWAYS_NEW and then.get(name) != now[name]
     }

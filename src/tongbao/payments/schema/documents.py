@@ -29,11 +29,12 @@ class Kind(enum.IntEnum):
     WALLET_TRANSFER = 10
 
 
-class Document(msgspec.Struct, frozen=True, kw_only=True, tag_field="object"):
+class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="object"):
     """Something that belongs to one book and changes by versions, never two at a time.
 
     ``version`` counts from 1 and grows by one with each change; a writer names the version that it saw.
-    ``due_at``: when a worker should look at it again. Amounts are minor units of ``currency``.
+    ``due_at``: when a worker should look at it again. Amounts are minor units of ``currency``. What has its default is
+    not stored, so a default may never change.
     """
 
     KIND: ClassVar[Kind]

@@ -6,7 +6,7 @@ changes neither the event nor the bytes that an endpoint receives, however late.
 
 import enum
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 from uuid import UUID
 
 import msgspec
@@ -279,3 +279,19 @@ class EndpointDisabled(Fact, frozen=True, kw_only=True, tag="payments.webhook_en
 
 
 _SNAPSHOT: "msgspec.json.Decoder[AnyDocument | Endpoint]" = msgspec.json.Decoder(AnyDocument | Endpoint)
+_DEFAULTS = {
+    str(kind.__struct_config__.tag): {
+        field.encode_name: msgspec.to_builtins(
+            field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        )
+        for field in msgspec.structs.fields(kind)
+        if not field.required
+    }
+    for kind in (*get_args(AnyDocument), Endpoint)
+}
+
+
+def complete(snapshot: str) -> dict[str, object]:
+    """Return a snapshot with the attributes that are left out because they have their defaults."""
+    stored: dict[str, object] = msgspec.json.decode(snapshot)
+    return _DEFAULTS.get(str(stored["object"]), {}) | stored

@@ -7,6 +7,7 @@ Repeats are safe: a change that committed is stale the second time, and its tran
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import get_args
 from uuid import UUID
 
 from tongbao.core.clock import Clock
@@ -60,9 +61,8 @@ class Writing:
         self._posting = posting
         self._clock = clock
         self._outbox = Outbox(clock, ids)
-        self._results = metrics.counter(
-            "payments_changes", "Changes by what came of them", labels=("result",)
-        )
+        results = metrics.counter("payments_changes", "Changes by what came of them", labels=("result",))
+        self._results = {kind: results.labels(kind.__name__.lower()) for kind in get_args(Result)}
         self._lane: Lane[Change, Result] = Lane(
             "payments",
             self._write,
@@ -85,7 +85,7 @@ class Writing:
         Raises Unavailable ``lane_full``, and OutcomeUnknown when the database went away and did not come back.
         """
         result = await self._lane.submit_one(change)
-        self._results.labels(type(result).__name__.lower()).inc()
+        self._results[type(result)].inc()
         return result
 
     async def _connect(self) -> Connection:
