@@ -119,7 +119,7 @@ def act(operation: Operation = Operation.CAPTURE, amount_minor: int = AMOUNT, **
 
 
 def standing(
-    tried: Attempt | None = None, wanted: Intent | None = None, *, after_s: float = 0, **can: object
+    tried: Attempt | None = None, wanted: Intent | None = None, /, *, after_s: float = 0, **can: object
 ) -> Standing:
     """Everything that an answer's meaning depends on, ``after_s`` seconds after sending."""
     tried = tried or attempt()

@@ -1,10 +1,12 @@
 """Payments over a real database and a real ledger; only the channels' other side is scripted."""
 
 import contextlib
+import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import asyncpg
 import msgspec
 import pytest
 from tests.payments.books import check_books
@@ -22,8 +24,10 @@ from tongbao.channels.schema import (
     RawNotification,
 )
 from tongbao.channels.service.registry import Channels
+from tongbao.core import migrate
 from tongbao.core.clock import FrozenClock
 from tongbao.core.db import Database
+from tongbao.core.embedded.server import EmbeddedServer
 from tongbao.core.events.facts import topic_of
 from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
@@ -143,7 +147,13 @@ class House:
         return account.posted_minor
 
     async def notify(
-        self, kind: NotificationKind, reference: str, answer: Answer, channel: str = "one", **fields: object
+        self,
+        kind: NotificationKind,
+        reference: str,
+        answer: Answer,
+        /,
+        channel: str = "one",
+        **fields: object,
     ) -> Acknowledgment:
         """Let a channel tell of something."""
         values: dict[str, object] = {"kind": kind, "event_id": "ev", "reference": reference, "answer": answer}
@@ -167,7 +177,10 @@ class House:
         book_id = (scope or self.scope).book_id
         async with self.database.connection() as connection:
             rows = await connection.fetch(
-                "SELECT payload FROM events.outbox WHERE topic = $1 ORDER BY id", topic_of(Happened)
+                "SELECT payload FROM events.outbox"
+                " WHERE topic = $1 AND position($2::bytea IN payload) > 0 ORDER BY id",
+                topic_of(Happened),
+                str(book_id).encode(),
             )
         told = [msgspec.json.decode(row[0], type=Happened) for row in rows]
         return [fact for fact in told if fact.book_id == book_id]
@@ -186,13 +199,34 @@ def _rendered(view: object) -> Rendered:
     return Rendered(200, repr(view).encode())
 
 
+@pytest.fixture(scope="session")
+async def payments_dsn(server: EmbeddedServer) -> AsyncIterator[str]:
+    """The DSN of one migrated database for all houses: each has a merchant of its own."""
+    name = f"payments_{random.SystemRandom().getrandbits(48):012x}"
+    admin = await asyncpg.connect(server.dsn())
+    try:
+        await admin.execute(f"CREATE DATABASE {name}")
+        await migrate.upgrade(server.dsn(name))
+        yield server.dsn(name)
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await admin.close()
+
+
+@pytest.fixture(scope="session")
+async def payments_database(payments_dsn: str) -> AsyncIterator[Database]:
+    """An open pool on it."""
+    async with Database(payments_dsn, pool_size=6) as opened:
+        yield opened
+
+
 @pytest.fixture
-async def house(database: Database, ids: IdFactory) -> AsyncIterator[House]:
+async def house(payments_database: Database, ids: IdFactory) -> AsyncIterator[House]:
     """A fresh merchant on shared tables, two channels, time standing still at the real instant.
 
     When the test is over the books must agree with the documents to the last unit.
     """
-    async with open_house(database, ids) as opened:
+    async with open_house(payments_database, ids) as opened:
         yield opened
         await opened.check_books()
 

@@ -18,7 +18,7 @@ from tongbao.core.clock import RealClock
 from tongbao.core.db import Database
 from tongbao.core.errors import InvalidRequest
 from tongbao.core.ids import IdFactory
-from tongbao.payments.errors import WrongState
+from tongbao.payments.errors import Contended, WrongState
 from tongbao.payments.schema.attempts import OPEN, PAID, Attempt, AttemptState
 from tongbao.payments.schema.intents import CaptureMethod, Intent
 from tongbao.payments.schema.orders import ConfirmOrder
@@ -59,9 +59,10 @@ class World:
             return await asyncio.gather(*acts, return_exceptions=True)
 
         for each in self.runner.run(together()):
-            if isinstance(each, BaseException) and not isinstance(each, WrongState | InvalidRequest):
-                if getattr(each, "code", "") != "lock_timeout":
-                    raise each
+            if isinstance(each, BaseException) and not isinstance(
+                each, WrongState | InvalidRequest | Contended
+            ):
+                raise each
 
     async def create(self, amount_minor: int, method: CaptureMethod) -> None:
         view = await self.house.pay(amount_minor, capture_method=method)
@@ -209,9 +210,9 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_any_acts_answers_and_delays_end_at_what_the_channel_did(dsn: str) -> None:
+def test_any_acts_answers_and_delays_end_at_what_the_channel_did(payments_dsn: str) -> None:
     with asyncio.Runner() as runner:
-        AnyOrder.runner, AnyOrder.dsn = runner, dsn
+        AnyOrder.runner, AnyOrder.dsn = runner, payments_dsn
         run_state_machine_as_test(
             AnyOrder,
             settings=settings(

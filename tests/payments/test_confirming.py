@@ -315,7 +315,7 @@ async def test_confirm_that_can_never_work_is_refused_and_makes_nothing(
     house: House, confirm: ConfirmOrder, fields: dict[str, object], code: str
 ) -> None:
     with pytest.raises((BadParameter, WrongState)) as refused:
-        await house.pay(confirm=confirm, **fields)
+        await house.pay(1999, confirm=confirm, **fields)
     assert refused.value.code == code
     assert house.channel().calls == []
     assert await house.facts() == []
@@ -362,9 +362,11 @@ class Strict:
     ],
 )
 async def test_risk_control_decides_before_any_channel_is_called(
-    database: Database, ids: IdFactory, tier: RiskTier, state: str, risk_state: str, calls: int
+    payments_database: Database, ids: IdFactory, tier: RiskTier, state: str, risk_state: str, calls: int
 ) -> None:
-    async with open_house(database, ids, risk=Strict(Verdict(tier=tier, step_up_url="https://x"))) as house:
+    async with open_house(
+        payments_database, ids, risk=Strict(Verdict(tier=tier, step_up_url="https://x"))
+    ) as house:
         view = await house.pay()
         assert (view.intent.state, view.intent.risk_state) == (state, risk_state)
         assert len(house.channel().asked("authorize")) == calls
@@ -372,9 +374,11 @@ async def test_risk_control_decides_before_any_channel_is_called(
 
 
 async def test_third_channel_is_the_last_that_a_confirmation_tries(
-    database: Database, ids: IdFactory
+    payments_database: Database, ids: IdFactory
 ) -> None:
-    async with open_house(database, ids, channels=[ScriptedChannel("a"), ScriptedChannel("b")]) as house:
+    async with open_house(
+        payments_database, ids, channels=[ScriptedChannel("a"), ScriptedChannel("b")]
+    ) as house:
         for name in ("a", "b", "one"):
             house.channel(name).reply("authorize", NOT_SENT)
         view = await house.pay()

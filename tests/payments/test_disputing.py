@@ -24,7 +24,8 @@ async def tell(
     assert view.attempt is not None
     answer = Answer(outcome=Outcome.APPROVED, amount_minor=amount_minor)
     told: dict[str, object] = {"dispute_reference": case, "dispute_status": status, "reason_code": "10.4"}
-    await house.notify(NotificationKind.DISPUTE, view.attempt.reference, answer, **(told | fields))
+    about = told | fields
+    await house.notify(NotificationKind.DISPUTE, view.attempt.reference, answer, "one", **about)
 
 
 async def disputes(house: House) -> list[Dispute]:

@@ -12,7 +12,7 @@ from tests.payments.scripted import declined
 from tongbao.channels.schema import Answer, Outcome, Reason
 from tongbao.core.errors import Conflict
 from tongbao.payments.schema.intents import Intent
-from tongbao.payments.schema.orders import ConfirmOrder, Done, IntentOrder, PageOrder
+from tongbao.payments.schema.orders import Done, IntentOrder, PageOrder
 from tongbao.payments.store import documents as store
 
 Send = Callable[[], Awaitable[Done[Any]]]
@@ -102,28 +102,6 @@ async def test_key_whose_first_run_is_under_way_conflicts(house: House) -> None:
     assert again.rendered == answer
 
 
-async def test_payment_cut_short_is_resumed_under_its_key_and_never_sent_again(house: House) -> None:
-    async def dies(_call: object) -> Answer:
-        raise asyncio.CancelledError
-
-    house.channel().reply("authorize", dies)
-    with pytest.raises(asyncio.CancelledError):
-        await house.payments.intents.create(house.scope, house.order(), ask=house.ask("k"))
-    with pytest.raises(Conflict):
-        await house.payments.intents.create(house.scope, house.order(), ask=house.ask("k"))
-    house.clock.advance(timedelta(seconds=61))
-    resumed = await house.payments.intents.create(house.scope, house.order(), ask=house.ask("k"))
-    assert resumed.view is not None
-    assert resumed.view.intent.state == "processing"
-    house.channel().reply("inquire", Answer(outcome=Outcome.APPROVED, amount_minor=1999, captured=True))
-    await house.pass_time(1)
-    assert await house.states(resumed.view.intent.id) == ("succeeded", ["charged"])
-    again = await house.payments.intents.create(house.scope, house.order(), ask=house.ask("k"))
-    assert again == Done(None, resumed.rendered)
-    assert len(house.channel().asked("authorize")) == 1
-    assert await intent_count(house) == 1
-
-
 async def test_task_canceled_while_the_channel_works_leaves_a_payment_that_resolves(house: House) -> None:
     called = asyncio.Event()
 
@@ -206,35 +184,3 @@ async def test_fact_names_the_request_that_caused_it(house: House) -> None:
     facts = await house.facts()
     assert {(fact.request_id, fact.idempotency_key) for fact in facts} == {("req_k", "k")}
     assert CARD.token not in repr([fact.events for fact in facts])
-
-
-REPEATED: list[str] = ["confirm", "capture", "cancel", "refund", "increment"]
-
-
-@pytest.mark.parametrize("operation", REPEATED)
-async def test_request_that_succeeded_is_answered_as_it_was(house: House, operation: str) -> None:
-    """The state has moved on by the first run; a repeat is not judged by it."""
-    send = await _repeatable(house, operation)
-    first = await send()
-    assert first.rendered is not None
-    again = await send()
-    assert again == Done(None, first.rendered)
-
-
-async def _repeatable(house: House, operation: str) -> Send:
-    ask, scope, intents = house.ask("again", operation=operation), house.scope, house.payments.intents
-    if operation == "confirm":
-        made = await intents.create(scope, IntentOrder(amount_minor=700, currency="cny"))
-        assert made.view is not None
-        intent_id = made.view.intent.id
-        return lambda: intents.confirm(scope, intent_id, ConfirmOrder(method=CARD), ask=ask)
-    if operation == "refund":
-        paid = await house.pay(1000)
-        return lambda: house.payments.refunds.create(scope, intent_id=paid.intent.id, ask=ask)
-    held = (await house.reserve(1000)).intent.id
-    sends: dict[str, Send] = {
-        "capture": lambda: intents.capture(scope, held, ask=ask),
-        "cancel": lambda: intents.cancel(scope, held, ask=ask),
-        "increment": lambda: intents.increment(scope, held, 1500, ask=ask),
-    }
-    return sends[operation]

@@ -1,5 +1,6 @@
 """Captures, voids and increments: who may begin one, and what its answer means."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -118,11 +119,12 @@ def test_second_capture_may_take_no_more_than_the_first_left() -> None:
 
 def test_act_while_another_is_under_way_is_refused() -> None:
     busy = attempt(S.AUTHORIZED, acts=(act(),))
-    for begin in (
+    begins: list[Callable[[], object]] = [
         lambda: begin_capture(HELD, busy),
         lambda: acts.begin_void(busy, ACT_ID, NOW),
         lambda: acts.begin_increment(HELD, busy, capabilities(), 2 * AMOUNT, ACT_ID, NOW),
-    ):
+    ]
+    for begin in begins:
         with pytest.raises(WrongState) as refused:
             begin()
         assert refused.value.code == "act_in_progress"

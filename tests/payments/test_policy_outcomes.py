@@ -19,6 +19,7 @@ from tests.payments.builders import (
     standing,
     yes,
 )
+from tests.payments.scripted import capabilities
 
 from tongbao.channels.schema import Action, ActionKind, Answer, Operation, Outcome, Reason
 from tongbao.core.errors import InvariantBroken
@@ -49,14 +50,14 @@ def summary(step: Step) -> Summary:
     )
 
 
-CHARGED = ("charged", "succeeded", [("payment.charged", AMOUNT)], None)
-AUTHORIZED = ("authorized", "requires_capture", [("payment.authorized", AMOUNT)], None)
-LATE = ("reversing", None, [("payment.unexpected", AMOUNT)], None)
-LATE_HOLD = ("reversing", None, [], None)
-DECLINED = ("declined", "requires_payment_method", [], None)
-ASKED = ("action_required", "requires_action", [], None)
-LOST = ("unresolved", "processing", [], None)
-STILL_LOST = ("unresolved", None, [], None)
+CHARGED: Summary = ("charged", "succeeded", [("payment.charged", AMOUNT)], None)
+AUTHORIZED: Summary = ("authorized", "requires_capture", [("payment.authorized", AMOUNT)], None)
+LATE: Summary = ("reversing", None, [("payment.unexpected", AMOUNT)], None)
+LATE_HOLD: Summary = ("reversing", None, [], None)
+DECLINED: Summary = ("declined", "requires_payment_method", [], None)
+ASKED: Summary = ("action_required", "requires_action", [], None)
+LOST: Summary = ("unresolved", "processing", [], None)
+STILL_LOST: Summary = ("unresolved", None, [], None)
 
 CASES: list[tuple[AttemptState, Answer, Summary]] = [
     *((state, yes(), CHARGED) for state in OPEN),
@@ -327,7 +328,8 @@ NOT_FOUND_CASES = [
 def test_not_found_counts_only_where_and_when_it_is_the_truth(
     state: AttemptState, can: dict[str, object], after_s: float, expected: str
 ) -> None:
-    step = outcomes.settle(standing(attempt(state), after_s=after_s, **can), NOT_FOUND, is_inquiry=True)
+    stands = standing(attempt(state), after_s=after_s)._replace(capabilities=capabilities(**can))
+    step = outcomes.settle(stands, NOT_FOUND, is_inquiry=True)
     assert step.attempt is not None
     assert step.attempt.state == expected
     freed = step.intent is not None and step.intent.state is I.REQUIRES_PAYMENT_METHOD

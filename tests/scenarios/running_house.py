@@ -17,12 +17,13 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
 import httpx
+import requests
 import stripe
 
 from tongbao.channels.service.building import ChannelSpec
@@ -44,7 +45,9 @@ from tongbao.simulator import sandbox_routes
 from tongbao.simulator.sandbox.server import Sandbox, SandboxConfig
 
 ACQUIRERS = ("card_east", "card_west")
-CHANNEL_TIMEOUT_S = 3.0
+CHANNEL_TIMEOUT_S = 1.5
+SETTLES_NOT_FOUND_S = 1
+"""The sandbox books at once: what its acquirers do not know a second later was never done."""
 WAIT_S = 20.0
 START_S = 60.0
 Got = TypeVar("Got")
@@ -85,6 +88,7 @@ class Shop:
     """A merchant with its keys, in clear."""
 
     base_url: str
+    session: requests.Session
     secret: str
     publishable: str
     live: str
@@ -96,7 +100,13 @@ class Shop:
 
     def v1_with(self, key: str) -> Any:
         """The official client with another key."""
-        client = stripe.StripeClient(key, base_addresses={"api": self.base_url}, max_network_retries=0)
+        client = stripe.StripeClient(
+            key,
+            base_addresses={"api": self.base_url},
+            # The client's own kind of connection, in a session that can be closed.
+            http_client=stripe.RequestsClient(session=self.session),
+            max_network_retries=0,
+        )
         return client.v1
 
     def pay(self, amount: int, method: str = "pm_card_visa", **more: Any) -> Any:
@@ -145,7 +155,6 @@ class RunningHouse:
     tea: Shop
     books: Shop
     world: LoopThread
-    used_cards: set[str] = field(default_factory=set)
 
     def rows(self, query: str) -> list[asyncpg.Record]:
         """Return the rows of a query."""
@@ -166,24 +175,22 @@ def running_house(dsn: str, home: Path) -> Iterator[RunningHouse]:
     """Start everything over an empty database, yield it, and stop it again. ``home``: a folder of its own."""
     world = LoopThread()
     stack = AsyncExitStack()
+    session = requests.Session()
     try:
         sandbox = world.run(_open_sandbox(stack))
         channels = home / "channels.toml"
         with open(os.open(channels, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-            file.write(
-                channels_toml(
-                    sandbox_routes.routes(sandbox.credentials.merchant, timeout_s=CHANNEL_TIMEOUT_S)
-                )
-            )
+            file.write(channels_toml(_routes(sandbox)))
         log = home / "house.log"
         with _process(dsn, home, channels, log) as base_url:
             outside = Outside(sandbox.http_url)
             for name in ACQUIRERS:
                 url = f"{base_url}/v2/channels/{name}/notifications"
                 outside.tell(f"notify-url/{name}", {"url": url}, "PUT")
-            tea, books = world.run(_open_shops(dsn, base_url))
+            tea, books = world.run(_open_shops(dsn, base_url, session))
             yield RunningHouse(base_url, dsn, log, outside, tea, books, world)
     finally:
+        session.close()
         world.run(stack.aclose())
         world.close()
 
@@ -191,6 +198,14 @@ def running_house(dsn: str, home: Path) -> Iterator[RunningHouse]:
 async def _open_sandbox(stack: AsyncExitStack) -> Sandbox:
     config = SandboxConfig(acquirers=dict.fromkeys(ACQUIRERS, 0), notify_intervals_s=(0.2,) * 20)
     return await stack.enter_async_context(Sandbox(config))
+
+
+def _routes(sandbox: Sandbox) -> list[ChannelSpec]:
+    routes = sandbox_routes.routes(sandbox.credentials.merchant, timeout_s=CHANNEL_TIMEOUT_S)
+    for route in routes:
+        if route.adapter == "iso8583":
+            route.settings["settles_not_found_s"] = SETTLES_NOT_FOUND_S
+    return routes
 
 
 @contextlib.contextmanager
@@ -250,7 +265,7 @@ def toml(value: object) -> str:
     return json.dumps(value)
 
 
-async def _open_shops(dsn: str, base_url: str) -> tuple[Shop, Shop]:
+async def _open_shops(dsn: str, base_url: str, session: requests.Session) -> tuple[Shop, Shop]:
     """Open two merchants: a tea house that sells in yuan, and a bookshop that sells in dollars."""
     clock = RealClock()
     async with Database(dsn, pool_size=2) as database, Parties(database, clock, IdFactory(clock)) as parties:
@@ -260,10 +275,12 @@ async def _open_shops(dsn: str, base_url: str) -> tuple[Shop, Shop]:
         books = MerchantDraft(
             name="Bookshop", country="US", default_currency="USD", mcc="5942", package=Package.ENTERPRISE
         )
-        return await _open_shop(parties, tea, base_url), await _open_shop(parties, books, base_url)
+        opened = [Shop(base_url, session, *await _open_shop(parties, draft)) for draft in (tea, books)]
+        return opened[0], opened[1]
 
 
-async def _open_shop(parties: Parties, draft: MerchantDraft, base_url: str) -> Shop:
+async def _open_shop(parties: Parties, draft: MerchantDraft) -> list[str]:
+    """Open a merchant; return its keys in clear: secret and publishable in test mode, secret in live mode."""
     operator = operator_of_job("tests", frozenset({OperatorPermission.MERCHANTS_WRITE}))
     wanted = ((KeyKind.SECRET, False), (KeyKind.PUBLISHABLE, False), (KeyKind.SECRET, True))
     texts = []
@@ -279,7 +296,7 @@ async def _open_shop(parties: Parties, draft: MerchantDraft, base_url: str) -> S
             )
             issued = await parties.keys.create(connection, scope, KeyDraft(kind=kind))
             texts.append(issued.text.get_secret_value())
-    return Shop(base_url, *texts)
+    return texts
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import stripe
 from tests.scenarios.running_house import Outside, RunningHouse, Shop, wait_for
+from tests.scenarios.things import channel_reference
 
 
 @pytest.fixture
@@ -14,9 +15,13 @@ def outside(house: RunningHouse) -> Outside:
 
 
 def reserved(tea: Shop, amount: int, **more: object) -> str:
-    """Return the id of a payment that is authorized and waits for its capture."""
+    """Authorize a payment that waits for its capture; return its id."""
     intent = tea.pay(amount, capture_method="manual", **more)
-    assert (intent.status, intent.amount_capturable, intent.amount_received) == ("requires_capture", amount, 0)
+    assert (intent.status, intent.amount_capturable, intent.amount_received) == (
+        "requires_capture",
+        amount,
+        0,
+    )
     return str(intent.id)
 
 
@@ -25,6 +30,7 @@ def test_module_level_client_works_with_nothing_but_its_address_changed(
 ) -> None:
     monkeypatch.setattr(stripe, "api_key", tea.secret)
     monkeypatch.setattr(stripe, "api_base", tea.base_url)
+    monkeypatch.setattr(stripe, "default_http_client", stripe.RequestsClient(session=tea.session))
     intent = stripe.PaymentIntent.create(amount=1_900, currency="cny", payment_method="pm_card_visa")
     assert intent.status == "requires_confirmation"
     assert intent.confirm().status == "succeeded"
@@ -32,12 +38,16 @@ def test_module_level_client_works_with_nothing_but_its_address_changed(
     assert stripe.PaymentIntent.list(limit=1).data[0].id == intent.id
 
 
+@pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload:DeprecationWarning:httpx")
 async def test_asynchronous_client_works_as_well(tea: Shop) -> None:
-    intents = tea.v1.payment_intents
+    http = stripe.HTTPXClient()
+    client = stripe.StripeClient(tea.secret, base_addresses={"api": tea.base_url}, http_client=http)
+    intents = client.v1.payment_intents
     made = await asyncio.gather(
         *(intents.create_async({"amount": 700 + each, "currency": "cny"}) for each in range(3))
     )
     found = await intents.retrieve_async(made[0].id)
+    await http.close_async()
     assert (found.status, found.amount) == ("requires_payment_method", 700)
 
 
@@ -45,7 +55,9 @@ def test_payment_step_by_step_goes_through_its_states(tea: Shop) -> None:
     intents = tea.v1.payment_intents
     made = intents.create({"amount": 2_000, "currency": "cny", "metadata": {"order": "7"}})
     assert made.status == "requires_payment_method"
-    changed = intents.update(made.id, {"amount": 2_100, "metadata": {"table": "4"}, "description": "Oolong 乌龙"})
+    changed = intents.update(
+        made.id, {"amount": 2_100, "metadata": {"table": "4"}, "description": "Oolong 乌龙"}
+    )
     assert (changed.amount, changed.metadata.to_dict()) == (2_100, {"order": "7", "table": "4"})
     paid = intents.confirm(made.id, {"payment_method": "pm_card_mastercard"})
     assert (paid.status, paid.amount_received, paid.description) == ("succeeded", 2_100, "Oolong 乌龙")
@@ -54,7 +66,7 @@ def test_payment_step_by_step_goes_through_its_states(tea: Shop) -> None:
 
 def test_payment_is_at_the_acquirer_what_it_is_here(tea: Shop, outside: Outside) -> None:
     intent = tea.pay(3_300)
-    held = outside.held(intent.latest_charge.replace("ch_", "pa_"))
+    held = outside.held(channel_reference(intent))
     assert held["taken_minor"] == {"CNY": 3_300}
 
 
@@ -65,9 +77,7 @@ def test_list_pages_through_everything_once(tea: Shop) -> None:
     pages = tea.v1.payment_intents.list({"limit": 3, "customer": customer.id})
     assert [intent.id for intent in pages.auto_paging_iter()] == made[::-1]
     first = pages.data
-    after = tea.v1.payment_intents.list(
-        {"limit": 2, "customer": customer.id, "starting_after": first[-1].id}
-    )
+    after = tea.v1.payment_intents.list({"limit": 2, "customer": customer.id, "starting_after": first[-1].id})
     assert ([intent.id for intent in after.data], after.has_more) == (made[::-1][3:5], True)
     before = tea.v1.payment_intents.list(
         {"limit": 2, "customer": customer.id, "ending_before": after.data[0].id}
@@ -101,7 +111,7 @@ def test_capture_in_parts_takes_them_and_releases_the_rest(tea: Shop, outside: O
     assert (part.status, part.amount_received, part.amount_capturable) == ("requires_capture", 3_000, 7_000)
     last = tea.v1.payment_intents.capture(intent_id, {"amount_to_capture": 2_500})
     assert (last.status, last.amount_received, last.amount_capturable) == ("succeeded", 5_500, 0)
-    held = outside.held(last.latest_charge.replace("ch_", "pa_"))
+    held = outside.held(channel_reference(last))
     assert held["taken_minor"] == {"CNY": 5_500}
 
 
@@ -120,7 +130,7 @@ def test_cancel_releases_what_was_reserved(tea: Shop, outside: Outside) -> None:
     assert (canceled.status, canceled.cancellation_reason) == ("canceled", "requested_by_customer")
     assert canceled.amount_capturable == 0
     assert canceled.canceled_at
-    held = outside.held(canceled.latest_charge.replace("ch_", "pa_"))
+    held = outside.held(channel_reference(canceled))
     assert held["taken_minor"] in ({}, {"CNY": 0})
     for act in (tea.v1.payment_intents.capture, tea.v1.payment_intents.confirm):
         with pytest.raises(stripe.InvalidRequestError) as refused:
@@ -149,20 +159,23 @@ def test_payment_whose_answer_got_lost_is_found_out(
     tea: Shop, outside: Outside, ends: int, done: bool
 ) -> None:
     intent = tea.pay(10_000 + ends)
-    assert (intent.status, intent.outcome_certainty) == ("processing", "unknown")
+    # An inquiry right after the silence may have found it out already.
+    assert (intent.status, intent.outcome_certainty) in (("processing", "unknown"), ("succeeded", "known"))
 
     def ended() -> str | None:
         status = tea.v1.payment_intents.retrieve(intent.id).status
         return None if status == "processing" else str(status)
 
     found = wait_for(ended, "the end of the payment")
-    taken = outside.held(intent.latest_charge.replace("ch_", "pa_"))["taken_minor"] if done else {}
+    taken = outside.held(channel_reference(intent))["taken_minor"] if done else {}
     assert (found, taken.get("CNY", 0)) == (
         ("succeeded", 10_000 + ends) if done else ("requires_payment_method", 0)
     )
 
 
-@pytest.mark.parametrize(("kind", "action"), [("alipay", "display_qr_code"), ("wechat_pay", "wechat_pay_display_qr_code")])
+@pytest.mark.parametrize(
+    ("kind", "action"), [("alipay", "display_qr_code"), ("wechat_pay", "wechat_pay_display_qr_code")]
+)
 def test_code_is_shown_paid_by_its_payer_and_told(
     tea: Shop, outside: Outside, kind: str, action: str
 ) -> None:
@@ -177,10 +190,11 @@ def test_code_is_shown_paid_by_its_payer_and_told(
     )
     assert (intent.status, intent.next_action.type) == ("requires_action", action)
     assert intent.next_action[action].data
-    outside.pay(intent.latest_charge.replace("ch_", "pa_"))
+    outside.pay(channel_reference(intent))
     paid = wait_for(
         lambda: next(
-            (each for each in [tea.v1.payment_intents.retrieve(intent.id)] if each.status == "succeeded"), None
+            (each for each in [tea.v1.payment_intents.retrieve(intent.id)] if each.status == "succeeded"),
+            None,
         ),
         "the payment of the code",
     )
@@ -191,7 +205,7 @@ def test_payment_in_yen_has_no_decimals_and_in_dinar_three(tea: Shop, outside: O
     for currency, amount in (("jpy", 1_200), ("kwd", 12_345)):
         intent = tea.pay(amount, currency=currency)
         assert (intent.status, intent.currency, intent.amount_received) == ("succeeded", currency, amount)
-        held = outside.held(intent.latest_charge.replace("ch_", "pa_"))
+        held = outside.held(channel_reference(intent))
         assert held["taken_minor"] == {currency.upper(): amount}
 
 

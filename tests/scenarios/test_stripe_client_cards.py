@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import stripe
-from tests.scenarios.running_house import Shop
+from tests.scenarios.running_house import Shop, wait_for
 
 CARD = {"number": "4242424242424242", "exp_month": 12, "exp_year": 2034, "cvc": "123"}
 
@@ -21,7 +21,6 @@ def card(number: str) -> dict[str, Any]:
         ("pm_card_chargeDeclinedInsufficientFunds", "card_declined", "insufficient_funds"),
         ("pm_card_chargeDeclinedExpiredCard", "expired_card", None),
         ("pm_card_chargeDeclinedIncorrectCvc", "incorrect_cvc", None),
-        ("pm_card_chargeDeclinedProcessingError", "processing_error", None),
     ],
 )
 def test_decline_is_a_card_error_with_the_intent(
@@ -44,9 +43,25 @@ def test_decline_is_a_card_error_with_the_intent(
     assert tea.v1.payment_intents.confirm(found.id, {"payment_method": "pm_card_visa"}).status == "succeeded"
 
 
+def test_processing_error_is_inquired_before_it_is_believed(tea: Shop) -> None:
+    intent = tea.pay(1_700, "pm_card_chargeDeclinedProcessingError")
+    assert (intent.status, intent.outcome_certainty) == ("processing", "unknown")
+
+    def ended() -> Any:
+        found = tea.v1.payment_intents.retrieve(intent.id)
+        return None if found.status == "processing" else found
+
+    found = wait_for(ended, "the end of the payment")
+    assert (found.status, found.last_payment_error.code) == ("requires_payment_method", "processing_error")
+
+
 @pytest.mark.parametrize(
     ("number", "decline_code"),
-    [("4000000000009987", "lost_card"), ("4000000000009979", "stolen_card"), ("4100000000000019", "fraudulent")],
+    [
+        ("4000000000009987", "lost_card"),
+        ("4000000000009979", "stolen_card"),
+        ("4100000000000019", "fraudulent"),
+    ],
 )
 def test_decline_of_a_card_given_in_full_tells_its_reason(tea: Shop, number: str, decline_code: str) -> None:
     with pytest.raises(stripe.CardError) as declined:
@@ -79,9 +94,9 @@ def test_method_is_attached_listed_used_and_detached(tea: Shop) -> None:
     method = tea.v1.payment_methods.create({**card("5555555555554444"), "billing_details": {"name": "Mei"}})
     assert (method.card.brand, method.card.last4, method.customer) == ("mastercard", "4444", None)
     assert tea.v1.payment_methods.attach(method.id, {"customer": customer.id}).customer == customer.id
-    assert [each.id for each in tea.v1.payment_methods.list({"customer": customer.id, "type": "card"}).data] == [
-        method.id
-    ]
+    assert [
+        each.id for each in tea.v1.payment_methods.list({"customer": customer.id, "type": "card"}).data
+    ] == [method.id]
     assert [each.id for each in tea.v1.customers.payment_methods.list(customer.id).data] == [method.id]
     paid = tea.pay(2_200, method.id, customer=customer.id)
     assert (paid.status, paid.payment_method) == ("succeeded", method.id)
@@ -99,10 +114,19 @@ def test_token_of_a_card_becomes_a_method(tea: Shop) -> None:
 def test_customer_is_made_changed_listed_and_deleted(tea: Shop) -> None:
     customers = tea.v1.customers
     made = customers.create(
-        {"email": "lin@example.com", "name": "Lin", "address": {"city": "杭州", "country": "CN"}, "metadata": {"a": "1"}}
+        {
+            "email": "lin@example.com",
+            "name": "Lin",
+            "address": {"city": "杭州", "country": "CN"},
+            "metadata": {"a": "1"},
+        }
     )
     changed = customers.update(made.id, {"name": "Lin Wei", "metadata": {"a": "", "b": "2"}})
-    assert (changed.name, changed.email, changed.metadata.to_dict()) == ("Lin Wei", "lin@example.com", {"b": "2"})
+    assert (changed.name, changed.email, changed.metadata.to_dict()) == (
+        "Lin Wei",
+        "lin@example.com",
+        {"b": "2"},
+    )
     assert changed.address.city == "杭州"
     assert [each.id for each in customers.list({"email": "lin@example.com"}).data] == [made.id]
     assert customers.delete(made.id).deleted is True

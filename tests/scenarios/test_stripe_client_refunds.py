@@ -1,10 +1,9 @@
 """Money that goes back, by the official client: refunds, disputes, charges, the balance and what moved it."""
 
-from typing import Any
-
 import pytest
 import stripe
 from tests.scenarios.running_house import Outside, RunningHouse, Shop, wait_for
+from tests.scenarios.things import channel_reference, disputed
 
 
 @pytest.fixture
@@ -21,7 +20,12 @@ def pending(shop: Shop, currency: str) -> int:
 def test_refund_in_parts_gives_back_all_and_no_more(tea: Shop, outside: Outside) -> None:
     intent = tea.pay(6_000)
     part = tea.v1.refunds.create(
-        {"payment_intent": intent.id, "amount": 2_000, "reason": "requested_by_customer", "metadata": {"why": "cold"}}
+        {
+            "payment_intent": intent.id,
+            "amount": 2_000,
+            "reason": "requested_by_customer",
+            "metadata": {"why": "cold"},
+        }
     )
     assert (part.status, part.amount, part.currency, part.charge) == (
         "succeeded",
@@ -40,7 +44,7 @@ def test_refund_in_parts_gives_back_all_and_no_more(tea: Shop, outside: Outside)
     assert [each.id for each in tea.v1.refunds.list({"payment_intent": intent.id}).data] == [rest.id, part.id]
     charge = tea.v1.charges.retrieve(intent.latest_charge)
     assert (charge.refunded, charge.amount_refunded) == (True, 6_000)
-    held = outside.held(intent.latest_charge.replace("ch_", "pa_"))
+    held = outside.held(channel_reference(intent))
     assert held["taken_minor"] in ({}, {"CNY": 0})
 
 
@@ -55,16 +59,6 @@ def test_refund_of_what_was_not_captured_is_refused(tea: Shop) -> None:
     intent = tea.pay(1_400, capture_method="manual")
     with pytest.raises(stripe.InvalidRequestError):
         tea.v1.refunds.create({"payment_intent": intent.id})
-
-
-def disputed(tea: Shop, outside: Outside, amount: int) -> tuple[Any, Any, str]:
-    """Return a payment, its dispute as it is told here, and the acquirer's id of it."""
-    intent = tea.pay(amount)
-    opened = outside.tell("disputes", {"reference": intent.latest_charge.replace("ch_", "pa_")})
-    dispute = wait_for(
-        lambda: next(iter(tea.v1.disputes.list({"payment_intent": intent.id}).data), None), "the dispute"
-    )
-    return intent, dispute, opened["reference"]
 
 
 def test_dispute_is_answered_and_won(tea: Shop, outside: Outside) -> None:
@@ -97,7 +91,9 @@ def test_dispute_that_is_closed_is_lost(tea: Shop, outside: Outside) -> None:
 
 def test_charge_shows_its_balance_transaction_when_asked(tea: Shop) -> None:
     intent = tea.pay(4_400)
-    charge = tea.v1.charges.retrieve(intent.latest_charge, {"expand": ["balance_transaction", "payment_intent"]})
+    charge = tea.v1.charges.retrieve(
+        intent.latest_charge, {"expand": ["balance_transaction", "payment_intent"]}
+    )
     moved = charge.balance_transaction
     assert (moved.amount, moved.currency, moved.type, moved.source) == (4_400, "cny", "charge", charge.id)
     assert moved.net == moved.amount - moved.fee

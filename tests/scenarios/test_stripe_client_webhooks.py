@@ -6,13 +6,7 @@ import pytest
 import standardwebhooks
 import stripe
 from tests.scenarios.running_house import Delivery, Outside, Receiver, RunningHouse, Shop, wait_for
-
-ITEMS = [
-    {
-        "price_data": {"currency": "cny", "unit_amount": 2_900, "product_data": {"name": "Longjing 龙井"}},
-        "quantity": 2,
-    }
-]
+from tests.scenarios.things import ITEMS, channel_reference
 
 
 @pytest.fixture
@@ -76,7 +70,10 @@ def test_endpoint_hears_only_what_it_asked_for_and_stops_when_told(tea: Shop, re
 
 def test_webhook_of_a_code_that_was_paid_comes(tea: Shop, outside: Outside, receiver: Receiver) -> None:
     endpoint = tea.v1.webhook_endpoints.create(
-        {"url": receiver.url, "enabled_events": ["payment_intent.succeeded", "payment_intent.requires_action"]}
+        {
+            "url": receiver.url,
+            "enabled_events": ["payment_intent.succeeded", "payment_intent.requires_action"],
+        }
     )
     try:
         intent = tea.v1.payment_intents.create(
@@ -89,7 +86,7 @@ def test_webhook_of_a_code_that_was_paid_comes(tea: Shop, outside: Outside, rece
             }
         )
         told(receiver, "payment_intent.requires_action", intent.id)
-        outside.pay(intent.latest_charge.replace("ch_", "pa_"))
+        outside.pay(channel_reference(intent))
         delivery = told(receiver, "payment_intent.succeeded", intent.id)
         assert delivery.event["data"]["object"]["amount_received"] == 4_700
     finally:
@@ -101,7 +98,9 @@ def test_events_tell_a_payment_in_order(tea: Shop) -> None:
     tea.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_visa"})
 
     def of_the_intent() -> list[stripe.Event] | None:
-        page = tea.v1.events.list({"limit": 100, "types": ["payment_intent.created", "payment_intent.succeeded"]})
+        page = tea.v1.events.list(
+            {"limit": 100, "types": ["payment_intent.created", "payment_intent.succeeded"]}
+        )
         found = [event for event in page.data if event.data.object["id"] == intent.id]
         return found if len(found) == 2 else None
 
@@ -128,9 +127,19 @@ def test_link_is_made_changed_and_listed(tea: Shop) -> None:
 def test_checkout_session_is_opened_read_expired_and_listed(tea: Shop) -> None:
     sessions = tea.v1.checkout.sessions
     made = sessions.create(
-        {"mode": "payment", "line_items": ITEMS, "success_url": "https://shop.example/ok", "client_reference_id": "o-9"}
+        {
+            "mode": "payment",
+            "line_items": ITEMS,
+            "success_url": "https://shop.example/ok",
+            "client_reference_id": "o-9",
+        }
     )
-    assert (made.status, made.payment_status, made.amount_total, made.currency) == ("open", "unpaid", 5_800, "cny")
+    assert (made.status, made.payment_status, made.amount_total, made.currency) == (
+        "open",
+        "unpaid",
+        5_800,
+        "cny",
+    )
     assert made.url.startswith(tea.base_url)
     assert sessions.retrieve(made.id).client_reference_id == "o-9"
     expired = sessions.expire(made.id)

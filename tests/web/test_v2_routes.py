@@ -1,7 +1,9 @@
 """Every route of ``/v2`` by one table: who may call it, whose things it shows, and what nonsense does to it."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
@@ -16,6 +18,7 @@ from tongbao.parties.schema import Permission
 from tongbao.web.api.access import OperatorGate, ScopeGate, SessionGate
 
 P = Permission
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "api-v2.md"
 UNGUARDED = {
     ("GET", "/v2/channels/{channel}/notifications"),
     ("POST", "/v2/channels/{channel}/notifications"),
@@ -188,6 +191,15 @@ def test_every_route_for_merchants_is_in_the_table(v2: V2) -> None:
             assert any(_fits(route.path, row.path) and row.method in (route.methods or ()) for row in ROWS), (
                 route
             )
+
+
+def test_reference_page_lists_every_route_with_its_permission(v2: V2) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    for row in ROWS:
+        line = rf"\| `{re.escape(f'{row.method} {row.path}')}(\?[a-z=]+)?` \| `{row.permission}` \|"
+        assert re.search(line, page), row
+    for route in routes(v2):
+        assert route.path in page, route.path
 
 
 def _fits(path: str, named: str) -> bool:
@@ -380,3 +392,41 @@ async def test_write_with_a_key_that_cannot_be_kept_is_refused(v2: V2, ours: Ten
     body = {"name": "Mei", "currency": "CNY"}
     answer = await v2.send(ours, "/v2/wallets", body, key=key)
     assert answer.status_code == 400, answer.text
+
+
+async def test_bug_of_ours_is_told_as_nothing_but_a_request_id(
+    v2: V2, ours: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise RuntimeError("secret of the house")
+
+    monkeypatch.setattr(v2.house.payments.channels, "all", fails)
+    answer = await v2.http.get("/v2/channels", headers=ours.headers)
+    assert (answer.status_code, code_of(answer)) == (500, "internal")
+    assert "secret" not in answer.text
+    assert answer.headers["Request-Id"].startswith("req_")
+
+
+async def test_request_that_ends_before_its_body_is_refused(v2: V2, ours: Tenant) -> None:
+    sent: list[dict[str, Any]] = []
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v2/wallets",
+        "raw_path": b"/v2/wallets",
+        "query_string": b"",
+        "headers": [(b"authorization", ours.headers["Authorization"].encode())],
+        "scheme": "http",
+        "server": ("localhost", 80),
+        "client": ("127.0.0.1", 1),
+    }
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def keep(message: Any) -> None:
+        sent.append(message)
+
+    await v2.app(scope, receive, keep)
+    assert sent[0]["status"] == 400
+    assert b"body_incomplete" in sent[1]["body"]

@@ -146,7 +146,9 @@ class Load:
         # The replica keeps a part that is not captured as a refund, which its list cannot tell from ours.
         if chance < 0.5 and order.kind != STRIPE_REPLICA:
             form["amount_to_capture"] = max(1, order.amount_minor * self._random.randint(20, 90) // 100)
-        return await self._send(order, "capture", f"{INTENTS}/{told.id}/capture", f"capture-{order.number}", form)
+        return await self._send(
+            order, "capture", f"{INTENTS}/{told.id}/capture", f"capture-{order.number}", form
+        )
 
     async def _cancel(self, order: Order, told: Acknowledged) -> Acknowledged:
         return await self._send(order, "cancel", f"{INTENTS}/{told.id}/cancel", f"cancel-{order.number}", {})

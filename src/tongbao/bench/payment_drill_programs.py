@@ -61,7 +61,9 @@ class Program:
         async with asyncio.timeout(START_S_MAX):
             while not await _listens(self.port):
                 if not self.is_alive:
-                    raise Unavailable("drill_process_ended", f"{self.name} ended at its start: {self._tail()}")
+                    raise Unavailable(
+                        "drill_process_ended", f"{self.name} ended at its start: {self._tail()}"
+                    )
                 await asyncio.sleep(POLL_S)
 
     async def kill(self) -> None:

@@ -155,7 +155,14 @@ class World:
         behavior = self.home / "behavior.json"
         behavior.write_text(json.dumps(dict.fromkeys(("alipay", "wechat_pay", *self._acquirers), _HABITS)))
         sandbox = [*_tongbao("sandbox", "serve"), "--home", str(self.home / SANDBOX)]
-        sandbox += ["--http-port", str(self._http_port), "--behavior", str(behavior), "--seed", str(self._seed)]
+        sandbox += [
+            "--http-port",
+            str(self._http_port),
+            "--behavior",
+            str(behavior),
+            "--seed",
+            str(self._seed),
+        ]
         sandbox += ["--journal", str(self.home / "book.jsonl")]
         for name, port in self._acquirers.items():
             sandbox += ["--acquirer", f"{name}:{port}"]

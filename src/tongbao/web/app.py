@@ -7,7 +7,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -15,9 +15,10 @@ from tongbao.core import metrics as prometheus
 from tongbao.core.errors import AppError
 from tongbao.core.metrics import Metrics
 from tongbao.web import explorer
-from tongbao.web.api import answers
+from tongbao.web.api import answers, channels, payments, sessions, wallets, webhooks
 from tongbao.web.api import channels as channels_api
 from tongbao.web.api import ledger as ledger_api
+from tongbao.web.api.access import Gate
 from tongbao.web.api.calls import Calls
 from tongbao.web.api.v1.app import Api
 from tongbao.web.house import House
@@ -42,6 +43,8 @@ def create_app(house: House, workers: Workers, metrics: Metrics) -> ASGIApp:
     app.include_router(channels_api.notification_router(calls, house.payments, metrics))
     app.include_router(explorer.router(runtime.ledger))
     explorer.mount_static(app)
+    for routes in _payment_routes(house):
+        app.include_router(routes)
 
     @app.middleware("http")
     async def secure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -69,6 +72,21 @@ def create_app(house: House, workers: Workers, metrics: Metrics) -> ASGIApp:
         return Response(metrics.render(), media_type=prometheus.CONTENT_TYPE)
 
     return _Front(app, house.api)
+
+
+def _payment_routes(house: House) -> list[APIRouter]:
+    """Return the routes of ``/v2`` around payments."""
+    runtime = house.runtime
+    calls = Calls(runtime.database, runtime.clock, runtime.ledger.ids)
+    gate = Gate(house.parties.access, house.limits)
+    return [
+        payments.router(calls, gate, house.parties, house.payments, runtime.ledger),
+        wallets.router(calls, gate, house.parties, house.payments, runtime.ledger),
+        channels.router(calls, gate, house.payments),
+        channels.notification_router(calls, house.payments, runtime.metrics),
+        sessions.router(calls, gate, house.parties),
+        webhooks.router(calls, gate, webhooks.Webhooks(house.endpoints, house.deliveries)),
+    ]
 
 
 class _Front:

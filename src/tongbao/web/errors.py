@@ -20,9 +20,11 @@ from tongbao.core.errors import (
     OutcomeUnknown,
     Unavailable,
 )
+from tongbao.parties.errors import NotAuthenticated
 
 STATUS: Mapping[type[AppError], int] = {
     InvalidRequest: 400,
+    NotAuthenticated: 401,
     NotPermitted: 403,
     NotFound: 404,
     Conflict: 409,
@@ -37,6 +39,7 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "bulk_too_large": 413,
     "parcel_too_large": 413,
     "content_type_wrong": 415,
+    "csrf_invalid": 403,
 }
 """Codes that say more than their kind: too much at once is not too often."""
 REPEAT = "repeat with the same key"
@@ -59,7 +62,8 @@ def answer(error: AppError) -> Answer:
     detail = error.detail
     if isinstance(error, OutcomeUnknown) and REPEAT not in detail:
         detail = f"{detail}; {REPEAT}"
-    headers = {"Retry-After": str(math.ceil(error.retry_after_s))} if isinstance(error, Unavailable) else {}
+    wait_s = error.facts.get("retry_after_s")
+    headers = {"Retry-After": str(math.ceil(wait_s))} if isinstance(wait_s, int | float) else {}
     return Answer(status, body_of(error.code, detail, error.facts), headers)
 
 

@@ -61,6 +61,7 @@ class House:
     delivering: Delivering
     base_url: str
     api: Api
+    limits: Limits
 
     def subscriptions(self) -> list[Consumer | Projection]:
         """Return everything in this house that reads facts."""
@@ -104,27 +105,8 @@ async def open_house(
         webhooks = _Webhooks(runtime, settings, secrets_dir, base_url)
         stack.push_async_callback(webhooks.delivering.close)
         requests = Requests(database, clock)
-        joining = Joining(database, requests)
-        services = Services(
-            keys=parties.access,
-            intents=payments.intents,
-            refunds=payments.refunds,
-            disputes=payments.disputes,
-            methods=payments.methods,
-            setups=payments.setups,
-            sessions=payments.sessions,
-            customers=JoinedCustomers(parties.customers, joining),
-            events=webhooks.events,
-            endpoints=JoinedEndpoints(webhooks.endpoints, joining),
-            balances=payments.balances,
-            cards=VaultCards(vault, database),
-            accounts=parties.merchants,
-            scan=screening.refuse_card_data,
-            clock=clock,
-            ids=ids,
-            cashier_url=base_url,
-            docs_url=None,
-        )
+        services = _services(runtime, base_url, vault, parties, payments, webhooks, requests)
+        limits = Limits(_rates(settings))
         yield House(
             runtime,
             parties,
@@ -137,7 +119,8 @@ async def open_house(
             webhooks.deliveries,
             webhooks.delivering,
             base_url,
-            Api(services, Limits(_rates(settings))),
+            Api(services, limits),
+            limits,
         )
 
 
@@ -161,6 +144,39 @@ class _Webhooks:
             runtime.metrics,
             chance=random.SystemRandom(),
         )
+
+
+def _services(
+    runtime: Runtime,
+    base_url: str,
+    vault: Vault,
+    parties: Parties,
+    payments: Payments,
+    webhooks: _Webhooks,
+    requests: Requests,
+) -> Services:
+    """Return what the Stripe-shaped interface reaches."""
+    joining = Joining(runtime.database, requests)
+    return Services(
+        keys=parties.access,
+        intents=payments.intents,
+        refunds=payments.refunds,
+        disputes=payments.disputes,
+        methods=payments.methods,
+        setups=payments.setups,
+        sessions=payments.sessions,
+        customers=JoinedCustomers(parties.customers, joining),
+        events=webhooks.events,
+        endpoints=JoinedEndpoints(webhooks.endpoints, joining),
+        balances=payments.balances,
+        cards=VaultCards(vault, runtime.database),
+        accounts=parties.merchants,
+        scan=screening.refuse_card_data,
+        clock=runtime.clock,
+        ids=runtime.ledger.ids,
+        cashier_url=base_url,
+        docs_url=None,
+    )
 
 
 def _rates(settings: Settings) -> Rates:

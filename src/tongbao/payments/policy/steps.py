@@ -30,6 +30,17 @@ class Step(NamedTuple):
         return self.intent is None and self.attempt is None and not self.transfers
 
 
+def announced(intent: Intent, step: Step) -> tuple[tuple[str, Document], ...]:
+    """Return what is told of a step on ``intent``, its creation first where nobody was told of that yet.
+
+    An intent that is collected in the request that makes it is stored ``processing``; its first change tells both.
+    """
+    born = intent.version == 1 and intent.state is IntentState.PROCESSING
+    if not born or step.intent is None:
+        return step.events
+    return (("payment_intent.created", intent), *step.events)
+
+
 class Standing(NamedTuple):
     """Everything that the meaning of an answer depends on."""
 

@@ -202,7 +202,9 @@ class Acting:
 
             return await self._desk.decide(stands, reference="the request")
 
-        done = await self._desk.decide(plan, reference=uuid_text(Intent.PREFIX, intent_id), resume=resume)
+        done = await self._desk.decide(
+            plan, reference=uuid_text(Intent.PREFIX, intent_id), asked=(book_id, ask), resume=resume
+        )
         if done.view is None or isinstance(done.view, IntentView):
             return done
         begun: Begun = done.view

@@ -33,7 +33,7 @@ from tongbao.core.requests.asks import Ask
 from tongbao.parties.schema import Scope
 from tongbao.payments.errors import BadParameter, WrongState
 from tongbao.payments.policy import mandates, orders, outcomes, schedule
-from tongbao.payments.policy.outcomes import Step, intent_moved
+from tongbao.payments.policy.steps import Step, announced, intent_moved
 from tongbao.payments.ports import RiskQuestion, RiskTier, Route, RouteQuestion, Verdict
 from tongbao.payments.schema.attempts import Attempt, AttemptState
 from tongbao.payments.schema.changes import Claimed, Reference, ReferenceKind
@@ -103,7 +103,9 @@ class Confirming:
         async def resume(claimed: Claimed) -> Done[IntentView]:
             return await self._resume(intent.book_id, claimed, ask)
 
-        begun = await self._desk.decide(plan, reference=intent.reference, resume=resume)
+        begun = await self._desk.decide(
+            plan, reference=intent.reference, asked=(intent.book_id, ask), resume=resume
+        )
         if begun.view is None:
             return Done(None, begun.rendered)
         sent: Sent = begun.view
@@ -165,7 +167,6 @@ class Confirming:
             inserts=(sent, attempt) if is_new else (attempt,),
             updates=() if is_new else (sent, used),
             references=_references(sent) if is_new else (),
-            events=(("payment_intent.created", sent),) if is_new else (),
         )
         if is_new and used is not None:
             change = msgspec.structs.replace(change, updates=(used,))
@@ -370,7 +371,9 @@ class Confirming:
             after = step.intent or intent
             view = IntentView(after, step.attempt or attempt, sent.method)
             if following is not None and following.attempt is not None:
-                told = tuple(event for event in step.events if event[0] != "payment_intent.payment_failed")
+                told = tuple(
+                    event for event in announced(intent, step) if event[0] != "payment_intent.payment_failed"
+                )
                 change = desk.change(
                     following.intent,
                     standing.now,
@@ -389,7 +392,7 @@ class Confirming:
                 view=view,
                 updates=(step.intent, step.attempt),
                 transfers=step.transfers,
-                events=step.events,
+                events=announced(intent, step),
             )
             return Planned(change, view)
 

@@ -36,6 +36,7 @@ from tongbao.payments.schema.changes import (
     Reference,
     Refused,
     Replayed,
+    Result,
     Reused,
     Stale,
     Taken,
@@ -58,6 +59,11 @@ Told = tuple[str, Document]
 """An event: its type and the document that it is about."""
 
 _log = structlog.get_logger(__name__)
+
+
+Asked = tuple[int, Ask | None]
+"""The book that a request is about, and the request."""
+NOBODY: Asked = (0, None)
 
 
 class Planned(NamedTuple):
@@ -139,46 +145,46 @@ class Desk:
         plan: Callable[[], Awaitable[Planned]],
         *,
         reference: str,
+        asked: Asked = NOBODY,
         resume: Callable[[Claimed], Awaitable[Done[Any]]] | None = None,
         refused: Callable[[Refusal, str], AppError] | None = None,
     ) -> Done[Any]:
         """Plan and write until what was planned is committed; return what the caller sees.
 
-        ``plan`` is called again after each change of others, so it must not act on the world outside. ``resume``
+        ``plan`` is called again after each change of others, so it must not act on the world outside. ``asked``: the
+        request that begins here; a repeat gets its answer also where the state no longer allows what it asks. ``resume``
         answers a request whose first run was cut short; ``refused`` names the error for a refusal of the ledger where
         that may happen (else it is a broken invariant). Raises what ``plan`` raises, Conflict
         ``idempotency_key_in_use`` or ``idempotency_key_reused``, ReferenceTaken, Contended.
         """
         for _ in range(DECISIONS_MAX):
-            planned = await plan()
-            if planned.change is None:
-                return Done(planned.view)
-            match await self.writing.write(planned.change):
-                case Written():
-                    return Done(planned.view, planned.change.answer)
-                case Stale():
-                    continue
-                case Replayed(answer):
-                    return Done(None, answer)
-                case Claimed() as claimed:
-                    cut_short = self.clock.now() - claimed.claimed_at > timedelta(seconds=2 * CALL_S_MAX)
-                    if resume is None or not cut_short:
-                        raise busy()
-                    return await resume(claimed)
-                case Reused():
-                    raise Conflict(
-                        "idempotency_key_reused", "this idempotency key was used with other parameters"
-                    )
-                case Taken(taken, owner):
-                    raise ReferenceTaken(taken.value, uuid_text(Intent.PREFIX, owner))
-                case Refused(result):
-                    why = result.refusal or Refusal.FIELDS_INVALID
-                    if refused is not None:
-                        raise refused(why, result.detail)
-                    raise InvariantBroken(
-                        "posting_refused", f"the ledger refused {why}: {result.detail}", reference=reference
-                    )
+            planned, result = await self._tried(plan, asked)
+            if isinstance(result, Stale):
+                continue
+            if isinstance(result, Written):
+                return Done(planned.view, planned.change.answer if planned.change else None)
+            if isinstance(result, Replayed):
+                return Done(None, result.answer)
+            if isinstance(result, Claimed):
+                cut_short = self.clock.now() - result.claimed_at > timedelta(seconds=2 * CALL_S_MAX)
+                if resume is None or not cut_short:
+                    raise busy()
+                return await resume(result)
+            raise _error_of(result, reference, refused)
         raise Contended(reference)
+
+    async def _tried(self, plan: Callable[[], Awaitable[Planned]], asked: Asked) -> tuple[Planned, Result]:
+        """Plan and write once. A plan that is refused may be the repeat of one that was not."""
+        try:
+            planned = await plan()
+        except AppError:
+            before = await self.writing.known(*asked)
+            if before is None:
+                raise
+            return Planned(None, None), before
+        if planned.change is None:
+            return planned, Written()
+        return planned, await self.writing.write(planned.change)
 
     def change(
         self,
@@ -199,8 +205,8 @@ class Desk:
         With ``claim`` a request begins here, with ``ask`` it ends here and ``view`` is rendered as its answer; the
         same request in both begins and ends at once.
         """
-        told = {document.id: document for _, document in events}
-        places = {document_id: place for place, document_id in enumerate(told)}
+        told = {(document.id, document.version): document for _, document in events}
+        places = {version: place for place, version in enumerate(told)}
         return Change(
             book_id=of.book_id,
             live=of.live,
@@ -211,7 +217,7 @@ class Desk:
             updates=tuple(each for each in updates if each is not None),
             references=tuple(references),
             transfers=tuple(transfers),
-            events=tuple(Event(name, places[document.id]) for name, document in events),
+            events=tuple(Event(name, places[(document.id, document.version)]) for name, document in events),
             told=tuple(told.values()),
             ask=ask,
             answer=ask.render(view) if ask else None,
@@ -277,3 +283,21 @@ class Desk:
         """Tell people: count it and log it as an error."""
         self._alarms.labels(kind).inc()
         _log.error("payments_alarm", kind=kind, id=document.reference if document else None)
+
+
+def _error_of(
+    result: Reused | Taken | Refused, reference: str, refused: Callable[[Refusal, str], AppError] | None
+) -> AppError:
+    """Return the error for a change that can never be written as it is."""
+    match result:
+        case Reused():
+            return Conflict("idempotency_key_reused", "this idempotency key was used with other parameters")
+        case Taken(taken, owner):
+            return ReferenceTaken(taken.value, uuid_text(Intent.PREFIX, owner))
+        case Refused(refusal):
+            why = refusal.refusal or Refusal.FIELDS_INVALID
+            if refused is not None:
+                return refused(why, refusal.detail)
+            return InvariantBroken(
+                "posting_refused", f"the ledger refused {why}: {refusal.detail}", reference=reference
+            )

@@ -74,7 +74,7 @@ class Disputing:
             )
             return self._planned(after, now, ask, (("charge.dispute.updated", after),))
 
-        return await self._desk.decide(plan, reference="the dispute")
+        return await self._desk.decide(plan, reference="the dispute", asked=(scope.book_id, ask))
 
     async def close(self, scope: Scope, dispute_id: UUID, *, ask: Ask | None = None) -> Done[Dispute]:
         """Accept a dispute as lost; raise Missing, WrongState ``dispute_closed``."""
@@ -85,7 +85,7 @@ class Disputing:
                 raise WrongState("dispute_closed", f"{dispute.reference} is {dispute.state}")
             return await self._ended(dispute, DisputeState.LOST, ask)
 
-        return await self._desk.decide(plan, reference="the dispute")
+        return await self._desk.decide(plan, reference="the dispute", asked=(scope.book_id, ask))
 
     async def heard(self, attempt: Attempt, notification: Notification) -> None:
         """Take in what a channel tells of a dispute; repeats change nothing."""

@@ -113,7 +113,9 @@ class Intents:
             written = self._desk.change(after, now, claim=ask, ask=ask, view=view, updates=(after,))
             return Planned(written, view)
 
-        return await self._desk.decide(plan, reference=uuid_text(Intent.PREFIX, intent_id))
+        return await self._desk.decide(
+            plan, reference=uuid_text(Intent.PREFIX, intent_id), asked=(scope.book_id, ask)
+        )
 
     async def capture(
         self,

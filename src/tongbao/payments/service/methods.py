@@ -71,7 +71,7 @@ class Methods:
             kept = method.changed(now, customer_id=customer_id)
             return self._planned(kept, ask, "payment_method.attached")
 
-        return await self._desk.decide(plan, reference="the payment method")
+        return await self._desk.decide(plan, reference="the payment method", asked=(scope.book_id, ask))
 
     async def detach(self, scope: Scope, method_id: UUID, *, ask: Ask | None = None) -> Done[PaymentMethod]:
         """Take a method from its customer; raise Missing, WrongState ``payment_method_not_attached``."""
@@ -83,7 +83,7 @@ class Methods:
             freed = method.changed(self._desk.clock.now(), customer_id=None)
             return self._planned(freed, ask, "payment_method.detached")
 
-        return await self._desk.decide(plan, reference="the payment method")
+        return await self._desk.decide(plan, reference="the payment method", asked=(scope.book_id, ask))
 
     async def change(
         self,
@@ -113,7 +113,7 @@ class Methods:
             )
             return self._planned(after, ask, "payment_method.updated")
 
-        return await self._desk.decide(plan, reference="the payment method")
+        return await self._desk.decide(plan, reference="the payment method", asked=(scope.book_id, ask))
 
     def _planned(self, after: PaymentMethod, ask: Ask | None, told: str) -> Planned:
         change = self._desk.change(

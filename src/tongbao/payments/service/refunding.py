@@ -82,7 +82,9 @@ class Refunding:
             refund = await self._desk.read(Refund, scope.book_id, claimed.subject_id)
             return await self._stands(refund, ask)
 
-        begun = await self._desk.decide(plan, reference="the refund", resume=resume)
+        begun = await self._desk.decide(
+            plan, reference="the refund", asked=(scope.book_id, ask), resume=resume
+        )
         if begun.view is None or begun.rendered is not None:
             return begun
         view: RefundView = begun.view
@@ -168,7 +170,7 @@ class Refunding:
             )
             return Planned(change, after)
 
-        return await self._desk.decide(plan, reference="the refund")
+        return await self._desk.decide(plan, reference="the refund", asked=(scope.book_id, ask))
 
     async def _stands(self, refund: Refund, ask: Ask | None) -> Done[RefundView]:
         """Answer a request whose first run was cut short with how its refund stands."""

@@ -27,7 +27,7 @@ from tongbao.core.errors import AppError, NotFound
 from tongbao.core.ids import derive, parse_uuid, uuid_text
 from tongbao.payments.errors import Missing, WrongState
 from tongbao.payments.policy import acts, outcomes, postings, schedule
-from tongbao.payments.policy.outcomes import Step, moved
+from tongbao.payments.policy.steps import Step, announced, moved
 from tongbao.payments.schema.attempts import HOLDING, OPEN, Act, Attempt, AttemptState
 from tongbao.payments.schema.documents import Document, Kind
 from tongbao.payments.schema.intents import CancelReason, Intent
@@ -131,7 +131,7 @@ class Resolving:
                 standing.now,
                 updates=(step.intent, step.attempt),
                 transfers=step.transfers,
-                events=step.events,
+                events=announced(intent, step),
             )
             return Planned(change, None)
 

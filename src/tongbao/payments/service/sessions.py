@@ -138,7 +138,9 @@ class Sessions:
                 raise WrongState("session_being_paid", f"{view.session.reference} is being paid right now")
             return self._expired(view, ask)
 
-        return await self._desk.decide(plan, reference=uuid_text(CheckoutSession.PREFIX, session_id))
+        return await self._desk.decide(
+            plan, reference=uuid_text(CheckoutSession.PREFIX, session_id), asked=(scope.book_id, ask)
+        )
 
     async def resolve(self, session: CheckoutSession) -> None:
         """Bring a session up to date with its intent, or expire it when its time is over."""
@@ -260,7 +262,9 @@ class Sessions:
             )
             return Planned(change, after)
 
-        return await self._desk.decide(plan, reference=uuid_text(PaymentLink.PREFIX, link_id))
+        return await self._desk.decide(
+            plan, reference=uuid_text(PaymentLink.PREFIX, link_id), asked=(scope.book_id, ask)
+        )
 
     async def link(self, scope: Scope, link_id: UUID) -> PaymentLink:
         """Return a link; raise Missing."""

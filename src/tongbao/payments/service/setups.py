@@ -39,7 +39,7 @@ from tongbao.payments.schema.methods import (
     SetupState,
 )
 from tongbao.payments.schema.orders import Done, MandateTerms, Page, PageOrder, SetupView
-from tongbao.payments.service.desk import Desk, Planned
+from tongbao.payments.service.desk import NOBODY, Desk, Planned
 from tongbao.payments.service.intents import client_secret
 
 CHECKED_CURRENCY = "CNY"
@@ -156,7 +156,9 @@ class Setups:
             gone = setup.changed(now, state=SetupState.CANCELED, cancel_reason=reason)
             return self._planned(gone, None, None, now, ask, "setup_intent.canceled")
 
-        return await self._desk.decide(plan, reference=uuid_text(SetupIntent.PREFIX, setup_id))
+        return await self._desk.decide(
+            plan, reference=uuid_text(SetupIntent.PREFIX, setup_id), asked=(scope.book_id, ask)
+        )
 
     async def get(self, scope: Scope, setup_id: UUID) -> SetupView:
         """Return a set-up intent with its method and mandate; raise Missing."""
@@ -187,6 +189,10 @@ class Setups:
         """Return a mandate; raise Missing."""
         return await self._desk.read(Mandate, scope.book_id, mandate_id)
 
+    async def mandates(self, scope: Scope, order: PageOrder) -> Page[Mandate]:
+        """Return mandates, newest first; ``owner_id`` keeps those of one customer."""
+        return await self._desk.page(Mandate, scope.book_id, order)
+
     async def end_mandate(self, scope: Scope, mandate_id: UUID, *, ask: Ask | None = None) -> Done[Mandate]:
         """End a mandate for good, as the payer or the merchant wishes; ending it again changes nothing."""
 
@@ -207,7 +213,9 @@ class Setups:
             )
             return Planned(change, ended)
 
-        return await self._desk.decide(plan, reference=uuid_text(Mandate.PREFIX, mandate_id))
+        return await self._desk.decide(
+            plan, reference=uuid_text(Mandate.PREFIX, mandate_id), asked=(scope.book_id, ask)
+        )
 
     async def _confirm(
         self,
@@ -241,7 +249,10 @@ class Setups:
             return Planned(change, Checked(checking, method, currency))
 
         done = await self._desk.decide(
-            plan, reference=uuid_text(SetupIntent.PREFIX, setup_id), resume=self._resume(scope, ask)
+            plan,
+            reference=uuid_text(SetupIntent.PREFIX, setup_id),
+            asked=NOBODY if is_claimed else (scope.book_id, ask),
+            resume=self._resume(scope, ask),
         )
         if done.view is None or isinstance(done.view, SetupView):
             return done

@@ -18,6 +18,7 @@ from tongbao.core.ids import IdFactory
 from tongbao.core.lane import Lane, LaneMetrics
 from tongbao.core.metrics import Metrics
 from tongbao.core.requests import store as requests
+from tongbao.core.requests.asks import Ask, Known
 from tongbao.ledger.service.posting import Joined, Posting
 from tongbao.payments.schema.changes import (
     Change,
@@ -87,6 +88,15 @@ class Writing:
         result = await self._lane.submit_one(change)
         self._results[type(result)].inc()
         return result
+
+    async def known(self, book_id: int, ask: Ask | None) -> Replayed | Claimed | Reused | None:
+        """Return what became of a request that was made before under its key; None where there was none."""
+        if ask is None:
+            return None
+        async with self._database.connection() as connection:
+            found = await requests.known(connection, [(book_id, ask.digest)])
+        known = found.get((book_id, ask.digest))
+        return None if known is None else _before(known, ask)
 
     async def _connect(self) -> Connection:
         return await self._database.dedicated("tongbao-payments-lane", **store.LANE_SETTINGS)
@@ -190,12 +200,7 @@ class Writing:
             found = known.get((change.book_id, change.claim.digest))
             if found is None:
                 continue
-            if found.fingerprint != change.claim.fingerprint:
-                excluded[place] = Reused()
-            elif found.answer is None:
-                excluded[place] = Claimed(found.subject_id, found.claimed_at)
-            else:
-                excluded[place] = Replayed(found.answer)
+            excluded[place] = _before(found, change.claim)
 
     async def _refer(self, connection: Connection, todo: dict[int, Change], excluded: Excluded) -> None:
         """Give outside ids; a change whose id is taken is left out."""
@@ -227,6 +232,15 @@ class Writing:
         for place, change in todo.items():
             if place not in excluded and any(each.id not in applied for each in change.updates):
                 excluded[place] = Stale()
+
+
+def _before(known: Known, ask: Ask) -> Replayed | Claimed | Reused:
+    """Return what a request finds under its key."""
+    if known.fingerprint != ask.fingerprint:
+        return Reused()
+    if known.answer is None:
+        return Claimed(known.subject_id, known.claimed_at)
+    return Replayed(known.answer)
 
 
 def _fact(change: Change) -> Happened:

@@ -19,6 +19,7 @@ from tongbao.web.api import payment_models as models
 from tongbao.web.api.access import Gate
 from tongbao.web.api.calls import Calls, rendered, replied
 from tongbao.web.api.shapes import PAGE_SIZE_MAX, After, IdPath, Limit, Text, cursor, given_id, path_id
+from tongbao.web.api.story_models import PaymentStory
 
 PREFIX = "/v2"
 
@@ -45,10 +46,10 @@ def _add_payments(routes: APIRouter, gate: Gate, payments: Payments, ledger: Led
         return await _found(payments, scope, q.strip())
 
     @routes.get("/payments/{payment}/story")
-    async def story(scope: Annotated[Scope, reader], payment: IdPath) -> models.PaymentStory:
+    async def story(scope: Annotated[Scope, reader], payment: IdPath) -> PaymentStory:
         """Return everything that belongs to a payment, `pi_…`, and its whole money trail."""
         told = await payments.intents.story(scope, path_id(Intent.PREFIX, payment))
-        return models.PaymentStory.of(told, await _accounts(ledger, told.transfers))
+        return PaymentStory.of(told, await _accounts(ledger, told.transfers))
 
 
 def _add_mandates(routes: APIRouter, calls: Calls, gate: Gate, parties: Parties, payments: Payments) -> None:

@@ -22,7 +22,7 @@ from tongbao.parties.service.parties import Parties
 from tongbao.parties.service.sign_in import csrf_of
 from tongbao.web.api.access import SECURE_COOKIE, Gate, SignedIn, address_of, required_cookie_name
 from tongbao.web.api.calls import Calls
-from tongbao.web.api.shapes import Body, Model, Text
+from tongbao.web.api.shapes import Body, Email, Model
 
 PREFIX = "/v2/session"
 UNKNOWN_ADDRESS = "unknown"
@@ -31,7 +31,7 @@ UNKNOWN_ADDRESS = "unknown"
 class SignInBody(Body):
     """Who wants in."""
 
-    email: Text
+    email: Email
     password: SecretStr
 
 

@@ -18,6 +18,7 @@ from tongbao.ledger.schema import AMOUNT_MINOR_MAX
 PAGE_SIZE = 10
 PAGE_SIZE_MAX = 100
 TEXT_CHARS_MAX = 200
+EMAIL_CHARS_MAX = 320
 INSTANTS_FROM = datetime(2000, 1, 1, tzinfo=UTC)
 INSTANTS_TO = datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -47,6 +48,7 @@ def _plausible(at: datetime) -> datetime:
 
 
 Text = Annotated[str, StringConstraints(max_length=TEXT_CHARS_MAX), AfterValidator(_storable)]
+Email = Annotated[str, StringConstraints(max_length=EMAIL_CHARS_MAX), AfterValidator(_storable)]
 Url = Annotated[
     str, StringConstraints(max_length=2_048, pattern=r"^https?://[!-~]+$"), AfterValidator(_storable)
 ]

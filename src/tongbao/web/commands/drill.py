@@ -1,6 +1,7 @@
 """``tongbao drill``: break things on purpose, under load, and count what was lost. The last line is JSON."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -8,7 +9,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from tongbao.bench import kill
+from tongbao.bench import kill, payment_drill
 from tongbao.bench.ledger import scratch_home
 
 WRONG_EXIT = 1
@@ -18,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="Break things on purpose and count 
 
 @app.callback()
 def _group() -> None:
-    """Keep the name of each drill a word of its own, also while there is only one."""
+    """Keep the name of each drill a word of its own."""
 
 
 @app.command("ledger")
@@ -41,6 +42,36 @@ def drill_ledger(
         )
     typer.echo(json.dumps(_summary(reports)))
     if not all(report.sound for report in reports):
+        raise typer.Exit(WRONG_EXIT)
+
+
+@app.command("payments")
+def drill_payments(
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
+    payments: Annotated[int, typer.Option(min=50, max=100_000, help="How many payments.")] = 5_000,
+    seed: Annotated[int, typer.Option(help="Seed of the orders and of what goes wrong.")] = 1,
+    peers: Annotated[Path, typer.Option(help="Folder of the peers that `make peers` installs.")] = Path(
+        ".peers"
+    ),
+    postgres: Annotated[bool, typer.Option(help="Kill PostgreSQL, too.")] = True,
+) -> None:
+    """Kill channels, API processes and the worker under load: double charges 0, lost 0, every attempt resolved."""
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    with scratch_home("tongbao-drill-") as home:
+        report = uvloop.run(
+            payment_drill.run(
+                home.parent,
+                payments=payments,
+                seed=seed,
+                peers=peers,
+                kills_postgres=postgres,
+                say=lambda text: console.print(text, soft_wrap=True),
+            )
+        )
+    for fault in report.faults:
+        console.print(fault, style="red", markup=False, soft_wrap=True)
+    typer.echo(json.dumps({"sound": report.sound} | msgspec.to_builtins(report)))
+    if not report.sound:
         raise typer.Exit(WRONG_EXIT)
 
 

@@ -139,6 +139,26 @@ async def test_card(call: Call, name: str) -> Chosen:
     return _of(await call.services.cards.keep(call.scope, card))
 
 
+async def saved(call: Call) -> UUID | None:
+    """Return the id of the method that a request names, for what is paid later.
+
+    One that the request describes, or that is a test card, is saved first.
+    """
+    with_what = await chosen(call)
+    if with_what.method is None:
+        return with_what.method_id
+    done = await call.services.methods.create(
+        call.scope,
+        with_what.method,
+        billing=call.got.get("payment_method_data", {}).get("billing_details"),
+        fingerprint=with_what.fingerprint,
+        metadata=None,
+        ask=None,
+    )
+    assert done.view is not None
+    return done.view.id
+
+
 def card_of(token: CardToken) -> Card:
     """Return a vaulted card as channels know it."""
     return Card(

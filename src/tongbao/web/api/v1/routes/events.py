@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from tongbao.core.requests.asks import Rendered
 from tongbao.parties.schema import Permission
-from tongbao.payments.schema.orders import Page
+from tongbao.payments.schema.orders import Done, Page
 from tongbao.payments.schema.webhooks import (
     DESCRIPTION_CHARS_MAX,
     ENABLED_EVENTS_MAX,
@@ -98,8 +98,9 @@ async def create_endpoint(call: Call) -> Reply:
         metadata=filled(got.get("metadata")),
         api_version=got.get("api_version"),
     )
-    done = await call.services.endpoints.create(call.scope, draft, ask=call.ask(_issued))
-    return replied(done, _issued)
+    done = await call.services.endpoints.create(call.scope, draft, ask=call.ask(_kept))
+    # The secret is told once: a repeat of this request gets the answer without it, and nothing keeps it in clear.
+    return replied(done if done.is_replay else Done(done.view), _issued)
 
 
 async def change_endpoint(call: Call) -> Reply:
@@ -168,6 +169,10 @@ async def _merged(call: Call, metadata: Mapping[str, Any]) -> dict[str, str]:
 
 def _issued(issued: IssuedEndpoint) -> Rendered:
     return rendered(endpoint_object(issued.endpoint, issued.secret.get_secret_value()))
+
+
+def _kept(issued: IssuedEndpoint) -> Rendered:
+    return rendered(endpoint_object(issued.endpoint))
 
 
 def _endpoint(endpoint: Endpoint) -> Rendered:

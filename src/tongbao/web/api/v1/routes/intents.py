@@ -36,7 +36,7 @@ from tongbao.web.api.v1.renderings.intents import intent_object
 from tongbao.web.api.v1.renderings.methods import method_object
 from tongbao.web.api.v1.requests import Call
 from tongbao.web.api.v1.routes import searching
-from tongbao.web.api.v1.routes.cards import METHOD_DATA, PAYMENT_METHOD, Chosen, chosen
+from tongbao.web.api.v1.routes.cards import METHOD_DATA, PAYMENT_METHOD, Chosen, chosen, saved
 from tongbao.web.api.v1.routes.parameters import (
     ACCEPTANCE,
     AMOUNT,
@@ -147,7 +147,8 @@ async def create(call: Call) -> Reply:
     got = call.got
     collects = got.get("confirm", False)
     _check_together(got, collects)
-    with_what = await chosen(call)
+    # What is collected now needs no saved method; what is confirmed later does.
+    with_what = await chosen(call) if collects else Chosen(method_id=await saved(call))
     order = IntentOrder(
         amount_minor=got["amount"],
         currency=got["currency"],

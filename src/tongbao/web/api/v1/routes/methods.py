@@ -25,8 +25,8 @@ from tongbao.web.api.v1.routes.cards import (
     PAYMENT_METHOD,
     TOKEN_FORM,
     Chosen,
-    chosen,
     described,
+    saved,
     sealed,
 )
 from tongbao.web.api.v1.routes.parameters import (
@@ -155,7 +155,7 @@ async def create_setup(call: Call) -> Reply:
     done = await call.services.setups.create(
         call.scope,
         customer_id=got.get("customer"),
-        method_id=await _saved(call),
+        method_id=await saved(call),
         usage=got.get("usage", "off_session"),
         description=got.get("description"),
         terms=_terms(got),
@@ -173,7 +173,7 @@ async def confirm_setup(call: Call) -> Reply:
     done = await call.services.setups.confirm(
         call.scope,
         call.subject_id,
-        method_id=await _saved(call),
+        method_id=await saved(call),
         terms=_terms(call.got),
         payer_address=accepted_address(call.got),
         ask=call.ask(render),
@@ -239,23 +239,6 @@ def _terms(got: dict[str, Any]) -> MandateTerms | None:
         period_count_max=caps.get("period_count"),
         ends_at=caps.get("ends_at"),
     )
-
-
-async def _saved(call: Call) -> UUID | None:
-    """Return the id of the method to keep; one that was described or is a test card is saved first."""
-    with_what = await chosen(call)
-    if with_what.method is None:
-        return with_what.method_id
-    done = await call.services.methods.create(
-        call.scope,
-        with_what.method,
-        billing=call.got.get("payment_method_data", {}).get("billing_details"),
-        fingerprint=with_what.fingerprint,
-        metadata=None,
-        ask=None,
-    )
-    assert done.view is not None
-    return done.view.id
 
 
 async def _kept(call: Call, with_what: Chosen, render: Callable[[PaymentMethod], Rendered]) -> Reply:

@@ -1,0 +1,252 @@
+"""The payment drill: the payment path broken on purpose under load, and what became of the money counted.
+
+A shop's orders go through two API processes to real peers on loopback that fall silent, break lines, tell things late
+and twice. Meanwhile channels, API processes, the worker and PostgreSQL are killed -9 and started again. The shop repeats
+every request under its key until it is answered. Afterwards acknowledged answers, our documents, our ledger and the
+books of the peers must tell one story: ``PaymentReport.sound``.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from statistics import quantiles
+
+import msgspec
+
+from tongbao.bench import payment_drill_audit, payment_drill_books
+from tongbao.bench.payment_drill_audit import Documents, Findings
+from tongbao.bench.payment_drill_client import Client
+from tongbao.bench.payment_drill_load import Load
+from tongbao.bench.payment_drill_search import found_in
+from tongbao.bench.payment_drill_settling import Settling
+from tongbao.bench.payment_drill_world import HOST_SIM, SANDBOX, World
+from tongbao.core.clock import RealClock
+from tongbao.core.db import Database
+from tongbao.core.http import HttpClient
+from tongbao.core.ids import IdFactory
+from tongbao.core.metrics import Metrics
+from tongbao.ledger.service.ledger import Ledger
+
+PAN_PREFIX = "4213370926"
+"""The first digits of every card of the drill; nothing else in the world has them."""
+CLIENT_COUNT_MAX = 48
+PAYMENTS_PER_CLIENT = 10
+SHOWN_MAX = 50
+POSTGRES = "postgres"
+FAULTS: tuple[tuple[float, str], ...] = (
+    (0.10, SANDBOX),
+    (0.20, "api0"),
+    (0.30, HOST_SIM),
+    (0.40, "worker"),
+    (0.50, "api1"),
+    (0.60, SANDBOX),
+    (0.70, POSTGRES),
+    (0.80, HOST_SIM),
+)
+"""At which share of the load what is killed -9 and started again."""
+Say = Callable[[str], None]
+
+
+class PaymentReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the drill found. Counts that must be zero come first; lists show at most ``SHOWN_MAX`` of each."""
+
+    double_charges: int
+    lost: int
+    unresolved: int
+    conflicts: int
+    unanswered: int
+    repeats_differing: int
+    pans_found: int
+    ledger_balanced: bool
+    payments: int
+    intents: int
+    attempts: int
+    refunds: int
+    acknowledged: int
+    by_peer: dict[str, int]
+    intent_states: dict[str, int]
+    attempt_states: dict[str, int]
+    refund_states: dict[str, int]
+    repeats: dict[str, int]
+    asked_outside: dict[str, int]
+    notifications: dict[str, int]
+    peers: tuple[str, ...]
+    kills: tuple[str, ...]
+    load_s: float
+    payments_per_s: float
+    p50_ms: float
+    p99_ms: float
+    settle_s: float
+    seed: int
+    faults: tuple[str, ...]
+
+    @property
+    def sound(self) -> bool:
+        """True where nothing was lost, doubled, left open, contradicted or told."""
+        wrong = (
+            self.double_charges,
+            self.lost,
+            self.unresolved,
+            self.conflicts,
+            self.unanswered,
+            self.repeats_differing,
+            self.pans_found,
+        )
+        return not any(wrong) and self.ledger_balanced
+
+
+async def run(
+    home: Path, *, payments: int, seed: int, peers: Path, kills_postgres: bool, say: Say
+) -> PaymentReport:
+    """Run the drill in ``home``, a folder of its own; tell ``say`` how it goes and return what was found.
+
+    Starts and ends its own server and processes. Raises what starting them raises.
+    """
+    world = World(home, peers, seed, PAN_PREFIX)
+    say(f"peers: {', '.join(world.peers)}; starting the world …")
+    shop = HttpClient()
+    try:
+        key = await world.open()
+        client = Client(shop, world.api_ports, key)
+        load = Load(client, world.peers, payments, seed, PAN_PREFIX)
+        drill = _Drill(world, client, load, payments, seed, say)
+        return await drill.run(kills_postgres=kills_postgres)
+    finally:
+        await shop.close()
+        await world.close()
+
+
+class _Drill:
+    """One run: load, faults, settling, audit."""
+
+    def __init__(self, world: World, client: Client, load: Load, payments: int, seed: int, say: Say) -> None:
+        self._world = world
+        self._client = client
+        self._load = load
+        self._payments = payments
+        self._seed = seed
+        self._say = say
+        self._kills: list[str] = []
+        self._asked: Counter[str] = Counter()
+        self._load_s = 0.0
+        self._settle_s = 0.0
+
+    async def run(self, *, kills_postgres: bool) -> PaymentReport:
+        due = [fault for fault in FAULTS if fault[1] == POSTGRES or fault[1] in self._world.programs]
+        if not kills_postgres:
+            due = [fault for fault in due if fault[1] != POSTGRES]
+        began = time.monotonic()
+        await self._under_fire([(round(share * self._payments), name) for share, name in due])
+        self._load_s = time.monotonic() - began
+        self._say(f"load ended after {self._load_s:.0f} s; settling …")
+        began = time.monotonic()
+        async with Database(self._world.server.dsn()) as database:
+            await Settling(self._world, database, self._say).run()
+            self._settle_s = time.monotonic() - began
+            self._say("auditing …")
+            documents = await payment_drill_audit.read_documents(database)
+            findings = await self._audit(database, documents)
+        pans = await found_in(self._world.server, self._world.home, PAN_PREFIX)
+        return await self._report(documents, findings, pans)
+
+    async def _under_fire(self, due: list[tuple[int, str]]) -> None:
+        """Make all orders; whenever enough have ended, kill what is next, one thing at a time."""
+        reached = asyncio.Condition()
+
+        async def progressed(done: int) -> None:
+            if done % max(1, self._payments // 20) == 0:
+                self._say(f"{done:,} of {self._payments:,} payments")
+            async with reached:
+                reached.notify_all()
+
+        async def kill() -> None:
+            for count, name in due:
+                async with reached:
+                    await reached.wait_for(lambda count=count: self._load.done >= count)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+                await self._kill(name)
+
+        killing = asyncio.create_task(kill())
+        try:
+            clients = min(CLIENT_COUNT_MAX, max(1, self._payments // PAYMENTS_PER_CLIENT))
+            await self._load.run(clients, progressed)
+            await killing
+        finally:
+            killing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await killing
+
+    async def _kill(self, name: str) -> None:
+        self._say(f"killing {name} -9 and starting it again")
+        if name == SANDBOX:
+            # A restarted sandbox counts from zero.
+            self._asked.update((await self._world.control("GET", "counters"))["asked"])
+        if name == POSTGRES:
+            await asyncio.to_thread(self._world.server.kill)
+            await asyncio.to_thread(self._world.server.start)
+        else:
+            await self._world.restart(name)
+        self._kills.append(name)
+
+    async def _audit(self, database: Database, documents: Documents) -> Findings:
+        clock = RealClock()
+        references = [(each.channel, each.reference) for each in documents.attempts]
+        outside = await payment_drill_books.read(self._world, references)
+        async with Ledger(database, clock, Metrics(), IdFactory(clock)) as ledger:
+            return await payment_drill_audit.audit(documents, self._client.answers, outside, ledger)
+
+    async def _report(self, documents: Documents, findings: Findings, pans: list[str]) -> PaymentReport:
+        counters = await self._world.control("GET", "counters")
+        self._asked.update(counters["asked"])
+        named = {
+            "double charge": findings.double_charges,
+            "lost": findings.lost,
+            "unresolved": findings.unresolved,
+            "conflict": findings.conflicts,
+            "ledger": findings.ledger,
+            "unanswered": self._load.unanswered,
+            "repeat differs": self._client.contradictions,
+            "card number": pans,
+        }
+        latencies = quantiles([*self._client.latencies_s, 0.0, 0.0], n=100)
+        return PaymentReport(
+            double_charges=len(findings.double_charges),
+            lost=len(findings.lost),
+            unresolved=len(findings.unresolved),
+            conflicts=len(findings.conflicts),
+            unanswered=len(self._load.unanswered),
+            repeats_differing=len(self._client.contradictions),
+            pans_found=len(pans),
+            ledger_balanced=not findings.ledger,
+            payments=self._payments,
+            intents=len(documents.intents),
+            attempts=len(documents.attempts),
+            refunds=len(documents.refunds),
+            acknowledged=len(self._client.answers),
+            by_peer=dict(self._load.kinds),
+            intent_states=dict(Counter(each.status for each in documents.intents)),
+            attempt_states=dict(Counter(each.status for each in documents.attempts)),
+            refund_states=dict(Counter(each.status for each in documents.refunds)),
+            repeats=dict(self._client.repeats),
+            asked_outside=_by_fault(self._asked),
+            notifications=counters["notifications"],
+            peers=tuple(self._world.peers),
+            kills=tuple(self._kills),
+            load_s=round(self._load_s, 1),
+            payments_per_s=round(self._payments / self._load_s, 1),
+            p50_ms=round(latencies[49] * 1000, 1),
+            p99_ms=round(latencies[98] * 1000, 1),
+            settle_s=round(self._settle_s, 1),
+            seed=self._seed,
+            faults=tuple(f"{what}: {each}" for what, found in named.items() for each in found[:SHOWN_MAX]),
+        )
+
+
+def _by_fault(asked: Counter[str]) -> dict[str, int]:
+    """Return how many asks the sandbox met with each fault, from counts by channel, operation and fault."""
+    found: Counter[str] = Counter()
+    for name, count in asked.items():
+        found[name.rpartition("/")[2]] += count
+    return dict(found)

@@ -1,0 +1,88 @@
+"""Generated requests against the house that serves: none finds a fault of ours, every answer is as declared.
+
+Schemathesis, which nobody here wrote, reads the documents from the running house, makes requests of every operation,
+right ones and wrong ones, and judges the answers. Seeded: the same requests in every run.
+"""
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from tests.scenarios.running_house import RunningHouse, Shop
+
+from tongbao.web.api.v1.table import ROUTES
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+EXAMPLES = {GenerationMode.POSITIVE: 5, GenerationMode.NEGATIVE: 3}
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning"),
+]
+
+
+def operations(house: RunningHouse, path: str) -> dict[str, Any]:
+    """The operations of a document as the tool reads them, by method and path; each must be readable."""
+    document = schemathesis.openapi.from_url(house.base_url + path)
+    document.validate()
+    return {operation.label: operation for operation in (each.ok() for each in document.get_all_operations())}
+
+
+def judge(operation: Any, shop: Shop, mode: GenerationMode) -> int:
+    """Send generated requests of one operation; return how many. Raises what the tool finds."""
+    judged = 0
+
+    @settings(
+        max_examples=EXAMPLES[mode],
+        database=None,
+        derandomize=True,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(operation.as_strategy(generation_mode=mode))
+    def run(case: Any) -> None:
+        nonlocal judged
+        case.call_and_validate(
+            base_url=shop.base_url,
+            session=shop.session,
+            headers={"Authorization": f"Bearer {shop.secret}"},
+            checks=CHECKS,
+        )
+        judged += 1
+
+    run()
+    return judged
+
+
+@pytest.fixture(scope="module")
+def v1(house: RunningHouse) -> dict[str, Any]:
+    """The operations of ``/v1``."""
+    return operations(house, "/v1/openapi.json")
+
+
+@pytest.mark.parametrize("label", [f"{route.method} /v1{route.path}" for route in ROUTES])
+def test_v1_answers_right_requests_as_its_document_says(v1: dict[str, Any], books: Shop, label: str) -> None:
+    assert judge(v1[label], books, GenerationMode.POSITIVE) > 0
+
+
+@pytest.mark.parametrize("label", [f"{route.method} /v1{route.path}" for route in ROUTES])
+def test_v1_answers_wrong_requests_as_its_document_says(v1: dict[str, Any], books: Shop, label: str) -> None:
+    operation = v1[label]
+    if not (operation.path_parameters or operation.query or operation.body):
+        pytest.skip("there is nothing in this request that could be wrong")
+    assert judge(operation, books, GenerationMode.NEGATIVE) > 0
