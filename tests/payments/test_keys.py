@@ -123,6 +123,24 @@ async def test_task_canceled_while_the_channel_works_leaves_a_payment_that_resol
     assert await house.states(intent.id) == ("requires_payment_method", ["not_found"])
 
 
+async def test_payment_cut_short_is_answered_with_how_it_stands_under_its_key(house: House) -> None:
+    async def dies(_call: object) -> Answer:
+        raise asyncio.CancelledError
+
+    def send() -> Awaitable[Done[Any]]:
+        return house.payments.intents.create(house.scope, house.order(), ask=house.ask("p"))
+
+    house.channel().reply("authorize", dies)
+    with pytest.raises(asyncio.CancelledError):
+        await send()
+    house.clock.advance(timedelta(seconds=61))
+    resumed = await send()
+    assert resumed.view is not None
+    assert resumed.view.intent.state == "processing"
+    assert (await send()).rendered == resumed.rendered
+    assert len(house.channel().asked("authorize")) == 1
+
+
 async def test_refund_cut_short_is_resumed_under_its_key(house: House) -> None:
     view = await house.pay(1000)
 

@@ -24,6 +24,12 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON = {"Content-Type": "application/json"}
 NUMBER = "4012888888881881"
 """A card that is nowhere but in this module: where it may stand, and where it may not."""
+SESSION = {
+    "line_items[0][quantity]": "1",
+    "line_items[0][price_data][currency]": "cny",
+    "line_items[0][price_data][unit_amount]": "100",
+    "line_items[0][price_data][product_data][name]": "Tea",
+}
 TABLES = """
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -81,7 +87,7 @@ def told(answer: httpx.Response) -> tuple[int, str]:
         ({"Content-Type": "application/xml"}, b"<amount>100</amount>", 415, "content_type_wrong"),
         (FORM | {"Idempotency-Key": "k" * 256}, b"amount=100&currency=cny", 400, "idempotency_key_invalid"),
         (FORM | {"Stripe-Version": "newest"}, b"amount=100&currency=cny", 400, "api_version_invalid"),
-        (FORM | {"Authorization": "Bearer "}, b"amount=100&currency=cny", 401, "api_key_invalid"),
+        (FORM | {"Authorization": "Bearer"}, b"amount=100&currency=cny", 401, "api_key_invalid"),
         (FORM | {"Authorization": "Basic %%%"}, b"amount=100&currency=cny", 401, "api_key_invalid"),
     ],
 )
@@ -172,7 +178,7 @@ def test_card_number_in_header_query_or_path_is_refused_or_found_nowhere(tea: Sh
         ("1", "CNY", None),
         ("100", "usdt", "currency_invalid"),
         ("100", "us", "currency_invalid"),
-        ("100", "xxx", "currency_invalid"),
+        ("100", "zzz", "currency_invalid"),
         ("10.00", "cny", "parameter_invalid_integer"),
         ("-100", "cny", "parameter_out_of_range"),
         ("999999999999", "jpy", None),
@@ -300,6 +306,9 @@ def test_id_of_another_merchant_leads_nowhere(
             "payment_methods",
             {"amount": "100", "currency": "cny", "payment_method": "{id}"},
         ),
+        ("payment_intents/{own}", "customers", {"customer": "{id}"}),
+        ("payment_methods/{own}/attach", "customers", {"customer": "{id}"}),
+        ("checkout/sessions", "customers", {"customer": "{id}", "mode": "payment", **SESSION}),
         ("setup_intents", "customers", {"customer": "{id}"}),
         ("setup_intents", "payment_methods", {"payment_method": "{id}"}),
     ],
@@ -309,6 +318,8 @@ def test_parameter_that_names_a_thing_of_another_merchant_leads_nowhere(
 ) -> None:
     theirs = thing(tea, outside, collection)
     asked = {name: value.replace("{id}", theirs) for name, value in body.items()}
+    if "{own}" in path:
+        path = path.replace("{own}", thing(books, outside, path.partition("/")[0]))
     status, code = told(books.send("POST", f"/v1/{path}", data=asked))
     assert (status in (400, 404), code) == (True, "resource_missing")
 

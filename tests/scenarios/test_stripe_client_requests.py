@@ -60,12 +60,11 @@ def test_same_key_at_once_is_one_payment(tea: Shop) -> None:
             return str(tea.v1.payment_intents.create(ORDER, options | {"max_network_retries": retries}).id)
         except stripe.APIError as error:
             told: Any = error.json_body
-            assert (error.http_status, told["error"]["code"]) == (409, "idempotency_key_in_use")
-            return "in use"
+            return str(told["error"]["code"])
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(ask, [3, 0] * 4))
-    [only] = set(answers) - {"in use"}
+    [only] = set(answers) - {"idempotency_key_in_use"}
     assert answers[::2] == [only] * 4
     assert tea.v1.payment_intents.create(ORDER, options).id == only
 

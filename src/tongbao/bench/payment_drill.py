@@ -7,7 +7,6 @@ books of the peers must tell one story: ``PaymentReport.sound``.
 """
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -60,6 +59,7 @@ class PaymentReport(msgspec.Struct, frozen=True, kw_only=True):
     unanswered: int
     repeats_differing: int
     pans_found: int
+    processes_ended: int
     ledger_balanced: bool
     payments: int
     intents: int
@@ -94,6 +94,7 @@ class PaymentReport(msgspec.Struct, frozen=True, kw_only=True):
             self.unanswered,
             self.repeats_differing,
             self.pans_found,
+            self.processes_ended,
         )
         return not any(wrong) and self.ledger_balanced
 
@@ -144,7 +145,7 @@ class _Drill:
         self._say(f"load ended after {self._load_s:.0f} s; settling …")
         began = time.monotonic()
         async with Database(self._world.server.dsn()) as database:
-            await Settling(self._world, database, self._say).run()
+            await Settling(self._world, self._client, database, self._say).run()
             self._settle_s = time.monotonic() - began
             self._say("auditing …")
             documents = await payment_drill_audit.read_documents(database)
@@ -153,30 +154,34 @@ class _Drill:
         return await self._report(documents, findings, pans)
 
     async def _under_fire(self, due: list[tuple[int, str]]) -> None:
-        """Make all orders; whenever enough have ended, kill what is next, one thing at a time."""
+        """Make all orders; whenever enough have ended, kill what is next, while others are under way.
+
+        No order begins before what its turn has come for is being killed, so that a fast load is hit as a slow one.
+        """
         reached = asyncio.Condition()
+        begun = 0
 
         async def progressed(done: int) -> None:
             if done % max(1, self._payments // 20) == 0:
                 self._say(f"{done:,} of {self._payments:,} payments")
             async with reached:
                 reached.notify_all()
+                await reached.wait_for(lambda: sum(count <= done for count, _ in due) <= begun)
 
         async def kill() -> None:
+            nonlocal begun
             for count, name in due:
                 async with reached:
-                    await reached.wait_for(lambda count=count: self._load.done >= count)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+                    while self._load.done < count:
+                        await reached.wait()
+                    begun += 1
+                    reached.notify_all()
                 await self._kill(name)
 
-        killing = asyncio.create_task(kill())
-        try:
-            clients = min(CLIENT_COUNT_MAX, max(1, self._payments // PAYMENTS_PER_CLIENT))
-            await self._load.run(clients, progressed)
-            await killing
-        finally:
-            killing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await killing
+        clients = min(CLIENT_COUNT_MAX, max(1, self._payments // PAYMENTS_PER_CLIENT))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(kill())
+            group.create_task(self._load.run(clients, progressed))
 
     async def _kill(self, name: str) -> None:
         self._say(f"killing {name} -9 and starting it again")
@@ -200,6 +205,7 @@ class _Drill:
     async def _report(self, documents: Documents, findings: Findings, pans: list[str]) -> PaymentReport:
         counters = await self._world.control("GET", "counters")
         self._asked.update(counters["asked"])
+        ended = [name for name, program in self._world.programs.items() if not program.is_alive]
         named = {
             "double charge": findings.double_charges,
             "lost": findings.lost,
@@ -209,6 +215,7 @@ class _Drill:
             "unanswered": self._load.unanswered,
             "repeat differs": self._client.contradictions,
             "card number": pans,
+            "ended by itself": ended,
         }
         latencies = quantiles([*self._client.latencies_s, 0.0, 0.0], n=100)
         return PaymentReport(
@@ -219,6 +226,7 @@ class _Drill:
             unanswered=len(self._load.unanswered),
             repeats_differing=len(self._client.contradictions),
             pans_found=len(pans),
+            processes_ended=len(ended),
             ledger_balanced=not findings.ledger,
             payments=self._payments,
             intents=len(documents.intents),

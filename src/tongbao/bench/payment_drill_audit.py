@@ -69,8 +69,7 @@ async def audit(
 ) -> Findings:
     """Return everything that does not fit."""
     findings = Findings(unresolved=unresolved(documents), conflicts=_conflicts(documents))
-    _hold_against_outside(documents, outside, findings)
-    findings.double_charges += _orders_paid_twice(documents, outside)
+    compare(documents, outside, findings)
     findings.lost += lost_answers(documents, answers)
     findings.ledger += await _ledger_faults(documents, ledger)
     return findings
@@ -101,8 +100,9 @@ def net_minor(attempt: Attempt) -> int:
     return attempt.suspense_minor
 
 
-def _hold_against_outside(documents: Documents, outside: Outside, findings: Findings) -> None:
-    """Compare each intent's money with what was taken for it outside."""
+def compare(documents: Documents, outside: Outside, findings: Findings) -> None:
+    """Add to the findings where an intent's money is not what was taken for it outside, or was taken twice."""
+    findings.double_charges += _orders_paid_twice(documents, outside)
     ours: Counter[str] = Counter()
     theirs: Counter[str] = Counter()
     detail: dict[str, list[str]] = defaultdict(list)
@@ -202,16 +202,16 @@ async def _ledger_faults(documents: Documents, ledger: Ledger) -> list[str]:
             faults.append(f"{book.code}: {proof.unsealed_count} transfers were never sealed")
         accounts: list[Account] = await ledger.accounts.accounts(book.book_id, limit=ACCOUNTS_MAX)
         for account in accounts:
-            place = (book.book_id, account.code, account.asset)
+            place = (int(book.book_id), account.code, account.asset)
             standing[place] += account.posted_minor
             held[place] += account.debits_held_minor
     expected, reserved = expected_balances(documents)
     for what, said, due in (("stands at", standing, expected), ("holds", held, reserved)):
-        for place in sorted(said.keys() | due.keys()):
-            if said[place] != due[place]:
-                book_id, code, asset = place
+        for which in sorted(said.keys() | due.keys()):
+            if said[which] != due[which]:
+                book_id, code, asset = which
                 faults.append(
-                    f"book {book_id} {code} {asset} {what} {said[place]}, the documents say {due[place]}"
+                    f"book {book_id} {code} {asset} {what} {said[which]}, the documents say {due[which]}"
                 )
     return faults
 

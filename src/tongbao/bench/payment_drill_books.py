@@ -30,9 +30,9 @@ class Outside(msgspec.Struct):
 
 async def read(world: World, attempts: Iterable[tuple[str, str]]) -> Outside:
     """Return what the outside world holds against these (channel, reference) of our attempts."""
-    asked = list(attempts)
+    asked = set(attempts)
     outside = Outside({}, [])
-    await _read_sandbox(world, [each for each in asked if each[0] not in PEER_CHANNELS], outside)
+    await _read_sandbox(world, {each for each in asked if each[0] not in PEER_CHANNELS}, outside)
     if world.has(STRIPE_REPLICA):
         for intent in await _replica_intents(world):
             _add(outside, asked, STRIPE_REPLICA, intent["metadata"].get("reference", ""), _kept_minor(intent))
@@ -42,7 +42,7 @@ async def read(world: World, attempts: Iterable[tuple[str, str]]) -> Outside:
     return outside
 
 
-async def _read_sandbox(world: World, asked: list[tuple[str, str]], outside: Outside) -> None:
+async def _read_sandbox(world: World, asked: set[tuple[str, str]], outside: Outside) -> None:
     """Read each reference, and hold the sums of the whole book against those of what we know."""
     sums: dict[str, int] = {}
     counts: dict[str, int] = {}
@@ -99,7 +99,7 @@ def _kept_minor(intent: dict[str, Any]) -> int:
     )
 
 
-def _add(outside: Outside, asked: list[tuple[str, str]], channel: str, reference: str, minor: int) -> None:
+def _add(outside: Outside, asked: set[tuple[str, str]], channel: str, reference: str, minor: int) -> None:
     place = (channel, reference)
     outside.taken_minor[place] = outside.taken_minor.get(place, 0) + minor
     if minor and place not in asked:

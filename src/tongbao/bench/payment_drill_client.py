@@ -37,7 +37,7 @@ class Acknowledged(msgspec.Struct):
     id: str | None
     status: str | None
     amount_minor: int
-    code: str | None = None
+    code_of_channel: str | None = None
 
 
 class Client:
@@ -94,7 +94,7 @@ class Client:
             id=thing.get("id"),
             status=thing.get("status"),
             amount_minor=int(thing.get("amount_received", thing.get("amount", 0)) or 0),
-            code=error.get("code"),
+            code_of_channel=error.get("standardised_code"),
         )
         self.answers.append(known)
         return known

@@ -30,6 +30,10 @@ AMOUNT_MINOR_MIN, AMOUNT_MINOR_MAX = 200, 50_000
 PAYER_WAIT_S = 4.0
 PAYER_POLL_S = 0.5
 GIVES_UP_PROB = 0.5
+UNREACHABLE = "CHANNEL_UNAVAILABLE"
+CONFIRMS_MAX = 8
+CONFIRM_PAUSE_S = 1.5
+"""An order whose channel cannot be reached is confirmed again, as a payer presses the button again."""
 
 
 class Order(NamedTuple):
@@ -97,10 +101,17 @@ class Load:
             "capture_method": "manual" if order.manual else "automatic",
             "confirm": "true",
             "metadata[order]": order.number,
+            "payment_method_types[0]": order.kind if order.currency == "CNY" else "card",
             **self._method(order),
         }
         key = f"order-{order.number}"
         told = await self._send(order, "create", INTENTS, key, form)
+        for number in range(1, CONFIRMS_MAX + 1):
+            if told.code_of_channel != UNREACHABLE or told.id is None:
+                break
+            await asyncio.sleep(CONFIRM_PAUSE_S)
+            path, key = f"{INTENTS}/{told.id}/confirm", f"confirm-{order.number}-{number}"
+            told = await self._send(order, "confirm", path, key, self._method(order))
         if told.status == "requires_action" and told.id is not None:
             told = await self._wait_for_payer(order, told)
         if told.status == "requires_capture" and told.id is not None:
@@ -111,7 +122,6 @@ class Load:
     def _method(self, order: Order) -> dict[str, object]:
         if order.currency == "CNY":
             return {
-                "payment_method_types[0]": order.kind,
                 "payment_method_data[type]": order.kind,
                 f"payment_method_data[{order.kind}][presentment]": "merchant_qr",
             }

@@ -47,15 +47,7 @@ class Program:
 
     async def start(self) -> None:
         """Start the process and wait until it listens; raise Unavailable ``drill_process_ended``."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - this very program, and peers that the caller names
-                self._command,
-                cwd=self._home,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self._process = self._spawn()
         if self.port is None:
             return
         async with asyncio.timeout(START_S_MAX):
@@ -85,6 +77,17 @@ class Program:
         except subprocess.TimeoutExpired:
             process.kill()
             await asyncio.to_thread(process.wait)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - this very program, and peers that the caller names
+                self._command,
+                cwd=self._home,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
 
     def _tail(self) -> str:
         return self.log.read_text(errors="replace")[-600:]

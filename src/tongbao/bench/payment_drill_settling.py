@@ -1,9 +1,9 @@
 """After the load: everything that is still open is driven to its end, as days would drive it.
 
 The resolver's schedule (5 s, 30 s, 2 min, 10 min …) is right for a product and too slow for a drill. So what is due
-later is made due now, by one plain statement, a few times; nothing else of the product is bent. The payers and the back
-office outside do their part: codes that nobody came for are paid or dropped, and the acquirer that cannot be
-asked tells, by its own signed notices, what its book says.
+later is made due now, by one plain statement, a few times; nothing else of the product is bent. The world does its part:
+codes that nobody came for are paid late or canceled by the shop, and the acquirer that cannot be asked tells, by its
+own signed notices, what its book says.
 """
 
 import asyncio
@@ -17,15 +17,20 @@ import msgspec
 from tongbao.bench import payment_drill_audit
 from tongbao.bench.payment_drill_audit import Documents
 from tongbao.bench.payment_drill_books import SANDBOX_NAMES
+from tongbao.bench.payment_drill_client import Client
 from tongbao.bench.payment_drill_programs import HOST
 from tongbao.bench.payment_drill_world import HOST_SIM, World
 from tongbao.core.db import Database
+from tongbao.core.ids import uuid_text
 from tongbao.payments.schema.attempts import OPEN, Attempt, AttemptState
+from tongbao.payments.schema.intents import Intent
 
 SETTLE_S_MAX = 150.0
 MOVES_AT_S = (6.0, 14.0, 30.0, 45.0, 62.0, 68.0, 75.0, 85.0, 100.0, 115.0, 130.0)
 """When due times are moved: nothing is asked while an earlier asking may be under way, and "not found" needs 60 s."""
 POLL_S = 1.0
+WAITING = frozenset({AttemptState.ACTION_REQUIRED, AttemptState.PENDING})
+"""States that wait for a payer; ``pending``: the code was made, and the answer with it was lost."""
 NOTICE_S = 5.0
 _MAKE_DUE = """
 UPDATE payments.document SET due_at = now()
@@ -40,8 +45,9 @@ WHERE (due_at IS NULL OR due_at > now()) AND (
 class Settling:
     """Drives what is open to its end."""
 
-    def __init__(self, world: World, database: Database, say: Callable[[str], None]) -> None:
+    def __init__(self, world: World, client: Client, database: Database, say: Callable[[str], None]) -> None:
         self._world = world
+        self._client = client
         self._database = database
         self._say = say
 
@@ -57,7 +63,7 @@ class Settling:
                 self._say(f"{open_count:,} still open after {elapsed:.0f} s")
                 if not open_count:
                     return
-                await self._world_acts(documents)
+                await self._world_acts(documents, payers_come=len(moves) == len(MOVES_AT_S) - 1)
                 await self._make_due()
             await asyncio.sleep(POLL_S)
 
@@ -65,13 +71,18 @@ class Settling:
         async with self._database.connection() as connection:
             await connection.execute(_MAKE_DUE)
 
-    async def _world_acts(self, documents: Documents) -> None:
-        """Let payers pay or walk away, and the back office of iso8583sim tell what it has."""
+    async def _world_acts(self, documents: Documents, *, payers_come: bool) -> None:
+        """Let payers come and the back office of iso8583sim tell; the shop cancels what nobody has paid by then."""
         for attempt in documents.attempts:
-            if attempt.state is AttemptState.ACTION_REQUIRED:
-                verb = "cancel" if attempt.id.int % 4 == 0 else "pay"
-                name = SANDBOX_NAMES.get(attempt.channel, attempt.channel)
-                await self._world.control("POST", verb, {"reference": attempt.reference, "channel": name})
+            if attempt.state in WAITING and attempt.open_act is None:
+                if payers_come and attempt.id.int % 4:
+                    name = SANDBOX_NAMES.get(attempt.channel, attempt.channel)
+                    await self._world.control(
+                        "POST", "pay", {"reference": attempt.reference, "channel": name}
+                    )
+                elif not payers_come:
+                    intent = uuid_text(Intent.PREFIX, attempt.intent_id)
+                    await self._client.post(f"/v1/payment_intents/{intent}/cancel", f"late-{intent}", {})
             elif attempt.channel == HOST_SIM and attempt.state in OPEN:
                 await self._tell(attempt)
 

@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -16,7 +17,6 @@ from tongbao.core.errors import AppError
 from tongbao.core.metrics import Metrics
 from tongbao.web import explorer
 from tongbao.web.api import answers, channels, payments, sessions, wallets, webhooks
-from tongbao.web.api import channels as channels_api
 from tongbao.web.api import ledger as ledger_api
 from tongbao.web.api.access import Gate
 from tongbao.web.api.calls import Calls
@@ -32,15 +32,36 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
+_FAILURE = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "detail", "facts"],
+            "properties": {
+                "code": {"type": "string"},
+                "detail": {"type": "string"},
+                "facts": {"type": "object"},
+            },
+        }
+    },
+}
+FAILURES: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {"application/json": {"schema": _FAILURE}}}
+    for status, text in (("4XX", "Refused, and why."), ("5XX", "A fault of ours, or busy: repeat later."))
+}
+"""How every route of ``/v2`` fails, for its document; see ``web.errors``."""
+
 
 def create_app(house: House, workers: Workers, metrics: Metrics) -> ASGIApp:
     """Return the application over an open house. The explorer has no sign-in yet: serve it on loopback only."""
     runtime = house.runtime
-    app = FastAPI(title="Tongbao", docs_url=None, redoc_url=None, openapi_url="/v2/openapi.json")
+    app = FastAPI(
+        title="Tongbao", docs_url=None, redoc_url=None, openapi_url="/v2/openapi.json", responses={**FAILURES}
+    )
     answers.install(app)
     app.include_router(ledger_api.router(runtime.ledger))
-    calls = Calls(runtime.database, runtime.clock, runtime.ledger.ids)
-    app.include_router(channels_api.notification_router(calls, house.payments, metrics))
     app.include_router(explorer.router(runtime.ledger))
     explorer.mount_static(app)
     for routes in _payment_routes(house):

@@ -55,7 +55,7 @@ def intent_from(
         raise BadParameter(
             "payment_method_type_mismatch", "payment_method", "the method is not of an allowed type"
         )
-    _check_top_up(order.wallet_book_id, order.capture_method)
+    check_top_up(order.wallet_book_id, order.capture_method)
     # A method that is given once and not kept is there only for a confirmation that comes with it.
     has_method = order.method_id is not None or (order.method is not None and order.confirm is not None)
     return Intent(
@@ -105,7 +105,7 @@ def changed_intent(
         raise unexpected(intent, "change")
     if set(fields) - {"metadata", "description"}:
         _check_no_attempt_open(intent, attempt)
-    _check_top_up(intent.wallet_book_id, fields.get("capture_method", CaptureMethod.AUTOMATIC))
+    check_top_up(intent.wallet_book_id, fields.get("capture_method", CaptureMethod.AUTOMATIC))
     if "amount_minor" in fields:
         check_amount(fields["amount_minor"], "amount")
     if "currency" in fields:
@@ -236,7 +236,8 @@ def _check_no_attempt_open(intent: Intent, attempt: Attempt | None) -> None:
         )
 
 
-def _check_top_up(wallet_book_id: int | None, capture_method: CaptureMethod) -> None:
+def check_top_up(wallet_book_id: int | None, capture_method: CaptureMethod) -> None:
+    """Raise BadParameter where a wallet would be topped up by anything but an automatic capture."""
     if wallet_book_id is not None and capture_method is not CaptureMethod.AUTOMATIC:
         raise BadParameter(
             "parameter_invalid", "capture_method", "a wallet is topped up by automatic captures"

@@ -40,6 +40,9 @@ __all__ = ["Explain", "Standing", "Step", "error_of", "intent_moved", "moved", "
 def settle(standing: Standing, answer: Answer, *, is_inquiry: bool = False) -> Step:
     """Return what ``answer``, to the call itself or with ``is_inquiry`` from anywhere else, changes."""
     match answer.outcome:
+        case Outcome.APPROVED if answer.voided:
+            # It was approved once, and let go of since: no money is there.
+            return _declined(standing, answer)
         case Outcome.APPROVED:
             return approvals.approved(standing, answer)
         case Outcome.DECLINED:

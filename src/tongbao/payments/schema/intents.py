@@ -40,14 +40,25 @@ CONFIRMABLE = frozenset(
 )
 INTENT_MOVES: dict[IntentState, frozenset[IntentState]] = {
     IntentState.REQUIRES_PAYMENT_METHOD: frozenset(
-        {IntentState.REQUIRES_CONFIRMATION, IntentState.PROCESSING, IntentState.CANCELED}
+        {
+            IntentState.REQUIRES_CONFIRMATION,
+            IntentState.REQUIRES_ACTION,
+            IntentState.PROCESSING,
+            IntentState.CANCELED,
+        }
     ),
     IntentState.REQUIRES_CONFIRMATION: frozenset(
-        {IntentState.REQUIRES_PAYMENT_METHOD, IntentState.PROCESSING, IntentState.CANCELED}
+        {
+            IntentState.REQUIRES_PAYMENT_METHOD,
+            IntentState.REQUIRES_ACTION,
+            IntentState.PROCESSING,
+            IntentState.CANCELED,
+        }
     ),
     IntentState.REQUIRES_ACTION: frozenset(
         {
             IntentState.REQUIRES_PAYMENT_METHOD,
+            IntentState.REQUIRES_CONFIRMATION,
             IntentState.PROCESSING,
             IntentState.REQUIRES_CAPTURE,
             IntentState.SUCCEEDED,

@@ -106,8 +106,9 @@ class Confirming:
         begun = await self._desk.decide(
             plan, reference=intent.reference, asked=(intent.book_id, ask), resume=resume
         )
-        if begun.view is None:
-            return Done(None, begun.rendered)
+        # A replayed answer, or a request that was cut short and is answered with how its intent stands.
+        if begun.view is None or isinstance(begun.view, IntentView):
+            return begun
         sent: Sent = begun.view
         if sent.attempt is None:
             return Done(IntentView(sent.intent, None, sent.method), begun.rendered)
@@ -142,6 +143,7 @@ class Confirming:
         desk, now = self._desk, self._desk.clock.now()
         kept, method = await self._method(intent, confirm, given)
         orders.check_method(intent, method)
+        orders.check_top_up(intent.wallet_book_id, confirm.capture_method or intent.capture_method)
         mandate = await self._mandate(intent, confirm, kept)
         initiator = Initiator.MERCHANT if confirm.off_session else Initiator.PAYER
         verdict = await self._assess(intent, method, initiator, confirm.payer_address)
@@ -233,6 +235,7 @@ class Confirming:
             currency=intent.currency,
             amount_minor=intent.amount_minor,
             manual_capture=not intent.capture_method.at_once,
+            mandate=intent.mandate_id is not None,
         )
         eligibility = self._desk.channels.eligible(wish)
         names = tuple(channel.name for channel in eligibility.channels)

@@ -182,7 +182,8 @@ class Writing:
                 continue
             address = (change.book_id, change.claim.digest)
             if address in rows:
-                excluded[place] = Claimed(change.subject_id, change.at)
+                is_same = rows[address].fingerprint == change.claim.fingerprint
+                excluded[place] = Claimed(change.subject_id, change.at) if is_same else Reused()
                 continue
             ask = change.claim
             rows[address] = requests.ClaimRow(

@@ -49,6 +49,7 @@ from tongbao.web.api.v1.routes.parameters import (
     PAGE_SIZE_MAX,
     SHIPPING,
     accepted_address,
+    customer_of,
     exclusive,
     filled,
     missing,
@@ -154,7 +155,7 @@ async def create(call: Call) -> Reply:
         currency=got["currency"],
         capture_method=CaptureMethod(got.get("capture_method", CaptureMethod.AUTOMATIC)),
         method_kinds=_kinds(got),
-        customer_id=got.get("customer"),
+        customer_id=await customer_of(call),
         method_id=with_what.method_id,
         method=with_what.method,
         description=got.get("description"),
@@ -198,6 +199,7 @@ async def change(call: Call) -> Reply:
         "shipping": "shipping",
         "metadata": "metadata",
     }
+    await customer_of(call)
     changes: dict[str, Any] = {ours: got[theirs] for ours, theirs in names.items() if theirs in got}
     if "capture_method" in got:
         changes["capture_method"] = CaptureMethod(got["capture_method"])

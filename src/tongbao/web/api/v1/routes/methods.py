@@ -40,6 +40,7 @@ from tongbao.web.api.v1.routes.parameters import (
     NOTHING,
     SETUP,
     accepted_address,
+    customer_of,
     filled,
     page_form,
     page_order,
@@ -111,7 +112,10 @@ async def get(call: Call) -> Reply:
 
 async def page(call: Call) -> Reply:
     """List the methods of a customer, newest first."""
-    owner_id: UUID | None = call.subject_id if call.subject_id.int else call.got.get("customer")
+    owner_id: UUID | None = call.got.get("customer")
+    if call.subject_id.int:
+        await call.services.customers.get(call.scope, call.subject_id)
+        owner_id = call.subject_id
     kind = call.got.get("type")
     containing: dict[str, object] | None = {"method": {"type": kind}} if kind else None
     order = page_order(call.got, owner_id=owner_id, containing=containing)
@@ -135,9 +139,9 @@ async def change(call: Call) -> Reply:
 
 async def attach(call: Call) -> Reply:
     """Give a method to a customer."""
-    done = await call.services.methods.attach(
-        call.scope, call.subject_id, call.got["customer"], ask=call.ask(_method)
-    )
+    customer_id = await customer_of(call)
+    assert customer_id is not None
+    done = await call.services.methods.attach(call.scope, call.subject_id, customer_id, ask=call.ask(_method))
     return replied(done, _method)
 
 
@@ -154,7 +158,7 @@ async def create_setup(call: Call) -> Reply:
     render = _render_setup(call, collects=confirms)
     done = await call.services.setups.create(
         call.scope,
-        customer_id=got.get("customer"),
+        customer_id=await customer_of(call),
         method_id=await saved(call),
         usage=got.get("usage", "off_session"),
         description=got.get("description"),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from tongbao.core.errors import InvalidRequest
+from tongbao.core.errors import InvalidRequest, NotFound
 from tongbao.payments.schema.checkout import QUANTITY_MAX, LineItem
 from tongbao.payments.schema.orders import Page, PageOrder
 from tongbao.web.api.v1.fields import (
@@ -117,6 +117,22 @@ def accepted_address(got: Mapping[str, Any]) -> str | None:
     accepted = got.get("mandate_data", {}).get("customer_acceptance", {})
     address: str | None = accepted.get("online", {}).get("ip_address")
     return address
+
+
+async def customer_of(call: Call) -> UUID | None:
+    """Return the customer that a request names.
+
+    Raises InvalidRequest ``resource_missing`` for one that is not there: other people's, or deleted.
+    """
+    customer_id: UUID | None = call.got.get("customer")
+    if customer_id is not None:
+        try:
+            found = await call.services.customers.get(call.scope, customer_id)
+        except NotFound:
+            found = None
+        if found is None or found.deleted_at is not None:
+            raise InvalidRequest("resource_missing", "no such customer", param="customer")
+    return customer_id
 
 
 def page_form(cursor: Id, *, created: bool = True, **fields: Field) -> Form:
