@@ -198,3 +198,20 @@ async def test_dispute_of_another_merchant_does_not_exist(house: House) -> None:
     (dispute,) = await disputes(house)
     with pytest.raises(Missing):
         await house.payments.disputes.get(house.new_scope(), dispute.id)
+
+
+async def test_notice_that_names_only_the_channels_own_id_finds_its_payment(house: House) -> None:
+    view = await house.pay(2000)
+    assert view.attempt is not None
+    answer = Answer(
+        outcome=Outcome.APPROVED, amount_minor=2000, channel_reference=view.attempt.channel_reference
+    )
+    await house.notify(
+        NotificationKind.DISPUTE,
+        "",
+        answer,
+        dispute_reference="dp-own-id",
+        dispute_status="needs_response",
+    )
+    page = await house.payments.disputes.page(house.scope, PageOrder())
+    assert [(dispute.amount_minor, dispute.attempt_id) for dispute in page.items] == [(2000, view.attempt.id)]

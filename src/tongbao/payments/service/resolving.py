@@ -164,7 +164,11 @@ class Resolving:
                 await self._refunding.settle(refund.book_id, refund.id, notification.answer)
             case NotificationKind.DISPUTE:
                 named = notification.authorization_reference or notification.reference
-                attempt = await self._attempt_named(named, channel_name)
+                if named:
+                    attempt = await self._attempt_named(named, channel_name)
+                else:
+                    # Some channels tell of disputes by their own id of the payment alone.
+                    attempt = await self._attempt_known_as(notification.answer.channel_reference, channel_name)
                 await self._disputing.heard(attempt, notification)
             case NotificationKind.IGNORED:
                 return
@@ -176,6 +180,14 @@ class Resolving:
         if attempt.channel != channel_name:
             raise Missing(Attempt.PREFIX, attempt_id)
         return attempt
+
+    async def _attempt_known_as(self, channel_reference: str | None, channel_name: str) -> Attempt:
+        """Return the attempt that a channel knows by its own id, which must be one attempt only."""
+        async with self._desk.database.connection() as connection:
+            found = await store.of_channel(connection, channel_name, channel_reference or "")
+        if len(found) != 1:
+            raise NotFound("reference_unknown", "no such payment of this channel here")
+        return found[0]
 
     async def _refund_named(self, reference: str, channel_name: str) -> Refund:
         """Return the refund of a reference, under the same rule."""

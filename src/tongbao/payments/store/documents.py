@@ -119,6 +119,9 @@ _MOVEMENTS_BEFORE = (
     + _MOVEMENT_CONDITIONS
     + " AND id > $7 ORDER BY id LIMIT $8"
 )
+_OF_CHANNEL = """
+SELECT body FROM payments.attempt WHERE body ->> 'channel_reference' = $1 AND body ->> 'channel' = $2 LIMIT 2
+"""
 # Conditions that are not asked for are NULL; ids are ordered by time.
 _PAGE_CONDITIONS = """
     book_id = $1 AND kind = $2
@@ -228,6 +231,12 @@ async def children(
 async def by_channel_reference(connection: Connection, book_id: int, value: str, limit: int) -> list[Attempt]:
     """Return the attempts that a channel knows under this id, newest first."""
     rows = await connection.fetch(_BY_CHANNEL_REFERENCE, book_id, value, limit)
+    return [_read(Attempt, row[0]) for row in rows]
+
+
+async def of_channel(connection: Connection, channel: str, channel_reference: str) -> list[Attempt]:
+    """Return the attempts, of any book and two at most, that a channel knows under this id."""
+    rows = await connection.fetch(_OF_CHANNEL, channel_reference, channel)
     return [_read(Attempt, row[0]) for row in rows]
 
 
