@@ -10,6 +10,8 @@ PEER_STAMPS := $(PEER_NAMES:%=$(PEERS)/%/.installed) $(PEERS)/node/.installed
 PYTHON ?= python3
 PYTHONS := $(PYTHON) python3.13 python3.12 python3.11
 PYTEST_ARGS ?=
+# Files of tests go to several processes, each with a database server of its own; most of them wait most of the time.
+PARALLEL ?= -n 3 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -75,11 +77,11 @@ style: $(STAMP)
 
 quick: $(STAMP)
 	$(call step,fast tests)
-	@$(BIN)/pytest -m 'not slow and not nightly' $(PYTEST_ARGS)
+	@$(BIN)/pytest -m 'not slow and not nightly' $(PARALLEL) $(PYTEST_ARGS)
 
 whole: $(STAMP) peers
 	$(call step,tests)
-	@$(BIN)/pytest -m 'not nightly' $(PYTEST_ARGS)
+	@$(BIN)/pytest -m 'not nightly' $(PARALLEL) $(PYTEST_ARGS)
 
 # Wheels only, so that no compiler is needed; the project itself is linked in place.
 $(STAMP): pyproject.toml constraints.txt
@@ -103,7 +105,7 @@ $(STAMP): pyproject.toml constraints.txt
 $(PEERS)/%/.installed: tests/peers/%.txt | $(STAMP)
 	$(call step,peer $*)
 	@$(BIN)/python -m venv --clear $(PEERS)/$*
-	@$(PEERS)/$*/bin/python -m pip install --quiet -r $< \
+	@$(PEERS)/$*/bin/python -m pip install --quiet --no-compile -r $< \
 		|| echo 'peer $* could not be installed; its tests will be skipped'
 	@touch $@
 

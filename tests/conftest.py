@@ -38,14 +38,23 @@ def server() -> Iterator[EmbeddedServer]:
         shutil.rmtree(home)
 
 
+@pytest.fixture(scope="session")
+async def migrated(server: EmbeddedServer) -> str:
+    """The name of a migrated database that every file's own is copied from."""
+    admin = await asyncpg.connect(server.dsn())
+    await admin.execute("CREATE DATABASE migrated")
+    await admin.close()
+    await migrate.upgrade(server.dsn("migrated"))
+    return "migrated"
+
+
 @pytest.fixture(scope="module")
-async def dsn(server: EmbeddedServer) -> AsyncIterator[str]:
+async def dsn(server: EmbeddedServer, migrated: str) -> AsyncIterator[str]:
     """The DSN of a fresh, migrated database."""
     name = f"t{random.SystemRandom().getrandbits(48):012x}"
     admin = await asyncpg.connect(server.dsn())
     try:
-        await admin.execute(f"CREATE DATABASE {name}")
-        await migrate.upgrade(server.dsn(name))
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {migrated}")
         yield server.dsn(name)
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:

@@ -331,8 +331,8 @@ async def test_payout_is_refused_and_vault_is_told_who_asked() -> None:
     assert (await channel.authorize(call)).outcome is Outcome.NOT_SENT
     await channel.refund(follow("re_1", call, Answer(outcome=Outcome.APPROVED), 100, captured=True))
     assert cards.reveals == [
-        (f"tok_{GOOD}", "authorize", "acquirer_off", "pa_1"),
-        (f"tok_{GOOD}", "refund", "acquirer_off", "re_1"),
+        (f"tok_{GOOD}", "authorize", "channel:acquirer_off", "pa_1"),
+        (f"tok_{GOOD}", "refund", "channel:acquirer_off", "re_1"),
     ]
     assert CVC not in repr(cards.reveals)
     await channel.close()

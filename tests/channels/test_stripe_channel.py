@@ -115,7 +115,7 @@ async def test_sale_sends_a_card_then_an_intent_under_our_reference() -> None:
     }
     assert (first_headers["idempotency-key"], headers["idempotency-key"]) == ("pa_1_pm", "pa_1")
     assert headers["authorization"] == "Bearer sk_test_1234"
-    assert cards.reveals == [(f"tok_{GOOD}", "authorize", "stripe_a", "pa_1")]
+    assert cards.reveals == [(f"tok_{GOOD}", "authorize", "channel:stripe_a", "pa_1")]
 
 
 async def test_plain_replica_gets_no_extras_and_merchants_payment_is_off_session() -> None:

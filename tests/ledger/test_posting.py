@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -620,7 +620,7 @@ BAD_FIELDS: list[tuple[dict[str, Any], Refusal]] = [
     ({"occurred_at": "2026-03-01T00:00:00Z"}, Refusal.FIELDS_INVALID),
     ({"expires_at": START}, Refusal.FIELDS_INVALID),
     ({"final": True}, Refusal.FIELDS_INVALID),
-    ({"refers_to": uuid4()}, Refusal.FIELDS_INVALID),
+    ({"refers_to": UUID(int=7)}, Refusal.FIELDS_INVALID),
     ({"refers_to": "no uuid", "kind": Kind.CAPTURE}, Refusal.FIELDS_INVALID),
     ({"refers_to": "no uuid", "kind": Kind.REVERSAL, "amount_minor": 0}, Refusal.FIELDS_INVALID),
     ({"key": "no uuid"}, Refusal.FIELDS_INVALID),

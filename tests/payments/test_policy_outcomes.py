@@ -60,12 +60,12 @@ LOST: Summary = ("unresolved", "processing", [], None)
 STILL_LOST: Summary = ("unresolved", None, [], None)
 
 CASES: list[tuple[AttemptState, Answer, Summary]] = [
-    *((state, yes(), CHARGED) for state in OPEN),
-    *((state, RESERVED, AUTHORIZED) for state in OPEN),
-    *((state, no(), DECLINED) for state in OPEN),
-    *((state, no(voided=True), ("voided", "requires_payment_method", [], None)) for state in OPEN),
-    *((state, yes(), LATE) for state in DEAD - {S.REVERSED}),
-    *((state, RESERVED, LATE_HOLD) for state in DEAD - {S.REVERSED}),
+    *((state, yes(), CHARGED) for state in sorted(OPEN)),
+    *((state, RESERVED, AUTHORIZED) for state in sorted(OPEN)),
+    *((state, no(), DECLINED) for state in sorted(OPEN)),
+    *((state, no(voided=True), ("voided", "requires_payment_method", [], None)) for state in sorted(OPEN)),
+    *((state, yes(), LATE) for state in sorted(DEAD - {S.REVERSED})),
+    *((state, RESERVED, LATE_HOLD) for state in sorted(DEAD - {S.REVERSED})),
     (S.SENT, ASKS, ASKED),
     (S.UNRESOLVED, ASKS, ASKED),
     (S.PENDING, ASKS, ASKED),
@@ -109,7 +109,7 @@ CASES: list[tuple[AttemptState, Answer, Summary]] = [
         for state in (S.CONFLICTED, S.REVERSING, S.REVERSED)
         for answer in (yes(), RESERVED)
     ),
-    *((state, no(), NOTHING) for state in (S.CONFLICTED, S.REVERSING, *DEAD)),
+    *((state, no(), NOTHING) for state in (S.CONFLICTED, S.REVERSING, *sorted(DEAD))),
     *(
         (state, answer, NOTHING)
         for state in AttemptState

@@ -221,7 +221,7 @@ def _process(dsn: str, home: Path, channels: Path, log: Path) -> Iterator[str]:
         "TONGBAO_LOG_LEVEL": "DEBUG",
         "TONGBAO_LOG_JSON": "true",
     }
-    command = [Path(sys.executable).with_name("tongbao"), "serve", "all", "--port", "0"]
+    command = [str(Path(sys.executable).with_name("tongbao")), "serve", "all", "--port", "0"]
     with log.open("wb") as stream:
         process = subprocess.Popen(command, env=environment, cwd=home, stdout=stream, stderr=stream)
 

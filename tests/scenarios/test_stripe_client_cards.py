@@ -104,6 +104,23 @@ def test_method_is_attached_listed_used_and_detached(tea: Shop) -> None:
     assert tea.v1.payment_methods.list({"customer": customer.id}).data == []
 
 
+def test_method_described_at_creation_is_kept_until_it_is_confirmed(tea: Shop) -> None:
+    made = tea.v1.payment_intents.create(
+        {"amount": 1_600, "currency": "cny", "payment_method_data": card("5555555555554444")}
+    )
+    assert made.status == "requires_confirmation"
+    assert tea.v1.payment_methods.retrieve(made.payment_method).card.last4 == "4444"
+    assert tea.v1.payment_intents.confirm(made.id).status == "succeeded"
+
+
+def test_deleted_customer_can_be_named_no_more(tea: Shop) -> None:
+    customer = tea.v1.customers.create({"name": "Gone"})
+    tea.v1.customers.delete(customer.id)
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        tea.v1.payment_intents.create({"amount": 1_600, "currency": "cny", "customer": customer.id})
+    assert (refused.value.code, refused.value.param) == ("resource_missing", "customer")
+
+
 def test_token_of_a_card_becomes_a_method(tea: Shop) -> None:
     token = tea.v1.tokens.create({"card": CARD})
     method = tea.v1.payment_methods.create({"type": "card", "card": {"token": token.id}})

@@ -17,6 +17,7 @@ import msgspec
 
 from tongbao.bench import payment_drill_audit, payment_drill_books
 from tongbao.bench.payment_drill_audit import Documents, Findings
+from tongbao.bench.payment_drill_books import Outside
 from tongbao.bench.payment_drill_client import Client
 from tongbao.bench.payment_drill_load import Load
 from tongbao.bench.payment_drill_search import found_in
@@ -50,7 +51,11 @@ Say = Callable[[str], None]
 
 
 class PaymentReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What the drill found. Counts that must be zero come first; lists show at most ``SHOWN_MAX`` of each."""
+    """What the drill found. Counts that must be zero come first; lists show at most ``SHOWN_MAX`` of each.
+
+    ``asked_outside``: what the sandbox was asked, by the fault that it met; ``notifications``: how they ended, without
+    those that a kill forgot; ``taken_outside``: payments of which the books outside hold money, by channel.
+    """
 
     double_charges: int
     lost: int
@@ -73,6 +78,7 @@ class PaymentReport(msgspec.Struct, frozen=True, kw_only=True):
     repeats: dict[str, int]
     asked_outside: dict[str, int]
     notifications: dict[str, int]
+    taken_outside: dict[str, int]
     peers: tuple[str, ...]
     kills: tuple[str, ...]
     load_s: float
@@ -132,6 +138,7 @@ class _Drill:
         self._say = say
         self._kills: list[str] = []
         self._asked: Counter[str] = Counter()
+        self._notified: Counter[str] = Counter()
         self._load_s = 0.0
         self._settle_s = 0.0
 
@@ -149,9 +156,11 @@ class _Drill:
             self._settle_s = time.monotonic() - began
             self._say("auditing …")
             documents = await payment_drill_audit.read_documents(database)
-            findings = await self._audit(database, documents)
+            references = [(each.channel, each.reference) for each in documents.attempts]
+            outside = await payment_drill_books.read(self._world, references)
+            findings = await self._audit(database, documents, outside)
         pans = await found_in(self._world.server, self._world.home, PAN_PREFIX)
-        return await self._report(documents, findings, pans)
+        return await self._report(documents, outside, findings, pans)
 
     async def _under_fire(self, due: list[tuple[int, str]]) -> None:
         """Make all orders; whenever enough have ended, kill what is next, while others are under way.
@@ -187,7 +196,7 @@ class _Drill:
         self._say(f"killing {name} -9 and starting it again")
         if name == SANDBOX:
             # A restarted sandbox counts from zero.
-            self._asked.update((await self._world.control("GET", "counters"))["asked"])
+            await self._count()
         if name == POSTGRES:
             await asyncio.to_thread(self._world.server.kill)
             await asyncio.to_thread(self._world.server.start)
@@ -195,16 +204,21 @@ class _Drill:
             await self._world.restart(name)
         self._kills.append(name)
 
-    async def _audit(self, database: Database, documents: Documents) -> Findings:
+    async def _count(self) -> None:
+        """Add what the sandbox has counted since its start."""
+        counters = await self._world.control("GET", "counters")
+        self._asked.update(counters["asked"])
+        self._notified.update(counters["notifications"])
+
+    async def _audit(self, database: Database, documents: Documents, outside: Outside) -> Findings:
         clock = RealClock()
-        references = [(each.channel, each.reference) for each in documents.attempts]
-        outside = await payment_drill_books.read(self._world, references)
         async with Ledger(database, clock, Metrics(), IdFactory(clock)) as ledger:
             return await payment_drill_audit.audit(documents, self._client.answers, outside, ledger)
 
-    async def _report(self, documents: Documents, findings: Findings, pans: list[str]) -> PaymentReport:
-        counters = await self._world.control("GET", "counters")
-        self._asked.update(counters["asked"])
+    async def _report(
+        self, documents: Documents, outside: Outside, findings: Findings, pans: list[str]
+    ) -> PaymentReport:
+        await self._count()
         ended = [name for name, program in self._world.programs.items() if not program.is_alive]
         named = {
             "double charge": findings.double_charges,
@@ -217,7 +231,7 @@ class _Drill:
             "card number": pans,
             "ended by itself": ended,
         }
-        latencies = quantiles([*self._client.latencies_s, 0.0, 0.0], n=100)
+        latencies = quantiles(self._client.latencies_s, n=100)
         return PaymentReport(
             double_charges=len(findings.double_charges),
             lost=len(findings.lost),
@@ -239,7 +253,10 @@ class _Drill:
             refund_states=dict(Counter(each.status for each in documents.refunds)),
             repeats=dict(self._client.repeats),
             asked_outside=_by_fault(self._asked),
-            notifications=counters["notifications"],
+            notifications=dict(self._notified),
+            taken_outside=dict(
+                Counter(channel for (channel, _), minor in outside.taken_minor.items() if minor)
+            ),
             peers=tuple(self._world.peers),
             kills=tuple(self._kills),
             load_s=round(self._load_s, 1),

@@ -24,6 +24,8 @@ ALIPAY_SHARE = 0.18
 WECHAT_SHARE = 0.17
 MANUAL_SHARE = 0.35
 REFUND_SHARE = 0.2
+MARKED_SHARE = 0.12
+"""Of the payments at iso8583sim: a third each is declined, answered slowly, and never answered."""
 TWICE_SHARE = 0.03
 AGAIN_SHARE = 0.05
 AMOUNT_MINOR_MIN, AMOUNT_MINOR_MAX = 200, 50_000
@@ -126,8 +128,8 @@ class Load:
                 f"payment_method_data[{order.kind}][presentment]": "merchant_qr",
             }
         number = self._random.choice(self._cards)
-        if order.kind == HOST_SIM and (chance := self._random.random()) < 0.12:
-            number = self._marked[("declined", "slow", "dropped")[int(chance / 0.04)]]
+        if order.kind == HOST_SIM and self._random.random() < MARKED_SHARE:
+            number = self._random.choice(list(self._marked.values()))
         return {
             "payment_method_data[type]": "card",
             "payment_method_data[card][number]": number,

@@ -34,7 +34,6 @@ class Program:
         self.name = name
         self.port = port
         self.log = home / f"{name}.log"
-        self.kill_count = 0
         self._command = list(command)
         self._home = home
         self._environment = {**os.environ, **(environment or {})}
@@ -46,12 +45,14 @@ class Program:
         return self._process is not None and self._process.poll() is None
 
     async def start(self) -> None:
-        """Start the process and wait until it listens; raise Unavailable ``drill_process_ended``."""
+        """Start the process; wait until it listens or, where it has no port, says its first word.
+
+        Raises Unavailable ``drill_process_ended``, TimeoutError after ``START_S_MAX``.
+        """
+        said = self.log.stat().st_size if self.log.exists() else 0
         self._process = self._spawn()
-        if self.port is None:
-            return
         async with asyncio.timeout(START_S_MAX):
-            while not await _listens(self.port):
+            while not await self._is_up(said):
                 if not self.is_alive:
                     raise Unavailable(
                         "drill_process_ended", f"{self.name} ended at its start: {self._tail()}"
@@ -63,7 +64,6 @@ class Program:
         process = self._process
         if process is not None and process.poll() is None:
             process.kill()
-            self.kill_count += 1
             await asyncio.to_thread(process.wait)
 
     async def stop(self) -> None:
@@ -88,6 +88,11 @@ class Program:
                 stdout=log,
                 stderr=log,
             )
+
+    async def _is_up(self, said: int) -> bool:
+        if self.port is None:
+            return self.is_alive and self.log.stat().st_size > said
+        return await _listens(self.port)
 
     def _tail(self) -> str:
         return self.log.read_text(errors="replace")[-600:]

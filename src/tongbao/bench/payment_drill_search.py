@@ -15,7 +15,7 @@ from tongbao.core.embedded.server import DATABASE, EmbeddedServer
 
 THEIRS = frozenset({"rules.json", "localstripe.log", "iso8583sim.log"})
 """Files that the peers keep for themselves: no card number of ours is safe from them, and none must be."""
-_CHUNK_BYTES = 1 << 24
+CHUNK_BYTES = 1 << 24
 _OVERLAP_BYTES = 64
 
 
@@ -69,7 +69,7 @@ def _count(path: Path, pattern: re.Pattern[bytes]) -> int:
     count = 0
     carried = b""
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
+        while chunk := file.read(CHUNK_BYTES):
             block = carried + chunk
             kept = len(block) - _OVERLAP_BYTES
             count += sum(1 for each in pattern.finditer(block) if each.start() < kept)

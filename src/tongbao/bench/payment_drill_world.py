@@ -84,7 +84,6 @@ class World:
         self.recorder = Recorder(recorder, host)
         self._find_peers(peers, host, replica)
         self.replica_url = f"http://{HOST}:{replica}"
-        self.restart_s: list[float] = []
 
     @property
     def sandbox_url(self) -> str:

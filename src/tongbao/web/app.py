@@ -2,7 +2,7 @@
 
 - ``/healthz``: the process lives. ``/readyz``: it can serve (database answers, books in order), 503 otherwise.
 - ``/metrics``: Prometheus text. ``/v2/ledger``: the ledger's API. ``/``: the explorer for people.
-- ``/v2/channels/{name}/notifications``: what channels tell us.
+- ``/v2/channels/{name}/notifications``: what channels tell us. ``/l``, ``/c``: the hosted checkout for payers.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,6 +21,8 @@ from tongbao.web.api import ledger as ledger_api
 from tongbao.web.api.access import Gate
 from tongbao.web.api.calls import Calls
 from tongbao.web.api.v1.app import Api
+from tongbao.web.api.v1.joining import VaultCards
+from tongbao.web.cashier import routes as cashier
 from tongbao.web.house import House
 from tongbao.web.workers import Workers
 
@@ -66,6 +68,7 @@ def create_app(house: House, workers: Workers, metrics: Metrics) -> ASGIApp:
     explorer.mount_static(app)
     for routes in _payment_routes(house):
         app.include_router(routes)
+    app.include_router(cashier.router(_till(house)))
 
     @app.middleware("http")
     async def secure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -108,6 +111,20 @@ def _payment_routes(house: House) -> list[APIRouter]:
         sessions.router(calls, gate, house.parties),
         webhooks.router(calls, gate, webhooks.Webhooks(house.endpoints, house.deliveries)),
     ]
+
+
+def _till(house: House) -> cashier.Till:
+    """Return what the checkout needs of a house."""
+    runtime = house.runtime
+    return cashier.Till(
+        house.payments,
+        house.parties.merchants,
+        VaultCards(house.vault, runtime.database),
+        house.limits,
+        runtime.clock,
+        runtime.ledger.ids,
+        house.base_url,
+    )
 
 
 class _Front:

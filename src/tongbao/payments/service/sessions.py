@@ -91,7 +91,9 @@ class Sessions:
         used_up = link.completed_count_max is not None and link.completed_count >= link.completed_count_max
         if not link.active or used_up:
             raise WrongState(
-                "payment_link_inactive", link.inactive_message or "this link is no longer active"
+                "payment_link_inactive",
+                link.inactive_message or "this link is no longer active",
+                message=link.inactive_message,
             )
         order = SessionOrder(
             link.items,
@@ -110,17 +112,20 @@ class Sessions:
         """Return a session with its intent; raise Missing."""
         return await self._view(await self._desk.read(CheckoutSession, scope.book_id, session_id))
 
+    async def by_reference(self, reference: str) -> SessionView:
+        """Return a session to the payer who was sent to its page; raise NotFound for anything else.
+
+        It is in an address that people pass on, so a page shows of it no more than a receipt tells, and never
+        the secrets of session or intent.
+        """
+        return await self._view(await self._anywhere(_parse(reference)))
+
     async def by_secret(self, secret: str) -> SessionView:
         """Return the session that a payer's page holds the secret of; raise Missing for anything else."""
         reference, _, _ = secret.partition("_secret_")
-        session_id = _parse(reference)
-        async with self._desk.database.connection() as connection:
-            book_id = await store.book_of(connection, Kind.SESSION, session_id)
-        if book_id is None:
-            raise Missing(CheckoutSession.PREFIX, session_id)
-        session = await self._desk.read(CheckoutSession, book_id, session_id)
+        session = await self._anywhere(_parse(reference))
         if not secrets.compare_digest(session.client_secret.encode(), secret.encode()):
-            raise Missing(CheckoutSession.PREFIX, session_id)
+            raise Missing(CheckoutSession.PREFIX, session.id)
         return await self._view(session)
 
     async def page(self, scope: Scope, order: PageOrder) -> Page[CheckoutSession]:
@@ -344,6 +349,14 @@ class Sessions:
             return Planned(change, view)
 
         return await self._desk.decide(plan, reference=session.reference)
+
+    async def _anywhere(self, session_id: UUID) -> CheckoutSession:
+        """Return a session of whichever book; raise Missing."""
+        async with self._desk.database.connection() as connection:
+            book_id = await store.book_of(connection, Kind.SESSION, session_id)
+        if book_id is None:
+            raise Missing(CheckoutSession.PREFIX, session_id)
+        return await self._desk.read(CheckoutSession, book_id, session_id)
 
     async def _view(self, session: CheckoutSession) -> SessionView:
         if session.intent_id is None:

@@ -147,10 +147,11 @@ def _print_addresses(console: Console, base: str, settings: Settings, demo: Demo
         rows.append(
             ("the world outside", f"{demo.sandbox.http_url}/_sandbox/payments   (played by the sandbox)")
         )
-    rows += [(name, keys.get("sk_test_", "")) for name, keys in demo.keys.items()]
     for row in (*rows, ("data", where)):
         table.add_row(*row)
     console.print(table)
+    for name, keys in demo.keys.items():
+        console.print(f"secret test key of {name}: {keys.get('sk_test_', '')}", soft_wrap=True, markup=False)
     if demo.keys:
         console.print("A first payment, in another terminal:", soft_wrap=True)
         console.print(

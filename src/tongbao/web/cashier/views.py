@@ -1,0 +1,179 @@
+"""What the pages of the checkout show, in the payer's language: amounts, items, receipt, code, reasons."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import segno
+from fastapi import Request, Response
+from markupsafe import Markup
+
+from tongbao.channels.schema import Card, Method, kind_of
+from tongbao.channels.service.codes import reason_info
+from tongbao.core.money import Money, format_money
+from tongbao.parties.schema import Merchant
+from tongbao.payments.schema.checkout import CheckoutSession
+from tongbao.payments.schema.intents import Intent
+from tongbao.payments.schema.orders import IntentView
+from tongbao.web import pages
+from tongbao.web.cashier import faces
+from tongbao.web.figures import Figures
+from tongbao.web.locale import cashier as words
+
+ITEMS_SHOWN = 5
+"""More items than these are folded away."""
+PERIOD_S = 2
+CODE_BORDER = 3
+_MODES = {"elder": True, "standard": False}
+_LOCALES = {"en": "en_US", "zh-CN": "zh_Hans_CN"}
+_BRANDS = {
+    "visa": "Visa",
+    "mastercard": "Mastercard",
+    "amex": "American Express",
+    "discover": "Discover",
+    "jcb": "JCB",
+    "diners": "Diners Club",
+    "unionpay": "UnionPay",
+}
+_SESSION_ID = "{CHECKOUT_SESSION_ID}"
+
+
+class Line(NamedTuple):
+    """One item as it is shown; ``each`` is the price of one where there are several."""
+
+    name: str
+    description: str | None
+    quantity: int
+    each: str | None
+    total: str
+
+
+def wishes(request: Request, session: CheckoutSession | None = None) -> pages.Preferences:
+    """Return how a payer wants the page: asked for now, chosen before, wished by the merchant, said by the browser."""
+    wanted = pages.preferences(request)
+    mode = request.query_params.get("mode", "")
+    chosen = request.query_params.get("lang") or request.cookies.get("lang")
+    if session is not None and chosen not in words.LANGUAGES:
+        ours = [
+            each for each in words.LANGUAGES if each.partition("-")[0] == session.locale.partition("-")[0]
+        ]
+        wanted = wanted._replace(language=ours[0]) if ours else wanted
+    return wanted._replace(elder=_MODES.get(mode, wanted.elder))
+
+
+def page(
+    request: Request,
+    template: str,
+    context: Mapping[str, object],
+    status: int = 200,
+    session: CheckoutSession | None = None,
+) -> Response:
+    """Return a page of the checkout; size and language that were asked for in the address are remembered."""
+    wanted = wishes(request, session)
+    figures = Figures(wanted.language)
+    shown = {
+        "t": translator(wanted.language),
+        "prefs": wanted,
+        "figures": figures,
+        "path": request.url.path,
+        "period_s": PERIOD_S,
+        "watch": None,
+        "merchant": None,
+        "live": True,
+        **context,
+    }
+    response = pages.render(request, f"cashier/{template}", shown, status)
+    response.headers["Content-Language"] = wanted.language
+    # The address opens the session: it goes into no other site's log, and no search engine's index.
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["X-Robots-Tag"] = "noindex"
+    if request.query_params.get("mode") in _MODES:
+        kept = "1" if wanted.elder else "0"
+        response.set_cookie("elder", kept, max_age=pages.YEAR_S, path="/", httponly=True, samesite="lax")
+    return response
+
+
+def translator(language: str) -> Callable[..., Markup]:
+    """Return the function that gives a text by its key, with values escaped into it."""
+
+    def translate(key: str, **values: object) -> Markup:
+        # The catalogue is part of the program; only the values come from outside.
+        return Markup(words.text(key, language)).format(**values)  # noqa: S704
+
+    return translate
+
+
+def of_session(
+    request: Request, session: CheckoutSession, intent: Intent, merchant: Merchant
+) -> dict[str, object]:
+    """Return what every page of a session shows: who is paid, what for, how much."""
+    language = wishes(request, session).language
+    return {
+        "merchant": merchant.display_name,
+        "live": session.live,
+        "session": session,
+        "items": _lines(session, language),
+        "items_shown": ITEMS_SHOWN,
+        "total": money(intent.amount_minor, intent.currency, language),
+        "cancel_url": faces.web_url(session.cancel_url),
+    }
+
+
+def declined(intent: Intent, language: str) -> str | None:
+    """Return why the last attempt ended in a no, for its payer; None where there was none."""
+    if intent.last_error is None:
+        return None
+    info = reason_info(intent.last_error.reason)
+    return info.payer_zh if language == "zh-CN" else info.payer_en
+
+
+def receipt(view: IntentView, language: str) -> dict[str, object]:
+    """Return the facts of a payment that was made."""
+    intent, attempt, _ = view
+    return {
+        "reference": intent.reference,
+        "method": None if attempt is None else method_text(attempt.method, language),
+        "paid_at": intent.updated_at if attempt is None else attempt.ended_at or attempt.sent_at,
+        "refunded": money(intent.amount_refunded_minor, intent.currency, language)
+        if intent.amount_refunded_minor
+        else None,
+    }
+
+
+def success_url(session: CheckoutSession) -> str | None:
+    """Return where the merchant wants its payers to go afterwards, with the session's id where it asks for it."""
+    url = faces.web_url(session.success_url)
+    return None if url is None else url.replace(_SESSION_ID, session.reference)
+
+
+def method_text(method: Method, language: str) -> str:
+    """Return a method as its payer knows it: ``Visa •••• 4242``."""
+    name = words.text(f"m_{kind_of(method)}", language)
+    if isinstance(method, Card):
+        return f"{_BRANDS.get(method.brand, name)} •••• {method.last4}"
+    return name
+
+
+def money(amount_minor: int, currency: str, language: str) -> str:
+    """Return an amount with the mark and the decimals of its currency."""
+    return format_money(Money(amount_minor, currency), _LOCALES[language])
+
+
+def code(text: str) -> Markup:
+    """Return a text as a QR code: one path in an SVG without style."""
+    drawn = segno.make(text, error="m", micro=False)
+    # The library draws squares; the text itself is not part of what it writes.
+    return Markup(drawn.svg_inline(border=CODE_BORDER, omitsize=True, svgclass="code"))  # noqa: S704
+
+
+def _lines(session: CheckoutSession, language: str) -> list[Line]:
+    currency = session.currency
+    return [
+        Line(
+            item.name,
+            item.description,
+            item.quantity,
+            money(item.unit_minor, currency, language) if item.quantity > 1 else None,
+            money(item.total_minor, currency, language),
+        )
+        for item in session.items
+    ]
