@@ -18,7 +18,7 @@ from tests.payments.scripted import UNRESOLVED, ScriptedChannel, approved, decli
 from tests.privacy.test_at_rest import dump
 from tests.web.v2_house import EVERY_CALL, V2, Tenant, open_v2
 
-from tongbao.channels.schema import Action, ActionKind, Answer, NotificationKind, Outcome, Reason
+from tongbao.channels.schema import Action, ActionKind, Answer, Authorize, NotificationKind, Outcome, Reason
 from tongbao.channels.service.codes import reason_info
 from tongbao.core.db import Database
 from tongbao.core.events.facts import Delivered, topic_of
@@ -270,8 +270,9 @@ async def test_card_pays_once_and_shows_a_receipt(site: Site) -> None:
     assert f'href="https://shop.test/thanks?session={view.session.reference}"' in text
     assert "<form" not in text
     [call] = site.channel.asked("authorize")
-    assert call.amount_minor == 1700  # type: ignore[union-attr]  # a scripted call of this operation has an amount
-    assert call.return_url == f"{BASE}/c/{view.session.reference}"  # type: ignore[union-attr]  # as above
+    assert isinstance(call, Authorize)
+    assert call.amount_minor == 1700
+    assert call.return_url == f"{BASE}/c/{view.session.reference}"
     assert await site.state(view) == "paid"
     await site.v2.house.check_books()
 
@@ -421,7 +422,8 @@ async def test_code_is_shown_and_the_page_moves_on_when_it_is_paid(
     assert f'href="/c/{view.session.reference}">{words.text("check_now", "en")}' in text
     assert await site.state(view) == "scan"
     [call] = site.channel.asked("authorize")
-    told = approved(call, captured=True)  # type: ignore[arg-type]  # a scripted call of this operation
+    assert isinstance(call, Authorize)
+    told = approved(call, captured=True)
     await site.v2.house.notify(NotificationKind.PAYMENT, call.reference, told)
     assert await site.state(view) == "paid"
     assert words.text(f"m_{kind}", "en") in await site.page(view)
@@ -638,5 +640,10 @@ async def suspend(site: Site) -> None:
     people, merchant = site.v2.people, site.tenant.merchant
     async with people.database.transaction() as connection:
         await site.v2.parties.merchants.set_state(
-            connection, people.operator, merchant.merchant_id, MerchantState.SUSPENDED, merchant.version, "a test"
+            connection,
+            people.operator,
+            merchant.merchant_id,
+            MerchantState.SUSPENDED,
+            merchant.version,
+            "a test",
         )

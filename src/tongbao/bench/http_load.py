@@ -75,7 +75,7 @@ class _Connection(asyncio.Protocol):
         head, found, body = self._buffer.partition(b"\r\n\r\n")
         if not found:
             return
-        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0] or 0)
+        length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
         if len(body) < length:
             return
         self._buffer = body[length:]

@@ -50,7 +50,8 @@ class Settings(BaseSettings):
         default=1.0, gt=0, le=60, description="How often the sealer looks for new rows."
     )
     channels_file: Path | None = Field(
-        default=None, description="TOML file of channels, mode 600; unset: only our own wallets can be charged."
+        default=None,
+        description="TOML file of channels, mode 600; unset: only our own wallets can be charged.",
     )
     public_url: str | None = Field(
         default=None,
@@ -63,8 +64,8 @@ class Settings(BaseSettings):
         default=False, description="Deliver webhooks to this machine and private networks: development only."
     )
     test_rate_per_s: float = Field(
-        default=100.0, gt=0, description="Requests a second that one key may make in test mode, reads and writes each."
+        default=100.0,
+        gt=0,
+        description="Requests a second that one key may make in test mode, reads and writes each.",
     )
-    live_rate_per_s: float = Field(
-        default=500.0, gt=0, description="The same in live mode."
-    )
+    live_rate_per_s: float = Field(default=500.0, gt=0, description="The same in live mode.")

@@ -168,7 +168,9 @@ class Resolving:
                     attempt = await self._attempt_named(named, channel_name)
                 else:
                     # Some channels tell of disputes by their own id of the payment alone.
-                    attempt = await self._attempt_known_as(notification.answer.channel_reference, channel_name)
+                    attempt = await self._attempt_known_as(
+                        notification.answer.channel_reference, channel_name
+                    )
                 await self._disputing.heard(attempt, notification)
             case NotificationKind.IGNORED:
                 return

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from tongbao.core.config import Settings
 from tongbao.core.errors import NotPermitted, Unavailable
@@ -48,3 +49,16 @@ class Server(uvicorn.Server):
         """Finish open requests and end; at once when told a second time."""
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+def configured(app: ASGIApp) -> uvicorn.Config:
+    """Return how every process serves; forwarded addresses and schemes are believed from this machine alone."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        date_header=False,
+    )

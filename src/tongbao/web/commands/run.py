@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvicorn
 import uvloop
 from rich import box
 from rich.console import Console
@@ -25,7 +24,7 @@ from tongbao.core.logs import configure_logs
 from tongbao.core.process import settle_garbage_collector
 from tongbao.simulator.street import Street
 from tongbao.web.app import create_app
-from tongbao.web.commands.listening import Server, listen
+from tongbao.web.commands.listening import Server, configured, listen
 from tongbao.web.demo import KEYS_FILE, Demo
 from tongbao.web.house import open_house
 from tongbao.web.runtime import Runtime, open_runtime
@@ -99,7 +98,7 @@ async def _serve(settings: Settings, listening: socket.socket, console: Console,
             await _open_street(runtime, stack, console)
             await demo.open_life(stack, house)
         app = create_app(house, workers, runtime.metrics)
-        server = Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+        server = Server(configured(app))
         settle_garbage_collector()
         _print_addresses(console, base_url, settings, demo, began)
         for told in (signal.SIGINT, signal.SIGTERM):

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 import typer
-import uvicorn
 import uvloop
 from rich.console import Console
 
@@ -18,7 +17,7 @@ from tongbao.core.events.running import Events
 from tongbao.core.logs import configure_logs
 from tongbao.core.process import settle_garbage_collector
 from tongbao.web.app import create_app
-from tongbao.web.commands.listening import Server, listen
+from tongbao.web.commands.listening import Server, configured, listen
 from tongbao.web.house import House, open_house
 from tongbao.web.runtime import open_runtime
 from tongbao.web.workers import Workers
@@ -78,10 +77,7 @@ async def _serve(
         stop = asyncio.Event()
         server = None
         if listening is not None:
-            config = uvicorn.Config(
-                create_app(house, workers, runtime.metrics), log_config=None, access_log=False, lifespan="off"
-            )
-            server = Server(config)
+            server = Server(configured(create_app(house, workers, runtime.metrics)))
         for told in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(told, server.stop if server else stop.set)
         console.print(f"serving {base_url}" if server else "working", soft_wrap=True)

@@ -33,7 +33,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "expiry": ("Expiry date", "有效期"),
     "expiry_hint": ("MM / YY", "月 / 年"),
     "cvc": ("Security code", "安全码"),
-    "cvc_hint": ("3 or 4 digits", "3 或 4 位数字"),
+    "cvc_hint": ("3–4 digits", "3–4 位数字"),
     "name": ("Name on the card", "持卡人姓名"),
     "optional": ("optional", "选填"),
     "pay": ("Pay {amount}", "支付 {amount}"),
@@ -42,6 +42,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reassure": (
         "Card details are sealed at once. The merchant never sees them.",
         "卡片信息即时加密保存，商家无法看到。",
+    ),
+    "code_alone": (
+        "While its code is open, this payment cannot be made in another way.",
+        "付款码有效期间，无法改用其他方式支付这笔款项。",
     ),
     "cancel": ("Back to {merchant}", "返回{merchant}"),
     "until": ("You can pay until", "付款截止时间"),
@@ -106,7 +110,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "check_again": ("Check again", "重新查看"),
     # Ends.
-    "paid": ("Thank you, it is paid", "付款成功，谢谢"),
+    "paid": ("Thank you, your payment is complete", "付款成功，谢谢"),
     "reserved": ("Thank you, your payment is reserved", "付款已授权，谢谢"),
     "reserved_note": (
         "{merchant} collects the money when the order is fulfilled.",
