@@ -29,7 +29,9 @@ EXAMPLES = 20
 STEPS = 30
 INTENTS_MAX = 4
 NAMES = ("first", "second")
-FATES = st.one_of(st.just([]), st.lists(st.sampled_from(sorted(Fate)), max_size=3))
+FATES: st.SearchStrategy[list[Fate]] = st.one_of(
+    st.just([]), st.lists(st.sampled_from(sorted(Fate)), max_size=3)
+)
 AMOUNTS = st.sampled_from([1, 300, 700, 1000])
 METHODS = st.sampled_from([CaptureMethod.AUTOMATIC, CaptureMethod.MANUAL, CaptureMethod.MANUAL_MULTIPLE])
 CONFIRM = ConfirmOrder(method=CARD)

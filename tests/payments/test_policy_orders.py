@@ -29,6 +29,8 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
     ({"amount_minor": AMOUNT_MINOR_MAX + 1}, "amount_too_large", "amount"),
     ({"currency": "xxq"}, "invalid_currency", "currency"),
     ({"currency": ""}, "invalid_currency", "currency"),
+    ({"currency": "xau"}, "invalid_currency", "currency"),
+    ({"currency": "xxx"}, "invalid_currency", "currency"),
     ({"currency": "cn\0"}, "invalid_currency", "currency"),
     ({"metadata": {str(n): "v" for n in range(51)}}, "metadata_too_large", "metadata"),
     ({"metadata": {"k" * 41: "v"}}, "metadata_too_large", "metadata"),

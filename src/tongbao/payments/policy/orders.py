@@ -153,11 +153,14 @@ def unexpected(intent: Intent, verb: str) -> WrongState:
 
 
 def known_currency(code: str) -> str:
-    """Return the code in capitals; raise BadParameter ``invalid_currency``."""
+    """Return the code of money in capitals; raise BadParameter ``invalid_currency``, also for metals and the like."""
     try:
-        return currencies.currency(code.upper()).code
+        known = currencies.currency(code.upper())
     except InvalidRequest as error:
         raise BadParameter("invalid_currency", "currency", f"no ISO 4217 currency {code[:8]}") from error
+    if known.kind is not currencies.Kind.MONEY:
+        raise BadParameter("invalid_currency", "currency", f"{known.code} is nothing that people pay with")
+    return known.code
 
 
 def known_kinds(kinds: tuple[str, ...]) -> tuple[str, ...]:
