@@ -21,6 +21,7 @@ from tests.web.v2_house import EVERY_CALL, V2, Tenant, open_v2
 from tongbao.channels.schema import Action, ActionKind, Answer, Authorize, NotificationKind, Outcome, Reason
 from tongbao.channels.service.codes import reason_info
 from tongbao.core.db import Database
+from tongbao.core.errors import NotFound
 from tongbao.core.events.facts import Delivered, topic_of
 from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
@@ -605,6 +606,14 @@ async def test_answers_are_not_kept_indexed_or_leaked_to_other_sites(site: Site)
     assert view.session.client_secret not in answer.text
     assert view.intent is not None
     assert view.intent.client_secret not in answer.text
+
+
+async def test_receipt_does_not_tell_where_the_page_of_its_session_is(site: Site) -> None:
+    view = await site.session()
+    assert view.intent is not None
+    assert abs(view.intent.id.int - view.session.id.int) > 1 << 40
+    with pytest.raises(NotFound):
+        await site.v2.house.payments.sessions.by_reference(view.intent.reference)
 
 
 def test_fields_say_what_browsers_need_to_fill_them_in() -> None:

@@ -19,13 +19,13 @@ FIRST_BYTES = 300
 
 
 class Spec(msgspec.Struct, kw_only=True):
-    """What to send; ``rate`` per second opens the loop.
+    """What to send, over connections spread over ``ports``; ``rate`` per second opens the loop.
 
     ``body`` may hold ``{n}``, a number that grows, and ``{method}``, the one of ``methods`` that belongs to the key.
     """
 
     host: str
-    port: int
+    ports: list[int]
     path: str
     headers: dict[str, str]
     body: str
@@ -107,8 +107,9 @@ class Load:
         loop = asyncio.get_running_loop()
         began = time.perf_counter()
         self._stop = began + self._spec.seconds
-        for _ in range(self._spec.connections):
-            await loop.create_connection(lambda: _Connection(self), self._spec.host, self._spec.port)
+        for number in range(self._spec.connections):
+            port = self._spec.ports[number % len(self._spec.ports)]
+            await loop.create_connection(lambda: _Connection(self), self._spec.host, port)
         if self._spec.rate is not None:
             await self._pace(began, self._spec.rate)
         await asyncio.sleep(max(0.0, self._stop - time.perf_counter()))

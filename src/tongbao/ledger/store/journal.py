@@ -5,11 +5,11 @@ speaks PostgreSQL. The balance updates join a sorted array by nested loop (the l
 other join methods off), so that every process locks rows in one order: ascending account id.
 """
 
-import io
 import struct
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from tongbao.core import copying
 from tongbao.core.db import Connection
 from tongbao.ledger.schema import (
     AccountId,
@@ -224,7 +224,7 @@ async def insert_copy(connection: Connection, data: bytes) -> None:
         "transfer",
         schema_name="ledger",
         columns=_COPY_COLUMNS,
-        source=io.BytesIO(data),
+        source=copying.in_memory(data),
         format="binary",
     )
 

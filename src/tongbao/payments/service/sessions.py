@@ -13,7 +13,7 @@ from uuid import UUID
 from tongbao.core.errors import NotFound
 from tongbao.core.events.facts import Delivered
 from tongbao.core.events.subscriptions import Consumer
-from tongbao.core.ids import parse_uuid, uuid_text
+from tongbao.core.ids import IdFactory, derive, parse_uuid, uuid_text
 from tongbao.core.requests.asks import Ask
 from tongbao.parties.schema import Scope
 from tongbao.payments.errors import BadAmount, BadParameter, Missing, WrongState
@@ -289,7 +289,7 @@ class Sessions:
         expires_at = order.expires_at or now + SESSION_LIFE
         if not now + SESSION_LIFE_MIN <= expires_at <= now + SESSION_LIFE:
             raise BadParameter("parameter_invalid", "expires_at", "between 30 minutes and 24 hours from now")
-        session_id, intent_id = self._desk.ids.uuid(), self._desk.ids.uuid()
+        session_id, intent_id = _ids(self._desk.ids)
         intent = orders.intent_from(
             IntentOrder(
                 amount_minor=sum(item.total_minor for item in order.items),
@@ -425,6 +425,16 @@ def _check_url(url: str | None, param: str) -> None:
         or "@" in parts.netloc
     ):
         raise BadParameter("url_invalid", param, "an http or https address of at most 2048 characters")
+
+
+def _ids(ids: IdFactory) -> tuple[UUID, UUID]:
+    """Return the ids of a new session and of its intent.
+
+    Ids that are made one after the other are neighbors, and a session's id opens its page: a receipt that names the
+    intent must not tell it.
+    """
+    session_id = ids.uuid()
+    return session_id, derive(session_id, "intent")
 
 
 def _parse(reference: str) -> UUID:
