@@ -9,7 +9,7 @@ import ast
 import importlib
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import NamedTuple
@@ -37,7 +37,7 @@ UNNAMED = frozenset(
 )
 """Places whose code is chosen elsewhere: the first in a table that is read below, the others by whoever calls."""
 
-Maker = type[AppError] | FunctionType
+Maker = Callable[..., AppError]
 KINDS = frozenset(kind for kind in vars(errors).values() if inspect.isclass(kind))
 
 
@@ -102,9 +102,16 @@ def _sites() -> Iterator[_Site]:
             functions = [
                 node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             ]
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Call) and (maker := _maker(module, node.func)) is not None:
+            for node in map(_call, ast.walk(tree)):
+                if node is not None and (maker := _maker(module, node.func)) is not None:
                     yield _Site(place.as_posix(), module, node, maker, _assigned(functions, node))
+
+
+def _call(node: ast.AST) -> ast.Call | None:
+    """Return a call, or the one that ``raise Error`` without parentheses means."""
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Name | ast.Attribute):
+        return ast.copy_location(ast.Call(node.exc, [], []), node)
+    return node if isinstance(node, ast.Call) else None
 
 
 def _assigned(
@@ -185,14 +192,12 @@ def _rows(found: Sequence[Raised], *, over_http: bool) -> str:
     first: dict[tuple[str, str], Raised] = {}
     for each in sorted(found, key=lambda each: _meaning(each.error).startswith(("–", "…"))):
         first.setdefault((each.error.code, _kind(each.error)), each)
-    if over_http:
-        head = ("code", "kind", "`/v1`", "`/v2`", "meaning")
-        rows = [
-            [*_named(each), *_statuses(each.error), _meaning(each.error)] for _, each in sorted(first.items())
-        ]
-    else:
-        head = ("code", "kind", "meaning")
-        rows = [[*_named(each), _meaning(each.error)] for _, each in sorted(first.items())]
+    told = [each for _, each in sorted(first.items())]
+    columns = ("`/v1`", "`/v2`") if over_http else ()
+    head = ("code", "kind", *columns, "meaning")
+    rows = [
+        [*_named(each), *(_statuses(each.error) if over_http else ()), _meaning(each.error)] for each in told
+    ]
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 

@@ -1,14 +1,19 @@
 """What the documentation states about the code is true."""
 
+import importlib
+import inspect
 import re
 from pathlib import Path
 
-from tests.error_reference import PAGE, UNNAMED, page, raised
+import pytest
+from tests.error_reference import PAGE, ROOMS, UNNAMED, page, raised
 
 from tongbao.core.config import Settings
 from tongbao.ledger.schema import Refusal
 
 ROOT = Path(__file__).parent.parent
+NEVER_RAISED = frozenset({"BooksBroken", "UnknownHold"})
+"""Classes of the ledger that nothing raises: what they would tell is a finding of ``verify`` or a refusal."""
 
 
 def test_settings_page_lists_every_setting_with_its_default() -> None:
@@ -33,6 +38,17 @@ def test_places_whose_error_code_cannot_be_read_are_known() -> None:
     assert raised()[1] == UNNAMED
 
 
+@pytest.mark.parametrize("room", ROOMS[:5])
+def test_error_page_misses_no_class_of_a_room(room: str) -> None:
+    errors = importlib.import_module(f"tongbao.{room}.errors")
+    defined = {
+        kind for kind in vars(errors).values() if inspect.isclass(kind) and kind.__module__ == errors.__name__
+    }
+    parents = {kind for kind in defined if any(kind in other.__mro__[1:] for other in defined)}
+    missing = {kind.__name__ for kind in defined - parents - {type(each.error) for each in raised()[0]}}
+    assert missing <= NEVER_RAISED
+
+
 def test_every_error_that_can_be_read_has_a_code_of_plain_words() -> None:
     codes = {each.error.code for each in raised()[0]}
     assert {code for code in codes if not re.fullmatch(r"[a-z0-9_<>]+", code)} == set()
@@ -46,7 +62,9 @@ def test_map_of_the_docs_names_every_page() -> None:
 
 
 def test_front_pages_tell_of_the_same_commands_and_pictures() -> None:
-    english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
+    english, chinese = (
+        (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md")
+    )
     for pattern in (r"^\| `(.+?)` \|", r"!\[.*?\]\((.+?)\)", r"^  ([a-z]+)/ "):
         assert re.findall(pattern, english, re.MULTILINE) == re.findall(pattern, chinese, re.MULTILINE)
 

@@ -139,7 +139,10 @@ async def form(request: Request) -> dict[str, str]:
             raise InvalidRequest("form_invalid", "the form is too large")
     if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         raise InvalidRequest("form_invalid", "the form stands on another site")
-    return dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=20))
+    try:
+        return dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=20))
+    except ValueError as error:
+        raise InvalidRequest("form_invalid", "the form has too many fields") from error
 
 
 async def change_preferences(request: Request) -> Response:

@@ -12,6 +12,7 @@ from tongbao.core.db import Connection, Database
 from tongbao.core.lane import Lane, LaneMetrics
 from tongbao.core.metrics import Metrics
 from tongbao.payments.schema.documents import Document
+from tongbao.payments.service.plans import Plans
 from tongbao.payments.store import documents as store
 
 BATCH_MAX = 500
@@ -25,9 +26,10 @@ class Reading:
     """Reads through a lane of its own. One object per process."""
 
     def __init__(self, database: Database, metrics: Metrics, *, retry_s: float = 10.0) -> None:
+        self._plans = Plans()
         self._lane: Lane[Wanted, Document | None] = Lane(
             "payments_reads",
-            _read,
+            self._read,
             partial(database.dedicated, "tongbao-payments-reads", **store.LANE_SETTINGS),
             metrics=LaneMetrics(metrics),
             slots=2,
@@ -48,6 +50,8 @@ class Reading:
         found = await self._lane.submit_one((kind, book_id, document_id))
         return found if isinstance(found, kind) else None
 
-
-async def _read(connection: Connection, _slot: int, wanted: Sequence[Wanted]) -> Sequence[Document | None]:
-    return await store.each(connection, wanted)
+    async def _read(
+        self, connection: Connection, _slot: int, wanted: Sequence[Wanted]
+    ) -> Sequence[Document | None]:
+        await self._plans.used(connection)
+        return await store.each(connection, wanted)

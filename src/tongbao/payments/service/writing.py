@@ -33,6 +33,7 @@ from tongbao.payments.schema.changes import (
 )
 from tongbao.payments.schema.documents import Document
 from tongbao.payments.schema.facts import Happened
+from tongbao.payments.service.plans import Plans
 from tongbao.payments.store import documents as store
 
 ROUNDS_MAX = 50
@@ -62,6 +63,7 @@ class Writing:
         self._posting = posting
         self._clock = clock
         self._outbox = Outbox(clock, ids)
+        self._plans = Plans()
         results = metrics.counter("payments_changes", "Changes by what came of them", labels=("result",))
         self._results = {kind: results.labels(kind.__name__.lower()) for kind in get_args(Result)}
         self._lane: Lane[Change, Result] = Lane(
@@ -102,6 +104,7 @@ class Writing:
         return await self._database.dedicated("tongbao-payments-lane", **store.LANE_SETTINGS)
 
     async def _write(self, connection: Connection, _slot: int, changes: Sequence[Change]) -> Sequence[Result]:
+        await self._plans.used(connection)
         excluded: Excluded = {}
         exactly = False
         for _ in range(ROUNDS_MAX):
