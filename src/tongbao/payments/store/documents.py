@@ -74,27 +74,6 @@ FROM unnest($1::text::bigint[], $2::text::smallint[], $3::uuid[], $4::text::inte
 WHERE d.book_id = u.book_id AND d.kind = u.kind AND d.id = u.id AND d.version = u.version - 1
 RETURNING d.id
 """
-# An update of the partitioned table opens every partition and index of it; a payment touches two of them.
-_SET = """ AS d
-    SET version = u.version, state = u.state, owner_id = u.owner_id, updated_at = u.updated_at, due_at = u.due_at,
-        body = u.body::jsonb
-"""
-_NEXT = """ AS u (book_id, id, version, state, owner_id, updated_at, due_at, body)
-    WHERE d.book_id = u.book_id AND d.id = u.id AND d.version = u.version - 1
-"""
-_UPDATE_PAIRS = (
-    "WITH intents AS (UPDATE payments.intent"
-    + _SET
-    + """FROM unnest($1::text::bigint[], $2::uuid[], $3::text::integer[], $4::text[], $5::uuid[],
-        $6::timestamptz[], $7::timestamptz[], $8::text[])"""
-    + _NEXT
-    + "AND d.kind = 1 RETURNING d.id), attempts AS (UPDATE payments.attempt"
-    + _SET
-    + """FROM unnest($9::text::bigint[], $10::uuid[], $11::text::integer[], $12::text[], $13::uuid[],
-        $14::timestamptz[], $15::timestamptz[], $16::text[])"""
-    + _NEXT
-    + "AND d.kind = 2 RETURNING d.id) SELECT id FROM intents UNION ALL SELECT id FROM attempts"
-)
 _REFER = """
 INSERT INTO payments.reference (book_id, kind, value, subject_id)
 SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::uuid[])
@@ -201,28 +180,19 @@ async def insert(connection: Connection, documents: Iterable[Document]) -> None:
 async def update(connection: Connection, documents: Sequence[Document]) -> set[UUID]:
     """Write next versions in ascending order of id; return the ids whose stored version was the one before."""
     ordered = sorted(documents, key=_id_of)
-    intents = [each for each in ordered if each.KIND is Kind.INTENT]
-    attempts = [each for each in ordered if each.KIND is Kind.ATTEMPT]
-    if len(intents) + len(attempts) == len(ordered):
-        rows = await connection.fetch(_UPDATE_PAIRS, *_columns(intents), *_columns(attempts))
-    else:
-        books, *others = _columns(ordered)
-        rows = await connection.fetch(_UPDATE, books, _numbers([each.KIND for each in ordered]), *others)
-    return {row[0] for row in rows}
-
-
-def _columns(documents: Sequence[Document]) -> tuple[object, ...]:
-    """Return what an update needs of documents, by column."""
-    return (
-        _numbers([each.book_id for each in documents]),
-        [each.id for each in documents],
-        _numbers([each.version for each in documents]),
-        [each.status for each in documents],
-        [each.owner_id for each in documents],
-        [each.updated_at for each in documents],
-        [each.due_at for each in documents],
-        [_ENCODER.encode(each).decode() for each in documents],
+    rows = await connection.fetch(
+        _UPDATE,
+        _numbers([each.book_id for each in ordered]),
+        _numbers([each.KIND for each in ordered]),
+        [each.id for each in ordered],
+        _numbers([each.version for each in ordered]),
+        [each.status for each in ordered],
+        [each.owner_id for each in ordered],
+        [each.updated_at for each in ordered],
+        [each.due_at for each in ordered],
+        [_ENCODER.encode(each).decode() for each in ordered],
     )
+    return {row[0] for row in rows}
 
 
 async def refer(connection: Connection, references: Sequence[tuple[int, Reference]]) -> set[UUID]:
