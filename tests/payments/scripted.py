@@ -63,6 +63,10 @@ class ScriptedChannel:
         """Script the next replies to an operation."""
         self.replies.setdefault(operation, deque()).extend(replies)
 
+    def can(self, **changes: object) -> None:
+        """Change what the channel can do."""
+        self._capabilities = capabilities(**changes)
+
     def asked(self, operation: str) -> list[Call]:
         """The calls of an operation so far."""
         return [call for name, call in self.calls if name == operation]

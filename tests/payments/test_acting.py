@@ -1,16 +1,17 @@
 """Acting on authorizations: captures, cancels and increments over a real ledger."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
-from tests.payments.conftest import House
+from tests.payments.conftest import CARD, House
 from tests.payments.scripted import UNRESOLVED, declined
 
 from tongbao.channels.schema import Action, ActionKind, Answer, Follow, NotificationKind, Outcome, Reason
 from tongbao.payments.errors import ActRefused, BadAmount, WrongState
 from tongbao.payments.schema.attempts import ActState
 from tongbao.payments.schema.intents import CancelReason, CaptureMethod
-from tongbao.payments.schema.orders import IntentView
+from tongbao.payments.schema.orders import ConfirmOrder, IntentView
 
 NOT_SENT = Answer(outcome=Outcome.NOT_SENT)
 QR = Answer(outcome=Outcome.ACTION_REQUIRED, action=Action(kind=ActionKind.SHOW_QR, qr_text="qr"))
@@ -283,3 +284,15 @@ async def test_cancel_of_what_has_ended_is_refused(house: House) -> None:
     view = await house.pay()
     with pytest.raises(WrongState, match="cannot be used to cancel"):
         await house.payments.intents.cancel(house.scope, view.intent.id)
+
+
+async def test_extended_authorization_is_kept_for_as_long_as_the_channel_can(house: House) -> None:
+    house.channel("one").can(authorization_days=7, extended_authorization_days=30)
+    for extended, days in ((False, 7), (True, 30)):
+        view = await house.pay(
+            500,
+            capture_method=CaptureMethod.MANUAL,
+            confirm=ConfirmOrder(method=CARD, extended=extended),
+        )
+        assert view.attempt is not None
+        assert view.attempt.expires_at == house.clock.now() + timedelta(days=days)

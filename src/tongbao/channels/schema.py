@@ -198,7 +198,8 @@ class Authorize(msgspec.Struct, frozen=True, kw_only=True):
     """Ask for money. ``reference`` (ours, at most 32 of ``[a-zA-Z0-9_]``) is the same in every repeat.
 
     ``capture``: claim the money at once. ``expires_at``: after it the channel should refuse the payer.
-    ``network_reference``: the network's id of the payment under which a mandate was given.
+    ``network_reference``: the network's id of the payment under which a mandate was given. ``extended``: keep the
+    authorization for longer than usual, where the channel can.
     """
 
     reference: str
@@ -214,6 +215,7 @@ class Authorize(msgspec.Struct, frozen=True, kw_only=True):
     payer_address: str | None = None
     initiator: Initiator = Initiator.PAYER
     network_reference: str | None = None
+    extended: bool = False
 
 
 class Follow(msgspec.Struct, frozen=True, kw_only=True):
@@ -384,5 +386,6 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     settles_not_found_s: int = 60
     notifies: bool = False
     authorization_days: int = 7
+    extended_authorization_days: int | None = None
     amount_minor_min: int = 1
     amount_minor_max: int | None = None

@@ -48,6 +48,7 @@ class DirectChannel:
             payout=True,
             mandates=True,
             inquires_by_our_reference=True,
+            extended_authorization_days=30,
         )
 
     @property

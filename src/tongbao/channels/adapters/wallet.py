@@ -85,6 +85,7 @@ class WalletChannel:
             inquires_by_our_reference=True,
             settles_not_found_s=30,
             authorization_days=7,
+            extended_authorization_days=30,
         )
 
     @property

@@ -92,7 +92,7 @@ def _charged(standing: Standing, answer: Answer) -> Step:
 def _authorized(standing: Standing, answer: Answer) -> Step:
     now, amount = standing.now, standing.attempt.amount_minor
     hold = postings.authorized(standing.money, standing.attempt, amount)
-    expires_at = now + timedelta(days=standing.capabilities.authorization_days)
+    expires_at = now + timedelta(days=_days(standing))
     attempt = moved(
         standing.attempt,
         AttemptState.AUTHORIZED,
@@ -263,3 +263,9 @@ def _claimed_totals(attempt: Attempt) -> set[int]:
             total += act.amount_minor
             totals.add(total)
     return totals
+
+
+def _days(standing: Standing) -> int:
+    """Return for how many days an authorization is held: longer where that was asked and the channel can."""
+    longer = standing.capabilities.extended_authorization_days
+    return longer if standing.attempt.extended and longer else standing.capabilities.authorization_days

@@ -136,6 +136,7 @@ class Attempt(Document, frozen=True, kw_only=True, tag="attempt"):
     amount_minor: int
     currency: str
     capture: bool
+    extended: bool = False
     authorized_minor: int = 0
     captured_minor: int = 0
     refunded_minor: int = 0

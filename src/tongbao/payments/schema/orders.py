@@ -71,6 +71,7 @@ class ConfirmOrder(msgspec.Struct, frozen=True, kw_only=True):
     """How to collect: with a saved method or one given now, from a payer who is here or under a mandate.
 
     ``method`` without ``method_id`` is used once and not kept. ``payer_address``: the payer's network address.
+    ``extended``: keep what is authorized for longer than usual, where the channel can.
     """
 
     method_id: UUID | None = None
@@ -80,6 +81,7 @@ class ConfirmOrder(msgspec.Struct, frozen=True, kw_only=True):
     return_url: str | None = None
     payer_address: str | None = None
     capture_method: CaptureMethod | None = None
+    extended: bool = False
     error_on_requires_action: bool = False
 
 

@@ -159,7 +159,7 @@ class Confirming:
         if verdict.tier in (RiskTier.DECLINE, RiskTier.STEP_UP):
             return self._held_up(intent, verdict, kept, ask, now, is_new=is_new)
         route = await self._route(intent, method)
-        attempt = self._attempt(intent, method, kept, route, initiator, now)
+        attempt = self._attempt(intent, method, kept, route, initiator, now, extended=confirm.extended)
         sent = _processing(intent, attempt, now, is_new=is_new)
         used = mandates.used(mandate, intent.amount_minor, intent.currency, now) if mandate else None
         change = desk.change(
@@ -257,6 +257,8 @@ class Confirming:
         route: Route,
         initiator: Initiator,
         now: datetime,
+        *,
+        extended: bool,
     ) -> Attempt:
         return Attempt(
             id=self._desk.ids.uuid(),
@@ -275,6 +277,7 @@ class Confirming:
             amount_minor=intent.amount_minor,
             currency=intent.currency,
             capture=intent.capture_method.at_once,
+            extended=extended,
             sent_at=now,
             fallbacks=route.fallbacks,
         )
@@ -349,6 +352,7 @@ class Confirming:
             payer_address=sent.payer_address,
             initiator=attempt.initiator,
             network_reference=sent.network_reference,
+            extended=attempt.extended,
         )
         return await desk.channel(attempt.channel).authorize(call)
 
@@ -420,7 +424,9 @@ class Confirming:
         now = self._desk.clock.now()
         restored = msgspec.structs.replace(intent, method_id=sent.intent.method_id, last_error=None)
         route = Route(usable[0], tuple(usable[1:]))
-        attempt = self._attempt(restored, dead.method, sent.method, route, dead.initiator, now)
+        attempt = self._attempt(
+            restored, dead.method, sent.method, route, dead.initiator, now, extended=dead.extended
+        )
         processing = msgspec.structs.replace(
             restored,
             state=IntentState.PROCESSING,

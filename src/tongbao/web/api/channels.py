@@ -53,6 +53,7 @@ class ChannelState(Model):
     mandates: bool
     notifies: bool
     authorization_days: int
+    extended_authorization_days: int | None
     amount_minor_min: int
     amount_minor_max: int | None
 

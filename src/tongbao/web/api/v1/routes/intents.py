@@ -1,6 +1,6 @@
 """Payment intents: make, change, confirm, capture, cancel, raise, read, list, search."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tongbao.channels.schema import METHOD_KINDS
@@ -89,6 +89,13 @@ _COLLECTING: dict[str, Field] = {
     "off_session": Boolean(about="The payer is not here: under a mandate."),
     "payment_method": PAYMENT_METHOD,
     "payment_method_data": METHOD_DATA,
+    "payment_method_options": Nested(
+        fields={
+            "card": Nested(
+                fields={"request_extended_authorization": Choice(values=("if_available", "never"))}
+            )
+        }
+    ),
     "return_url": Url(about="Where the payer comes back to."),
     "use_stripe_sdk": Boolean(about="Accepted, and without effect."),
 }
@@ -284,7 +291,14 @@ def _how(call: Call, with_what: Chosen) -> ConfirmOrder:
         payer_address=accepted_address(got),
         capture_method=CaptureMethod(got["capture_method"]) if is_change else None,
         error_on_requires_action=got.get("error_on_requires_action", False),
+        extended=_extended(got),
     )
+
+
+def _extended(got: Mapping[str, Any]) -> bool:
+    """Return whether an authorization shall be kept for longer than usual, where the channel can."""
+    wanted = got.get("payment_method_options", {}).get("card", {}).get("request_extended_authorization")
+    return bool(wanted == "if_available")
 
 
 def _kinds(got: dict[str, Any]) -> tuple[str, ...]:
