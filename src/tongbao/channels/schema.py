@@ -117,6 +117,14 @@ class Reason(enum.StrEnum):
     TRY_AGAIN_LATER = "try_again_later"
 
 
+class Mode(enum.StrEnum):
+    """Whose payments a channel takes: a test key never reaches an acquirer, and a live one never a sandbox."""
+
+    TEST = "test"
+    LIVE = "live"
+    BOTH = "both"
+
+
 class WireUnit(enum.StrEnum):
     """How a channel writes amounts; an adapter declares it once and a property test sends it round."""
 

@@ -11,11 +11,13 @@
     └── ReferenceTaken          the merchant's reference names another payment
     InvalidRequest
     └── BadAmount, BadParameter what was asked can never be done
+    NotPermitted
+    └── NotInPackage            the merchant's package does not hold this
 """
 
 from uuid import UUID
 
-from tongbao.core.errors import Conflict, InvalidRequest, NotFound
+from tongbao.core.errors import Conflict, InvalidRequest, NotFound, NotPermitted
 from tongbao.core.ids import uuid_text
 
 
@@ -76,3 +78,10 @@ class BadParameter(InvalidRequest):
 
 class BadAmount(BadParameter):
     """An amount that is too small, too large, or more than there is."""
+
+
+class NotInPackage(NotPermitted):
+    """The merchant's package does not hold what a payment needs."""
+
+    def __init__(self, feature: str) -> None:
+        super().__init__("feature_missing", f"the merchant's package has no {feature}", feature=feature)

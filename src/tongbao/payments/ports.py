@@ -73,6 +73,18 @@ class MerchantProfiles(Protocol):
         """Return what channels may know of the merchant whose book this is. Cached by the implementer."""
         ...
 
+    async def features(self, book_id: int) -> frozenset[str]:
+        """Return what the merchant's package holds, in the words of ``parties``. Cached by the implementer."""
+        ...
+
+
+class CardMemory(Protocol):
+    """Where security codes wait for their authorization; after it nobody may keep them (PCI DSS 4.0, 3.3.1)."""
+
+    def forget_cvc(self, token: str) -> None:
+        """Forget the security code of a card, if this process remembers it."""
+        ...
+
 
 class SecretBox(Protocol):
     """Keeps secrets that must be read again, such as those that webhooks are signed with."""

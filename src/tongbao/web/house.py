@@ -9,12 +9,14 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from tongbao.channels.schema import Merchant
+from tongbao.channels.schema import Merchant, Mode
 from tongbao.channels.service import building
 from tongbao.channels.service.building import ChannelSpec
 from tongbao.channels.service.registry import Channels
+from tongbao.core.clock import Clock
 from tongbao.core.config import Settings
 from tongbao.core.events.subscriptions import Consumer, Projection
 from tongbao.core.http import HttpClient
@@ -41,7 +43,9 @@ from tongbao.web.api.v1.renderings.events import event_bytes
 from tongbao.web.runtime import Runtime
 
 PROFILES_MAX = 10_000
-WALLET_SPEC = ChannelSpec(name="wallet", adapter="wallet")
+PROFILE_LIFE = timedelta(seconds=10)
+"""So soon a merchant's new name or package counts in every process."""
+WALLET_SPEC = ChannelSpec(name="wallet", adapter="wallet", mode=Mode.BOTH)
 """The channel that every house has: its own wallets."""
 
 
@@ -97,8 +101,9 @@ async def open_house(
                 runtime.metrics,
                 risk=PassRisk(),
                 routing=FirstChannel(),
-                profiles=_Profiles(parties),
+                profiles=_Profiles(parties, clock),
                 notify_base=base_url,
+                cards=vault,
                 lane_count=settings.lane_count,
             )
         )
@@ -199,25 +204,36 @@ def _specs(settings: Settings, given: Sequence[ChannelSpec] | None) -> list[Chan
 
 
 class _Profiles:
-    """What channels are told about merchants, remembered: it hardly ever changes."""
+    """What payments must know of merchants, remembered for a short while; see ``payments.ports.MerchantProfiles``."""
 
-    def __init__(self, parties: Parties) -> None:
+    def __init__(self, parties: Parties, clock: Clock) -> None:
         self._parties = parties
-        self._known: dict[int, Merchant] = {}
+        self._clock = clock
+        self._known: dict[int, tuple[datetime, Merchant, frozenset[str]]] = {}
         self._operator = operator_of_job("payments", frozenset({OperatorPermission.MERCHANTS_READ}))
 
     async def profile(self, book_id: int) -> Merchant:
         """Return what channels may know of the merchant whose book this is; raise UnknownMerchant."""
+        return (await self._read(book_id))[1]
+
+    async def features(self, book_id: int) -> frozenset[str]:
+        """Return what the merchant's package holds; raise UnknownMerchant."""
+        return (await self._read(book_id))[2]
+
+    async def _read(self, book_id: int) -> tuple[datetime, Merchant, frozenset[str]]:
+        now = self._clock.now()
         known = self._known.get(book_id)
-        if known is None:
-            found = await self._parties.merchants.of_book(self._operator, book_id)
-            known = Merchant(
-                name=found.name,
-                mcc=found.mcc,
-                country=found.country,
-                descriptor=re.sub(r"[^ -~]", "", found.display_name or found.name)[:22],
-            )
-            if len(self._known) >= PROFILES_MAX:
-                self._known.clear()
-            self._known[book_id] = known
+        if known is not None and now - known[0] < PROFILE_LIFE:
+            return known
+        found = await self._parties.merchants.of_book(self._operator, book_id)
+        features = await self._parties.merchants.features_of(self._operator, found)
+        profile = Merchant(
+            name=found.name,
+            mcc=found.mcc,
+            country=found.country,
+            descriptor=re.sub(r"[^ -~]", "", found.display_name or found.name)[:22],
+        )
+        if len(self._known) >= PROFILES_MAX:
+            self._known.clear()
+        known = self._known[book_id] = (now, profile, frozenset[str](features))
         return known

@@ -5,6 +5,7 @@
     [[channel]]
     name = "card_main"
     adapter = "iso8583"
+    mode = "live"
     [channel.settings.line]
     host = "acquirer.example"
     port = 8583
@@ -35,6 +36,7 @@ from tongbao.channels.adapters.wechatpay.settings import WechatPaySettings
 from tongbao.channels.errors import ChannelMisconfigured
 from tongbao.channels.policy import reasons
 from tongbao.channels.ports import CardVault, Channel
+from tongbao.channels.schema import Mode
 from tongbao.channels.service.registry import Channels
 from tongbao.core.clock import Clock
 from tongbao.core.http import HttpClient
@@ -50,10 +52,14 @@ class MoneySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ChannelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One route of the configuration; ``settings`` are those of its adapter."""
+    """One route of the configuration; ``settings`` are those of its adapter.
+
+    ``mode``: whose payments it takes. Real money is asked for in so many words: without one only test payments go there.
+    """
 
     name: str
     adapter: str
+    mode: Mode = Mode.TEST
     enabled: bool = True
     settings: dict[str, Any] = {}
 
@@ -97,7 +103,11 @@ def build(specs: Sequence[ChannelSpec], house: House) -> Channels:
     if len(specs) > CHANNELS_MAX:
         raise ChannelMisconfigured("channels", f"at most {CHANNELS_MAX} routes")
     built = [_channel(spec, house) for spec in specs]
-    return Channels(built, disabled=frozenset(spec.name for spec in specs if not spec.enabled))
+    return Channels(
+        built,
+        disabled=frozenset(spec.name for spec in specs if not spec.enabled),
+        modes={spec.name: spec.mode for spec in specs},
+    )
 
 
 def check(spec: ChannelSpec) -> None:
@@ -106,6 +116,8 @@ def check(spec: ChannelSpec) -> None:
         raise ChannelMisconfigured(
             spec.name, f"no adapter {spec.adapter}; there are {', '.join(sorted(_KINDS))}"
         )
+    if spec.adapter == "direct" and spec.mode is not Mode.TEST:
+        raise ChannelMisconfigured(spec.name, "direct approves everything and asks nobody: test mode only")
     _settings(spec, _KINDS[spec.adapter])
 
 
@@ -124,6 +136,7 @@ def _settings(spec: ChannelSpec, kind: type[Any]) -> Any:
 def _secret(kind: type[Any], value: object) -> object:
     if kind is SecretStr and isinstance(value, str):
         return SecretStr(value)
+    # What msgspec wants to hear of types that are not known here.
     raise NotImplementedError
 
 

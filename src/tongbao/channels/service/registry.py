@@ -5,13 +5,15 @@ channel that is switched off is never among the eligible, neither first nor as a
 reached by name: what was begun on it is captured, refunded and inquired there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from tongbao.channels.errors import ChannelMisconfigured, UnknownChannel
 from tongbao.channels.ports import Channel
-from tongbao.channels.schema import Capabilities, Presentment
+from tongbao.channels.schema import Capabilities, Mode, Presentment
+
+NO_MODES: Mapping[str, Mode] = {}
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +23,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     presentment: Presentment
     currency: str
     amount_minor: int
+    live: bool = False
     manual_capture: bool = False
     mandate: bool = False
 
@@ -40,9 +43,19 @@ class Eligibility(msgspec.Struct, frozen=True):
 
 
 class Channels:
-    """The registry. Switches are the process's own and start as ``disabled`` says."""
+    """The registry. Switches are the process's own and start as ``disabled`` says.
 
-    def __init__(self, channels: Sequence[Channel], *, disabled: frozenset[str] = frozenset()) -> None:
+    ``modes``: whose payments each channel takes, by name; one that is not named takes both.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[Channel],
+        *,
+        disabled: frozenset[str] = frozenset(),
+        modes: Mapping[str, Mode] = NO_MODES,
+    ) -> None:
+        self._modes = dict(modes)
         self._channels: dict[str, Channel] = {}
         for channel in channels:
             if channel.name in self._channels:
@@ -80,12 +93,23 @@ class Channels:
         fit: list[Channel] = []
         objections: list[Objection] = []
         for channel in self._channels.values():
-            code = "disabled" if channel.name in self._disabled else objection(channel.capabilities, wish)
+            code = self._closed(channel.name, wish) or objection(channel.capabilities, wish)
             if code is None:
                 fit.append(channel)
             else:
                 objections.append(Objection(channel.name, code))
         return Eligibility(tuple(fit), tuple(objections))
+
+    def mode(self, name: str) -> Mode:
+        """Return whose payments a channel takes; raise UnknownChannel."""
+        return self._modes.get(self.get(name).name, Mode.BOTH)
+
+    def _closed(self, name: str, wish: Wish) -> str | None:
+        """Return why a channel takes no payment of this mode now."""
+        if name in self._disabled:
+            return "disabled"
+        wanted = Mode.LIVE if wish.live else Mode.TEST
+        return None if self.mode(name) in (Mode.BOTH, wanted) else "other_mode"
 
     async def close(self) -> None:
         """Close every channel."""

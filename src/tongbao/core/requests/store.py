@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from tongbao.core import copying
 from tongbao.core.db import Connection
 from tongbao.core.requests.asks import Known, Rendered
 
@@ -56,7 +57,7 @@ async def claim(connection: Connection, rows: Sequence[ClaimRow], now: datetime)
     """Claim keys, each named once in ``rows``; return those that were free. An expired claim is free."""
     got = await connection.fetch(
         _CLAIM,
-        _numbers([row.book_id for row in rows]),
+        copying.array([row.book_id for row in rows]),
         [row.digest for row in rows],
         [row.fingerprint for row in rows],
         [row.subject_id for row in rows],
@@ -72,9 +73,9 @@ async def answer(connection: Connection, answers: Sequence[tuple[Address, Render
     """Keep the answers of claimed requests; one that has an answer keeps its first."""
     await connection.execute(
         _ANSWER,
-        _numbers([address[0] for address, _ in answers]),
+        copying.array([address[0] for address, _ in answers]),
         [address[1] for address, _ in answers],
-        _numbers([rendered.status for _, rendered in answers]),
+        copying.array([rendered.status for _, rendered in answers]),
         [rendered.body for _, rendered in answers],
     )
 
@@ -101,8 +102,3 @@ async def forget(connection: Connection, now: datetime, limit: int) -> int:
     """Delete at most ``limit`` expired claims; return how many."""
     status = await connection.execute(_FORGET, now, limit)
     return int(status.rsplit(" ", 1)[1])
-
-
-def _numbers(values: Sequence[int]) -> str:
-    """Write integers as PostgreSQL's text form of an array: the driver's own encoder is slow (decision 0003)."""
-    return "{" + ",".join(map(str, values)) + "}"

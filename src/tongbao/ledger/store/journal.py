@@ -171,20 +171,20 @@ async def update_balances(connection: Connection, totals: dict[AccountId, Total]
     ids = sorted(totals)
     rows = [totals[account_id] for account_id in ids]
     columns = [
-        _array([row.book_id for row in rows]),
-        _array(ids),
-        _array([row.asset_id for row in rows]),
-        _array([row.debits for row in rows]),
-        _array([row.credits for row in rows]),
+        copying.array([row.book_id for row in rows]),
+        copying.array(ids),
+        copying.array([row.asset_id for row in rows]),
+        copying.array([row.debits for row in rows]),
+        copying.array([row.credits for row in rows]),
     ]
     if checked or any(row.touches_holds for row in rows):
         status = await connection.execute(
             _UPDATE_BALANCES_AND_HELD,
             *columns,
-            _array([row.debits_held for row in rows]),
-            _array([row.credits_held for row in rows]),
-            _array([row.outflow for row in rows]),
-            _array([row.inflow for row in rows]),
+            copying.array([row.debits_held for row in rows]),
+            copying.array([row.credits_held for row in rows]),
+            copying.array([row.outflow for row in rows]),
+            copying.array([row.inflow for row in rows]),
             checked,
         )
     else:
@@ -398,11 +398,6 @@ def _field(value: bytes) -> bytes:
 
 def _microseconds(at: datetime) -> int:
     return (at - _POSTGRES_EPOCH) // _MICROSECOND
-
-
-def _array(values: Sequence[int]) -> str:
-    """Write integers as PostgreSQL's text form of an array."""
-    return "{" + ",".join(map(str, values)) + "}"
 
 
 def _count(status: str) -> int:

@@ -242,6 +242,12 @@ class Merchants:
             overrides = await store.overrides_of(connection, scope)
         return packages.features(merchant.package, overrides)
 
+    async def features_of(self, operator: OperatorScope, merchant: Merchant) -> frozenset[Feature]:
+        """Return what any merchant may use, for the house."""
+        async with self._database.connection() as connection:
+            overrides = await store.overrides_by_id(connection, operator, merchant.merchant_id)
+        return packages.features(merchant.package, overrides)
+
     async def require_feature(self, scope: Scope, feature: Feature) -> None:
         """Raise FeatureMissing where the scope's merchant may not use a feature."""
         if feature not in await self.features(scope):

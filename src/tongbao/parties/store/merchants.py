@@ -192,6 +192,14 @@ async def overrides_of(connection: Connection, scope: Scope) -> dict[Feature, bo
     return {Feature(row["feature"]): row["allowed"] for row in rows}
 
 
+async def overrides_by_id(
+    connection: Connection, _operator: OperatorScope, merchant_id: MerchantId
+) -> dict[Feature, bool]:
+    """Return the same of any merchant, for the house."""
+    rows = await connection.fetch(_OVERRIDES, merchant_id)
+    return {Feature(row["feature"]): row["allowed"] for row in rows}
+
+
 async def set_override(
     connection: Connection, _operator: OperatorScope, merchant_id: MerchantId, feature: Feature, allowed: bool
 ) -> None:

@@ -82,7 +82,6 @@ class ConfirmOrder(msgspec.Struct, frozen=True, kw_only=True):
     payer_address: str | None = None
     capture_method: CaptureMethod | None = None
     extended: bool = False
-    error_on_requires_action: bool = False
 
 
 class IntentOrder(msgspec.Struct, frozen=True, kw_only=True):

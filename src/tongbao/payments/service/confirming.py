@@ -22,19 +22,15 @@ from tongbao.channels.schema import (
     Initiator,
     Method,
     Outcome,
-    Presentment,
     Reason,
     Retry,
-    kind_of,
 )
 from tongbao.channels.service.codes import reason_info
-from tongbao.channels.service.registry import Wish
 from tongbao.core.requests.asks import Ask
 from tongbao.parties.schema import Scope
-from tongbao.payments.errors import BadParameter, WrongState
 from tongbao.payments.policy import mandates, orders, outcomes, schedule
 from tongbao.payments.policy.steps import Step, announced, intent_moved
-from tongbao.payments.ports import RiskQuestion, RiskTier, Route, RouteQuestion, Verdict
+from tongbao.payments.ports import RiskTier, Route, Verdict
 from tongbao.payments.schema.attempts import Attempt, AttemptState
 from tongbao.payments.schema.changes import Claimed, Reference, ReferenceKind
 from tongbao.payments.schema.intents import (
@@ -43,9 +39,11 @@ from tongbao.payments.schema.intents import (
     PaymentError,
     RiskState,
 )
-from tongbao.payments.schema.methods import Mandate, PaymentMethod
+from tongbao.payments.schema.methods import PaymentMethod
 from tongbao.payments.schema.orders import ConfirmOrder, Done, IntentOrder, IntentView
+from tongbao.payments.service.choosing import Choosing
 from tongbao.payments.service.desk import Desk, Planned
+from tongbao.payments.service.keeping import kept_by
 
 ATTEMPTS_PER_CONFIRM_MAX = 3
 
@@ -66,6 +64,7 @@ class Confirming:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._choosing = Choosing(desk)
 
     async def create(
         self, intent: Intent, order: IntentOrder, confirm: ConfirmOrder, ask: Ask | None
@@ -73,7 +72,7 @@ class Confirming:
         """Make an intent and collect it. Idempotent by ``ask``; raises as ``confirm`` and ReferenceTaken."""
 
         async def plan() -> Planned:
-            return await self._plan(intent, None, confirm, ask, is_new=True, given=order.method)
+            return await self._plan(intent, confirm, ask, is_new=True, given=order.method)
 
         return await self._run(plan, intent, ask)
 
@@ -92,7 +91,7 @@ class Confirming:
             if intent.attempt_id is not None:
                 attempt = await self._desk.read(Attempt, scope.book_id, intent.attempt_id)
             orders.check_confirmable(intent, attempt)
-            return await self._plan(intent, attempt, confirm, ask, is_new=False, given=None)
+            return await self._plan(intent, confirm, ask, is_new=False, given=None)
 
         intent = await self._desk.read(Intent, scope.book_id, intent_id)
         return await self._run(plan, intent, ask)
@@ -132,7 +131,6 @@ class Confirming:
     async def _plan(
         self,
         intent: Intent,
-        before: Attempt | None,
         confirm: ConfirmOrder,
         ask: Ask | None,
         *,
@@ -141,15 +139,15 @@ class Confirming:
     ) -> Planned:
         """Decide who judges, which channel carries, and what the first commit writes."""
         desk, now = self._desk, self._desk.clock.now()
-        kept, method = await self._method(intent, confirm, given)
-        orders.check_method(intent, method)
-        orders.check_top_up(intent.wallet_book_id, confirm.capture_method or intent.capture_method)
-        mandate = await self._mandate(intent, confirm, kept)
-        initiator = Initiator.MERCHANT if confirm.off_session else Initiator.PAYER
-        verdict = await self._assess(intent, method, initiator, confirm.payer_address)
+        chosen = await self._choosing.means(intent, confirm, given)
+        mandate = chosen.mandate
+        # A method that was given with the payment is kept beside it, so that refunds and receipts can name it.
+        kept = chosen.kept or self._saved(intent, chosen.method, now)
+        saved = () if chosen.kept else (kept,)
+        verdict = await self._choosing.verdict(intent, chosen, confirm.payer_address)
         intent = msgspec.structs.replace(
             intent,
-            method_id=kept.id if kept else intent.method_id,
+            method_id=kept.id,
             capture_method=confirm.capture_method or intent.capture_method,
             return_url=confirm.return_url or intent.return_url,
             off_session=intent.off_session if confirm.off_session is None else confirm.off_session,
@@ -157,16 +155,18 @@ class Confirming:
             risk_state=RiskState.REVIEW if verdict.tier is RiskTier.REVIEW else intent.risk_state,
         )
         if verdict.tier in (RiskTier.DECLINE, RiskTier.STEP_UP):
-            return self._held_up(intent, verdict, kept, ask, now, is_new=is_new)
-        route = await self._route(intent, method)
-        attempt = self._attempt(intent, method, kept, route, initiator, now, extended=confirm.extended)
+            return self._held_up(intent, verdict, kept, saved, ask, now, is_new=is_new)
+        route = await self._choosing.route(intent, chosen.method)
+        attempt = self._attempt(
+            intent, chosen.method, kept, route, chosen.initiator, now, extended=confirm.extended
+        )
         sent = _processing(intent, attempt, now, is_new=is_new)
         used = mandates.used(mandate, intent.amount_minor, intent.currency, now) if mandate else None
         change = desk.change(
             sent,
             now,
             claim=ask,
-            inserts=(sent, attempt) if is_new else (attempt,),
+            inserts=(*saved, sent, attempt) if is_new else (*saved, attempt),
             updates=() if is_new else (sent, used),
             references=_references(sent) if is_new else (),
         )
@@ -184,70 +184,15 @@ class Confirming:
             ),
         )
 
-    async def _method(
-        self, intent: Intent, confirm: ConfirmOrder, given: Method | None
-    ) -> tuple[PaymentMethod | None, Method]:
-        """Return the method to collect with, and the saved one that it comes from; raise BadParameter."""
-        method = confirm.method or given
-        if method is not None:
-            return None, method
-        method_id = confirm.method_id or intent.method_id
-        if method_id is None:
-            raise BadParameter(
-                "payment_intent_payment_method_missing",
-                "payment_method",
-                f"{intent.reference} has no payment method yet: give one to confirm it",
-                payment_intent=intent.reference,
-            )
-        kept = await self._desk.read(PaymentMethod, intent.book_id, method_id, "payment_method")
-        if kept.customer_id is not None and kept.customer_id != intent.customer_id:
-            raise BadParameter(
-                "payment_method_customer_mismatch",
-                "payment_method",
-                "the payment method belongs to a customer that the intent does not name",
-            )
-        return kept, kept.method
-
-    async def _mandate(
-        self, intent: Intent, confirm: ConfirmOrder, kept: PaymentMethod | None
-    ) -> Mandate | None:
-        """Return the mandate under which a payer who is not here is charged; raise WrongState where it forbids it."""
-        mandate_id = confirm.mandate_id or intent.mandate_id
-        if mandate_id is None:
-            return None
-        mandate = await self._desk.read(Mandate, intent.book_id, mandate_id, "mandate")
-        mandates.check(mandate, kept, intent.amount_minor, intent.currency, self._desk.clock.now())
-        return mandate
-
-    async def _assess(
-        self, intent: Intent, method: Method, initiator: Initiator, address: str | None
-    ) -> Verdict:
-        return await self._desk.risk.assess(
-            RiskQuestion(intent=intent, method=method, initiator=initiator, payer_address=address)
+    def _saved(self, intent: Intent, method: Method, now: datetime) -> PaymentMethod:
+        return PaymentMethod(
+            id=self._desk.ids.uuid(),
+            book_id=intent.book_id,
+            live=intent.live,
+            created_at=now,
+            updated_at=now,
+            method=method,
         )
-
-    async def _route(self, intent: Intent, method: Method) -> Route:
-        """Return the channel for a payment; raise WrongState where none can carry it."""
-        kind = kind_of(method)
-        wish = Wish(
-            kind=kind,
-            presentment=getattr(method, "presentment", Presentment.DIRECT),
-            currency=intent.currency,
-            amount_minor=intent.amount_minor,
-            manual_capture=not intent.capture_method.at_once,
-            mandate=intent.mandate_id is not None,
-        )
-        eligibility = self._desk.channels.eligible(wish)
-        names = tuple(channel.name for channel in eligibility.channels)
-        if not names:
-            raise WrongState(
-                "no_channel",
-                f"no channel takes {kind} in {intent.currency} for this amount now",
-                payment_intent=intent.reference,
-                objections={each.channel: each.code for each in eligibility.objections},
-            )
-        route = await self._desk.routing.choose(RouteQuestion(intent=intent, method=method, candidates=names))
-        return route if route.channel in names else Route(names[0], names[1:])
 
     def _attempt(
         self,
@@ -286,7 +231,8 @@ class Confirming:
         self,
         intent: Intent,
         verdict: Verdict,
-        kept: PaymentMethod | None,
+        kept: PaymentMethod,
+        saved: tuple[PaymentMethod, ...],
         ask: Ask | None,
         now: datetime,
         *,
@@ -316,7 +262,7 @@ class Confirming:
             claim=ask,
             ask=ask,
             view=view,
-            inserts=(held,) if is_new else (),
+            inserts=(*saved, held) if is_new else saved,
             updates=() if is_new else (held,),
             references=_references(held) if is_new else (),
             events=(*created, (told, held)),
@@ -331,6 +277,7 @@ class Confirming:
             may_cascade = number < ATTEMPTS_PER_CONFIRM_MAX
             done, following = await self._settle(sent, answer, ask, may_cascade=may_cascade)
             if following is None:
+                self._desk.forget_code(sent.attempt.method)
                 return done
             sent = following
         raise AssertionError("the last attempt never cascades")
@@ -392,14 +339,16 @@ class Confirming:
                 return Planned(change, view)
             if step.is_empty and ask is None:
                 return Planned(None, view)
+            kept = await kept_by(desk, step)
             change = desk.change(
                 after,
                 standing.now,
                 ask=ask,
                 view=view,
-                updates=(step.intent, step.attempt),
+                inserts=kept.inserts,
+                updates=(step.intent, step.attempt, *kept.updates),
                 transfers=step.transfers,
-                events=announced(intent, step),
+                events=(*announced(intent, step), *kept.events),
             )
             return Planned(change, view)
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 
 from tongbao.channels.ports import Channel
-from tongbao.channels.schema import Capabilities, Reason
+from tongbao.channels.schema import Capabilities, Card, Method, Reason
 from tongbao.channels.service.codes import reason_info
 from tongbao.channels.service.registry import Channels
 from tongbao.core.clock import Clock
@@ -24,11 +24,11 @@ from tongbao.core.requests.asks import Ask
 from tongbao.core.requests.running import busy
 from tongbao.ledger.schema import BookId, Refusal, Transfer
 from tongbao.ledger.service.ledger import Ledger
-from tongbao.payments.errors import Contended, Missing, ReferenceTaken
+from tongbao.payments.errors import Contended, Missing, NotInPackage, ReferenceTaken
 from tongbao.payments.policy.outcomes import Explain, Standing, Step
 from tongbao.payments.policy.postings import Money
 from tongbao.payments.policy.schedule import CALL_S_MAX
-from tongbao.payments.ports import MerchantProfiles, RiskControl, Routing
+from tongbao.payments.ports import CardMemory, MerchantProfiles, RiskControl, Routing
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.changes import (
     Change,
@@ -92,7 +92,9 @@ class Desk:
         metrics: Metrics,
         *,
         notify_base: str | None = None,
+        cards: CardMemory | None = None,
     ) -> None:
+        self._cards = cards
         self.database = database
         self.ledger = ledger
         self.writing = writing
@@ -260,6 +262,13 @@ class Desk:
         """Return the accounts that an attempt posts to."""
         return await self.accounts.of(attempt.book_id, attempt.channel, attempt.currency)
 
+    async def require(self, book_id: int, *features: str) -> None:
+        """Raise NotInPackage where the merchant's package does not hold one of these features."""
+        held = await self.profiles.features(book_id)
+        for feature in features:
+            if feature not in held:
+                raise NotInPackage(feature)
+
     def channel(self, name: str) -> Channel:
         """Return a channel by name; raise UnknownChannel."""
         return self.channels.get(name)
@@ -267,6 +276,11 @@ class Desk:
     def capabilities(self, name: str) -> Capabilities:
         """Return what a channel can do; raise UnknownChannel."""
         return self.channels.get(name).capabilities
+
+    def forget_code(self, method: Method) -> None:
+        """Let go of a card's security code: its authorization has been asked for."""
+        if self._cards is not None and isinstance(method, Card):
+            self._cards.forget_cvc(method.token)
 
     def notify_url(self, channel: str) -> str | None:
         """Return where a channel shall send its notifications; None where this house has no address."""

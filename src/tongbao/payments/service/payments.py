@@ -8,7 +8,7 @@ from tongbao.core.db import Database
 from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
 from tongbao.ledger.service.ledger import Ledger
-from tongbao.payments.ports import MerchantProfiles, RiskControl, Routing
+from tongbao.payments.ports import CardMemory, MerchantProfiles, RiskControl, Routing
 from tongbao.payments.service.accounts import MoneyAccounts
 from tongbao.payments.service.acting import Acting
 from tongbao.payments.service.balances import Balances
@@ -45,6 +45,7 @@ class Payments:
         routing: Routing,
         profiles: MerchantProfiles,
         notify_base: str | None = None,
+        cards: CardMemory | None = None,
         lane_count: int = 2,
         batch_max: int = 1_000,
         queue_max: int = 10_000,
@@ -76,6 +77,7 @@ class Payments:
             ids,
             metrics,
             notify_base=notify_base,
+            cards=cards,
         )
         acting = Acting(desk)
         self.channels = channels

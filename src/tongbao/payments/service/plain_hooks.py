@@ -3,6 +3,18 @@
 from tongbao.channels.schema import Merchant
 from tongbao.payments.ports import RiskQuestion, RiskTier, Route, RouteQuestion, Verdict
 
+EVERYTHING = frozenset(
+    {
+        "cards",
+        "alipay",
+        "wechat_pay",
+        "wallet",
+        "manual_capture",
+        "multiple_capture",
+        "mandates",
+        "payment_links",
+    }
+)
 _PASS = Verdict(tier=RiskTier.FRICTIONLESS)
 
 
@@ -26,10 +38,16 @@ class FirstChannel:
 class OneProfile:
     """Tells channels the same of every merchant; for benchmarks and drills."""
 
-    def __init__(self, merchant: Merchant) -> None:
+    def __init__(self, merchant: Merchant, features: frozenset[str] = EVERYTHING) -> None:
         self._merchant = merchant
+        self._features = features
 
     async def profile(self, book_id: int) -> Merchant:
         """Return the one profile."""
         del book_id
         return self._merchant
+
+    async def features(self, book_id: int) -> frozenset[str]:
+        """Return everything that a payment can need."""
+        del book_id
+        return self._features

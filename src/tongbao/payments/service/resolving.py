@@ -36,6 +36,7 @@ from tongbao.payments.schema.refunds import Refund
 from tongbao.payments.service.acting import Acting, act_reference
 from tongbao.payments.service.desk import Desk, Planned
 from tongbao.payments.service.disputing import Disputing
+from tongbao.payments.service.keeping import kept_by
 from tongbao.payments.service.refunding import Refunding
 from tongbao.payments.service.sessions import Sessions
 from tongbao.payments.service.setups import Setups
@@ -126,12 +127,14 @@ class Resolving:
             step = outcomes.settle(standing, answer, is_inquiry=is_inquiry)
             if step.is_empty:
                 return Planned(None, None)
+            kept = await kept_by(self._desk, step)
             change = self._desk.change(
                 attempt,
                 standing.now,
-                updates=(step.intent, step.attempt),
+                inserts=kept.inserts,
+                updates=(step.intent, step.attempt, *kept.updates),
                 transfers=step.transfers,
-                events=announced(intent, step),
+                events=(*announced(intent, step), *kept.events),
             )
             return Planned(change, None)
 

@@ -204,6 +204,7 @@ class Sessions:
         ask: Ask | None = None,
     ) -> Done[PaymentLink]:
         """Make a link; raise BadParameter, BadAmount."""
+        await self._desk.require(scope.book_id, "payment_links")
         _check_items(items)
         _check_url(redirect_url, "after_completion[redirect][url]")
         orders.check_metadata(metadata or {})

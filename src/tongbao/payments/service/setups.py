@@ -87,6 +87,8 @@ class Setups:
         """Make a set-up intent, and check its method at once with ``confirm``. Raises as ``confirm`` does."""
         if usage not in ("off_session", "on_session"):
             raise BadParameter("parameter_invalid", "usage", "one of off_session, on_session")
+        if usage == "off_session":
+            await self._desk.require(scope.book_id, "mandates")
         orders.check_metadata(metadata or {})
         _check_terms(terms, self._desk.clock.now())
         desk, now, setup_id = self._desk, self._desk.clock.now(), self._desk.ids.uuid()
@@ -241,7 +243,7 @@ class Setups:
                 state=SetupState.PROCESSING,
                 due_at=schedule.after_sending(now),
                 method_id=method.id,
-                channel=self._channel(method.method, currency),
+                channel=self._channel(setup, method.method, currency),
                 last_error=None,
             )
             claim = None if is_claimed else ask
@@ -258,6 +260,7 @@ class Setups:
             return done
         checked: Checked = done.view
         answer = await self._check(checked, payer_address)
+        self._desk.forget_code(checked.method.method)
         return await self._end(checked, answer, terms, payer_address, ask)
 
     async def _check(self, checked: Checked, payer_address: str | None) -> Answer:
@@ -375,14 +378,16 @@ class Setups:
             accepted_address=payer_address,
         )
 
-    def _channel(self, method: Method, currency: str) -> str:
+    def _channel(self, setup: SetupIntent, method: Method, currency: str) -> str:
         kind = kind_of(method)
         wish = Wish(
             kind=kind,
             presentment=getattr(method, "presentment", Presentment.DIRECT),
             currency=currency,
             amount_minor=CHECKED_MINOR_MIN,
+            live=setup.live,
             manual_capture=True,
+            mandate=setup.usage == "off_session",
         )
         fit = self._desk.channels.eligible(wish).channels
         if not fit:

@@ -182,10 +182,10 @@ async def update(connection: Connection, documents: Sequence[Document]) -> set[U
     ordered = sorted(documents, key=_id_of)
     rows = await connection.fetch(
         _UPDATE,
-        _numbers([each.book_id for each in ordered]),
-        _numbers([each.KIND for each in ordered]),
+        copying.array([each.book_id for each in ordered]),
+        copying.array([each.KIND for each in ordered]),
         [each.id for each in ordered],
-        _numbers([each.version for each in ordered]),
+        copying.array([each.version for each in ordered]),
         [each.status for each in ordered],
         [each.owner_id for each in ordered],
         [each.updated_at for each in ordered],
@@ -223,13 +223,13 @@ async def each(
     connection: Connection, wanted: Sequence[tuple[type[Document], int, UUID]]
 ) -> list[Document | None]:
     """Return documents of any kinds and books as they stand, in order; None where there is none."""
-    books = _numbers([book_id for _, book_id, _ in wanted])
+    books = copying.array([book_id for _, book_id, _ in wanted])
     ids = [document_id for _, _, document_id in wanted]
     if all(kind is PaymentMethod for kind, _, _ in wanted):
         # What every payment reads; one partition is opened instead of all.
         rows = await connection.fetch(_EACH_METHOD, books, ids)
     else:
-        rows = await connection.fetch(_EACH, books, _numbers([kind.KIND for kind, _, _ in wanted]), ids)
+        rows = await connection.fetch(_EACH, books, copying.array([kind.KIND for kind, _, _ in wanted]), ids)
     return [
         None if row[0] is None else _read(kind, row[0])
         for row, (kind, _, _) in zip(rows, wanted, strict=True)
@@ -359,8 +359,3 @@ def _row(each: Document) -> bytes:
 
 def _id_of(each: Document) -> UUID:
     return each.id
-
-
-def _numbers(values: Iterable[int]) -> str:
-    """Write integers as PostgreSQL's text form of an array: the driver's own encoder is slow (decision 0003)."""
-    return "{" + ",".join([format(value, "d") for value in values]) + "}"

@@ -12,7 +12,7 @@ from pydantic import Field, StrictBool
 
 from tongbao.channels.errors import NotificationForged, NotificationMalformed, UnknownChannel
 from tongbao.channels.ports import Channel
-from tongbao.channels.schema import RawNotification
+from tongbao.channels.schema import Mode, RawNotification
 from tongbao.core.errors import AppError, Unavailable
 from tongbao.core.logs import get_logger
 from tongbao.core.metrics import Metrics
@@ -39,6 +39,7 @@ class ChannelState(Model):
     name: str
     enabled: bool = Field(description="What was begun before it was switched off is still finished there.")
     adapter: str
+    mode: Mode = Field(description="Whose payments it takes: a test key never reaches a live channel.")
     methods: list[str]
     presentments: list[str]
     currencies: list[str]
@@ -58,7 +59,7 @@ class ChannelState(Model):
     amount_minor_max: int | None
 
     @classmethod
-    def of(cls, channel: Channel, *, enabled: bool) -> "ChannelState":
+    def of(cls, channel: Channel, *, mode: Mode, enabled: bool) -> "ChannelState":
         """Return a channel as it is sent."""
         can = channel.capabilities
         return cls.model_validate(
@@ -68,6 +69,7 @@ class ChannelState(Model):
                 object="channel",
                 name=channel.name,
                 enabled=enabled,
+                mode=mode,
                 methods=sorted(can.methods),
                 presentments=sorted(can.presentments),
                 currencies=sorted(can.currencies),
@@ -94,7 +96,9 @@ def router(calls: Calls, gate: Gate, payments: Payments) -> APIRouter:
 
     def state(name: str) -> ChannelState:
         channels = payments.channels
-        return ChannelState.of(channels.get(name), enabled=channels.is_enabled(name))
+        return ChannelState.of(
+            channels.get(name), mode=channels.mode(name), enabled=channels.is_enabled(name)
+        )
 
     @routes.get("")
     async def channels(

@@ -87,6 +87,7 @@ def _carried(channels: Channels, intent: Intent, kind: str) -> bool:
         presentment=PRESENTMENTS[kind],
         currency=intent.currency,
         amount_minor=intent.amount_minor,
+        live=intent.live,
         manual_capture=not intent.capture_method.at_once,
     )
     found: Sequence[object] = channels.eligible(wish).channels

@@ -83,7 +83,6 @@ _DESCRIBING: dict[str, Field] = {
 }
 _COLLECTING: dict[str, Field] = {
     "capture_method": Choice(values=CAPTURE_METHODS),
-    "error_on_requires_action": Boolean(about="Decline at once where the payer would have to act."),
     "mandate": MANDATE,
     "mandate_data": ACCEPTANCE,
     "off_session": Boolean(about="The payer is not here: under a mandate."),
@@ -290,7 +289,6 @@ def _how(call: Call, with_what: Chosen) -> ConfirmOrder:
         return_url=got.get("return_url"),
         payer_address=accepted_address(got),
         capture_method=CaptureMethod(got["capture_method"]) if is_change else None,
-        error_on_requires_action=got.get("error_on_requires_action", False),
         extended=_extended(got),
     )
 
@@ -313,7 +311,7 @@ def _check_together(got: dict[str, Any], collects: bool) -> None:
     """Raise InvalidRequest for parameters that need each other, or exclude each other."""
     if "automatic_payment_methods" in got and "payment_method_types" in got:
         raise exclusive("automatic_payment_methods", "payment_method_types")
-    only_confirming = ("error_on_requires_action", "mandate", "mandate_data", "off_session", "return_url")
+    only_confirming = ("mandate", "mandate_data", "off_session", "return_url")
     if not collects and any(name in got for name in only_confirming):
         raise missing("confirm")
 

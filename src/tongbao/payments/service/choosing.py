@@ -1,0 +1,162 @@
+"""Choosing, before anything is sent: with what, under which permission, judged by whom, over which channel.
+
+Risk control and routing are others' rooms behind ports, and a failure of theirs never fails a payment: without a verdict
+a payment is reviewed, without a choice the first channel that can carry it is taken.
+"""
+
+from typing import NamedTuple
+
+import structlog
+
+from tongbao.channels.schema import Initiator, Method, Presentment, kind_of
+from tongbao.channels.service.registry import Wish
+from tongbao.payments.errors import BadParameter, WrongState
+from tongbao.payments.policy import mandates, orders
+from tongbao.payments.ports import RiskQuestion, RiskTier, Route, RouteQuestion, Verdict
+from tongbao.payments.schema.intents import CaptureMethod, Intent
+from tongbao.payments.schema.methods import Mandate, MandateState, PaymentMethod
+from tongbao.payments.schema.orders import ConfirmOrder
+from tongbao.payments.service.desk import Desk
+from tongbao.payments.store import documents as store
+
+MANDATES_MAX = 20
+REVIEWED = Verdict(tier=RiskTier.REVIEW, reasons=("risk_control_unavailable",))
+FEATURES = {
+    "card": "cards",
+    "alipay": "alipay",
+    "wechat_pay": "wechat_pay",
+    "wallet": "wallet",
+    CaptureMethod.MANUAL: "manual_capture",
+    CaptureMethod.MANUAL_MULTIPLE: "multiple_capture",
+}
+"""What a merchant's package must hold for a kind of method or of capture."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Chosen(NamedTuple):
+    """What a payment is collected with: the method, the saved one that it comes from, and the payer's permission."""
+
+    method: Method
+    kept: PaymentMethod | None
+    mandate: Mandate | None
+    initiator: Initiator
+
+
+class Choosing:
+    """Reads and asks; writes nothing."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def means(self, intent: Intent, confirm: ConfirmOrder, given: Method | None) -> Chosen:
+        """Return what to collect with; raise BadParameter, NotInPackage, or WrongState where a mandate forbids it."""
+        kept, method = await self._method(intent, confirm, given)
+        capture = confirm.capture_method or intent.capture_method
+        orders.check_method(intent, method)
+        orders.check_top_up(intent.wallet_book_id, capture)
+        mandate = await self._mandate(intent, confirm, kept)
+        wanted = [FEATURES[each] for each in (kind_of(method), capture) if each in FEATURES]
+        await self._desk.require(intent.book_id, *wanted)
+        return Chosen(method, kept, mandate, Initiator.MERCHANT if confirm.off_session else Initiator.PAYER)
+
+    async def verdict(self, intent: Intent, chosen: Chosen, payer_address: str | None) -> Verdict:
+        """Return what risk control says of a payment, or that it is to be reviewed where it says nothing."""
+        question = RiskQuestion(
+            intent=intent, method=chosen.method, initiator=chosen.initiator, payer_address=payer_address
+        )
+        try:
+            return await self._desk.risk.assess(question)
+        except Exception:
+            # Whatever breaks there is theirs to mend; the payer's payment goes on, and people look at it.
+            _log.exception("risk_control_failed", id=intent.reference)
+            return REVIEWED
+
+    async def route(self, intent: Intent, method: Method) -> Route:
+        """Return the channel for a payment and those to fall back on; raise WrongState where none can carry it."""
+        kind = kind_of(method)
+        wish = Wish(
+            kind=kind,
+            presentment=getattr(method, "presentment", Presentment.DIRECT),
+            currency=intent.currency,
+            amount_minor=intent.amount_minor,
+            live=intent.live,
+            manual_capture=not intent.capture_method.at_once,
+            mandate=intent.mandate_id is not None,
+        )
+        eligibility = self._desk.channels.eligible(wish)
+        names = tuple(channel.name for channel in eligibility.channels)
+        if not names:
+            raise WrongState(
+                "no_channel",
+                f"no channel takes {kind} in {intent.currency} for this amount now",
+                payment_intent=intent.reference,
+                objections={each.channel: each.code for each in eligibility.objections},
+            )
+        try:
+            route = await self._desk.routing.choose(
+                RouteQuestion(intent=intent, method=method, candidates=names)
+            )
+        except Exception:
+            _log.exception("routing_failed", id=intent.reference)
+            return Route(names[0], names[1:])
+        if route.channel not in names:
+            return Route(names[0], names[1:])
+        return Route(route.channel, tuple(name for name in route.fallbacks if name in names))
+
+    async def _method(
+        self, intent: Intent, confirm: ConfirmOrder, given: Method | None
+    ) -> tuple[PaymentMethod | None, Method]:
+        """Return the saved method, where it is one, and the method itself."""
+        method = confirm.method or given
+        if method is not None:
+            return None, method
+        method_id = confirm.method_id or intent.method_id
+        if method_id is None:
+            raise BadParameter(
+                "payment_intent_payment_method_missing",
+                "payment_method",
+                f"{intent.reference} has no payment method yet: give one to confirm it",
+                payment_intent=intent.reference,
+            )
+        kept = await self._desk.read(PaymentMethod, intent.book_id, method_id, "payment_method")
+        if kept.customer_id is not None and kept.customer_id != intent.customer_id:
+            raise BadParameter(
+                "payment_method_customer_mismatch",
+                "payment_method",
+                "the payment method belongs to a customer that the intent does not name",
+            )
+        return kept, kept.method
+
+    async def _mandate(
+        self, intent: Intent, confirm: ConfirmOrder, kept: PaymentMethod | None
+    ) -> Mandate | None:
+        """Return the permission under which a payment is made: the one that is named, else the method's newest.
+
+        A payer who is not here has given one, or is not charged: its caps hold whether the merchant names it or not.
+        """
+        mandate_id = confirm.mandate_id or intent.mandate_id
+        mandate = None
+        if mandate_id is not None:
+            mandate = await self._desk.read(Mandate, intent.book_id, mandate_id, "mandate")
+        elif confirm.off_session:
+            mandate = await self._newest_mandate(intent.book_id, kept)
+            if mandate is None:
+                raise WrongState(
+                    "mandate_missing",
+                    "the payer is not here and has given no mandate for this payment method: set it up first",
+                    payment_intent=intent.reference,
+                )
+        if mandate is not None:
+            mandates.check(mandate, kept, intent.amount_minor, intent.currency, self._desk.clock.now())
+        return mandate
+
+    async def _newest_mandate(self, book_id: int, kept: PaymentMethod | None) -> Mandate | None:
+        """Return the newest mandate of a method, an active one before all others."""
+        if kept is None:
+            return None
+        async with self._desk.database.connection() as connection:
+            found = await store.children(connection, Mandate, book_id, kept.id, MANDATES_MAX)
+        return next(
+            (each for each in found if each.state is MandateState.ACTIVE), found[0] if found else None
+        )
