@@ -19,6 +19,8 @@ CLEAN = {
     "parties/__init__.py": "",
     "privacy/__init__.py": "",
     "channels/__init__.py": "",
+    "routing/__init__.py": "",
+    "decisions/__init__.py": "",
     "payments/__init__.py": "",
     "ledger/errors.py": "from tongbao.core import errors",
     "ledger/schema.py": "from tongbao.core import ids, money\nfrom tongbao.ledger import errors",

@@ -1,0 +1,1 @@
+"""Learners: forgetting, shrinkage, and choosing by written probabilities."""

@@ -1,0 +1,1 @@
+"""Pure rules of decisions: reasons, evaluation off policy, experiments, staged roll-out, expressions."""

@@ -1,0 +1,1 @@
+"""Types of decisions: the log, policies and their versions, evaluation, experiments."""

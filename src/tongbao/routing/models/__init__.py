@@ -1,0 +1,1 @@
+"""What routing learns: acceptance, technical health, and a prior from context."""
