@@ -53,8 +53,10 @@ class Shadow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One automatic choice. ``id`` is a UUIDv7 of the moment; ``subject_id`` what it is about (a payment intent),
-    ``effect_id`` what it became (an attempt). ``arm``: champion or challenger of the policy's roll-out.
+    """One automatic choice.
+
+    ``id`` is a UUIDv7 of the moment; ``subject_id`` what it is about (a payment intent), ``effect_id`` what it became
+    (an attempt). ``arm``: champion or challenger of the policy's roll-out.
     """
 
     id: UUID
