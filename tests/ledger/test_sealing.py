@@ -15,7 +15,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from tongbao.core import merkle, migrate
+from tongbao.core import merkle, migrate, partitions
 from tongbao.core.clock import FrozenClock, RealClock
 from tongbao.core.db import Database
 from tongbao.core.embedded.server import EmbeddedServer
@@ -26,8 +26,8 @@ from tongbao.ledger import sealed
 from tongbao.ledger.schema import JournalRow, Kind, Outcome, Seal, Sealed, Transfer, capture, linked
 from tongbao.ledger.service import sealing
 from tongbao.ledger.service.ledger import Ledger
-from tongbao.ledger.service.sealing import Sealing
-from tongbao.ledger.store import journal, partitions
+from tongbao.ledger.service.sealing import JOURNAL, Sealing
+from tongbao.ledger.store import journal
 from tongbao.ledger.store import seals as store
 
 SEAL_S_MAX = 10.0
@@ -632,9 +632,9 @@ async def test_post_keys_of_odd_months_are_found_repeated_and_sealed(bench: Any,
 async def test_ensure_months_across_a_year_end_is_idempotent(database: Database) -> None:
     now = datetime(2091, 11, 30, 23, 59, tzinfo=UTC)
     async with database.transaction() as connection:
-        made = await partitions.ensure_months(connection, now, 3)
-        again = await partitions.ensure_months(connection, now, 3)
-        later = await partitions.ensure_months(connection, now + timedelta(minutes=1), 3)
+        made = await partitions.ensure_months(connection, JOURNAL, now, 3)
+        again = await partitions.ensure_months(connection, JOURNAL, now, 3)
+        later = await partitions.ensure_months(connection, JOURNAL, now + timedelta(minutes=1), 3)
     assert made == ["transfer_2091_11", "transfer_2091_12", "transfer_2092_01", "transfer_2092_02"]
     assert again == []
     assert later == ["transfer_2092_03"]
@@ -647,13 +647,13 @@ async def test_ensure_months_of_a_month_with_strays_leaves_them_in_place(
     key = IdFactory(FrozenClock(at)).uuid()
     await bench.ledger.posting.post_one(msgspec.structs.replace(bench.transfer("equity", "a", 1), key=key))
     async with database.transaction() as connection:
-        assert await partitions.ensure_months(connection, at, 1) == ["transfer_2095_06"]
+        assert await partitions.ensure_months(connection, JOURNAL, at, 1) == ["transfer_2095_06"]
     assert (await bench.ledger.reading.transfer(bench.book.book_id, key)).amount_minor == 1
 
 
 async def test_post_at_both_edges_of_a_month_lands_in_its_partition(bench: Any, database: Database) -> None:
     async with database.transaction() as connection:
-        await partitions.ensure_months(connection, datetime(2093, 12, 1, tzinfo=UTC), 1)
+        await partitions.ensure_months(connection, JOURNAL, datetime(2093, 12, 1, tzinfo=UTC), 1)
     edges = {
         datetime(2093, 12, 1, tzinfo=UTC): "transfer_2093_12",
         datetime(2094, 1, 1, tzinfo=UTC) - timedelta(milliseconds=1): "transfer_2093_12",

@@ -2,7 +2,7 @@
 
 import contextlib
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -19,11 +19,12 @@ from tongbao.channels.schema import (
     Answer,
     Card,
     Merchant,
+    Mode,
     Notification,
     NotificationKind,
     RawNotification,
 )
-from tongbao.channels.service.registry import Channels
+from tongbao.channels.service.registry import NO_MODES, Channels
 from tongbao.core import migrate
 from tongbao.core.clock import FrozenClock
 from tongbao.core.db import Database
@@ -35,7 +36,7 @@ from tongbao.core.requests.asks import Ask, Rendered, ask_digest
 from tongbao.ledger.schema import BookId
 from tongbao.ledger.service.ledger import Ledger
 from tongbao.parties.schema import MerchantId, Scope
-from tongbao.payments.ports import RiskControl
+from tongbao.payments.ports import CardMemory, MerchantProfiles, RiskControl, Routing
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.facts import Happened
 from tongbao.payments.schema.intents import CaptureMethod, Intent
@@ -237,10 +238,14 @@ async def open_house(
     ids: IdFactory,
     *,
     risk: RiskControl | None = None,
+    routing: Routing | None = None,
+    profiles: MerchantProfiles | None = None,
+    cards: CardMemory | None = None,
     channels: Sequence[Channel] = (),
+    modes: Mapping[str, Mode] = NO_MODES,
     retry_s: float = 10.0,
 ) -> AsyncIterator[House]:
-    """A house of its own; ``channels`` stand before those that every house has."""
+    """A house of its own; ``channels`` stand before those that every house has, ``modes`` is whose payments they take."""
     clock, metrics = FrozenClock(datetime.now(UTC)), Metrics()
     async with database.connection() as connection:
         # What earlier houses left on these tables would be inquired over this house's channels.
@@ -250,13 +255,14 @@ async def open_house(
         async with Payments(
             database,
             ledger,
-            Channels([*channels, ScriptedChannel("one"), ScriptedChannel("two"), wallets]),
+            Channels([*channels, ScriptedChannel("one"), ScriptedChannel("two"), wallets], modes=modes),
             clock,
             ids,
             metrics,
             risk=risk or PassRisk(),
-            routing=FirstChannel(),
-            profiles=OneProfile(Merchant(name="Tea House")),
+            routing=routing or FirstChannel(),
+            profiles=profiles or OneProfile(Merchant(name="Tea House")),
+            cards=cards,
             retry_s=retry_s,
         ) as payments:
             yield House(payments, ledger, clock, ids, database, metrics)

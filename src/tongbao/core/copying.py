@@ -6,6 +6,7 @@ Instants are microseconds since 2000, ``jsonb`` is a version byte and text. Sour
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from struct import pack
 from uuid import UUID
 
 from tongbao.core.db import Connection
@@ -30,6 +31,16 @@ def integer(value: int) -> bytes:
 def smallint(value: int) -> bytes:
     """Encode a SMALLINT."""
     return b"\0\0\0\x02" + value.to_bytes(2, "big", signed=True)
+
+
+def double(value: float) -> bytes:
+    """Encode a DOUBLE PRECISION."""
+    return b"\0\0\0\x08" + pack(">d", value)
+
+
+def boolean(value: bool) -> bytes:
+    """Encode a BOOLEAN."""
+    return b"\0\0\0\x01\x01" if value else b"\0\0\0\x01\0"
 
 
 def uuid(value: UUID | None) -> bytes:

@@ -12,7 +12,7 @@ The clock and the randomness are passed in, so a seeded run makes the same ids a
 
 import hashlib
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from uuid import UUID
 
@@ -99,6 +99,11 @@ def derive(parent: UUID, label: str) -> UUID:
     bits = digest & ((1 << 74) - 1)
     value = (parent.int >> 80 << 80) | ((bits >> 62) << 64) | (bits & ((1 << 62) - 1)) | _VERSION_AND_VARIANT
     return UUID(int=value)
+
+
+def first_uuid_at(at: datetime) -> UUID:
+    """Return a bound that no UUIDv7 of ``at``'s millisecond or later is below; what was made before it is."""
+    return UUID(int=(at - EPOCH) // timedelta(milliseconds=1) << 80)
 
 
 @lru_cache(maxsize=TEXTS_CACHED_MAX)

@@ -6,6 +6,8 @@ from typing import Protocol
 import msgspec
 
 from tongbao.channels.schema import Initiator, Merchant, Method
+from tongbao.decisions.schema.log import Decision
+from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.intents import Intent
 
 
@@ -44,25 +46,40 @@ class RiskControl(Protocol):
 
 
 class RouteQuestion(msgspec.Struct, frozen=True, kw_only=True):
-    """Over which of these channels shall a payment go? All of them can carry it."""
+    """Over which of these channels shall a payment go? All of them can carry it.
+
+    ``excluded``: channels that cannot, each with the code of why; ``tried``: channels that said no to it already.
+    """
 
     intent: Intent
     method: Method
+    merchant: Merchant
+    initiator: Initiator
     candidates: tuple[str, ...]
+    excluded: dict[str, str] = {}
+    tried: tuple[str, ...] = ()
 
 
 class Route(msgspec.Struct, frozen=True):
-    """The channel to try first, and those to cascade to, in order, where a no allows it."""
+    """The channel to try first, and those to cascade to, in order, where a no allows it.
+
+    ``decision`` is written in the commit of the attempt; None where nobody decided (one channel, a failure).
+    """
 
     channel: str
     fallbacks: tuple[str, ...] = ()
+    decision: Decision | None = None
 
 
 class Routing(Protocol):
     """Chooses among the channels that can carry a payment."""
 
     async def choose(self, question: RouteQuestion) -> Route:
-        """Return the route; writes nothing."""
+        """Return the route; writes nothing. A Conflict says that nothing may be chosen; any other failure is passed over."""
+        ...
+
+    def heard(self, attempt: Attempt) -> None:
+        """Take note that the channel of an attempt has answered, whatever it said."""
         ...
 
 

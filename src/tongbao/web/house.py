@@ -21,20 +21,24 @@ from tongbao.core.config import Settings
 from tongbao.core.events.subscriptions import Consumer, Projection
 from tongbao.core.http import HttpClient
 from tongbao.core.requests.running import Requests
+from tongbao.decisions.service.decisions import Decisions
 from tongbao.parties.schema import OperatorPermission
 from tongbao.parties.service.access import operator_of_job
 from tongbao.parties.service.parties import Parties
+from tongbao.payments.adapters.routing import SmartRouting
 from tongbao.payments.schema.webhooks import UrlRules
 from tongbao.payments.service.deliveries import Deliveries
 from tongbao.payments.service.delivering import Delivering
 from tongbao.payments.service.events import Events, event_projection
 from tongbao.payments.service.payments import Payments
-from tongbao.payments.service.plain_hooks import FirstChannel, PassRisk
+from tongbao.payments.service.plain_hooks import PassRisk
 from tongbao.payments.service.secret_keys import open_box
 from tongbao.payments.service.webhooks import WebhookEndpoints
 from tongbao.privacy.service import screening
 from tongbao.privacy.service.keys import open_keys
 from tongbao.privacy.service.vault import Vault
+from tongbao.routing.service import compiling
+from tongbao.routing.service.routing import Routing
 from tongbao.web.api.v1.app import Api
 from tongbao.web.api.v1.joining import JoinedCustomers, JoinedEndpoints, Joining, VaultCards
 from tongbao.web.api.v1.limits import Limits, Rates
@@ -57,6 +61,8 @@ class House:
     parties: Parties
     vault: Vault
     channels: Channels
+    decisions: Decisions
+    routing: Routing
     payments: Payments
     requests: Requests
     events: Events
@@ -69,7 +75,11 @@ class House:
 
     def subscriptions(self) -> list[Consumer | Projection]:
         """Return everything in this house that reads facts."""
-        return [event_projection(self.runtime.clock), self.payments.sessions.subscription()]
+        return [
+            event_projection(self.runtime.clock),
+            self.payments.sessions.subscription(),
+            *self.routing.subscriptions(),
+        ]
 
 
 @asynccontextmanager
@@ -91,6 +101,10 @@ async def open_house(
         lent = building.House(http, vault, runtime.ledger, clock)
         channels = building.build(_specs(settings, specs), lent)
         stack.push_async_callback(channels.close)
+        names = frozenset(channel.name for channel in channels.all())
+        decisions = Decisions(database, clock, ids, {compiling.POLICY: compiling.checker(names)})
+        await decisions.log.prepare()
+        routing = await stack.enter_async_context(Routing(database, clock, ids, decisions.policies, names))
         payments = await stack.enter_async_context(
             Payments(
                 database,
@@ -100,7 +114,7 @@ async def open_house(
                 ids,
                 runtime.metrics,
                 risk=PassRisk(),
-                routing=FirstChannel(),
+                routing=SmartRouting(routing.router),
                 profiles=_Profiles(parties, clock),
                 notify_base=base_url,
                 cards=vault,
@@ -117,6 +131,8 @@ async def open_house(
             parties,
             vault,
             channels,
+            decisions,
+            routing,
             payments,
             requests,
             webhooks.events,

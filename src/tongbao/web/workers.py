@@ -22,6 +22,7 @@ PAUSE_S_MAX = 30.0
 RETENTION_S = 3600.0
 RESOLVE_S = 0.5
 DELIVER_S = 0.2
+GUARD_S = 45.0
 FACTS_KEPT = timedelta(days=7)
 
 
@@ -42,7 +43,8 @@ class Workers:
             ("checks", CHECK_S, self._check),
             ("resolver", RESOLVE_S, house.payments.resolving.resolve_due),
             ("webhooks", DELIVER_S, self._deliver),
-            ("partitions", PREPARE_S, ledger.sealing.prepare),
+            ("partitions", PREPARE_S, self._prepare),
+            ("guardrails", GUARD_S, house.decisions.guarding.look),
             ("retention", RETENTION_S, self._forget),
             ("vault", PREPARE_S, house.vault.forget_expired),
         ]
@@ -65,6 +67,12 @@ class Workers:
         await self._house.requests.forget_expired()
         await self._house.events.forget_old()
         await self._house.parties.sign_in.forget()
+        await self._house.routing.forget()
+
+    async def _prepare(self) -> None:
+        """Make the partitions of the coming months."""
+        await self._ledger.sealing.prepare()
+        await self._house.decisions.log.prepare()
 
     async def _deliver(self) -> None:
         """Deliver until nothing is due."""

@@ -6,6 +6,7 @@ estimates and may be floats; money itself never is.
 
 import math
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -104,6 +105,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str = ""
     occurred_at: datetime
     recorded_at: datetime
+
+
+class Range(NamedTuple):
+    """Which decisions: from an instant, before another one, of a book, a policy, a mode (None: all)."""
+
+    from_at: datetime
+    to_at: datetime
+    book_id: int | None = None
+    policy: str | None = None
+    live: bool | None = None
 
 
 def check(decision: Decision) -> None:

@@ -10,14 +10,14 @@ that the write path carries no statement index at all (decision 0004).
 from itertools import accumulate, takewhile
 from typing import NamedTuple
 
-from tongbao.core import merkle
+from tongbao.core import merkle, partitions
 from tongbao.core.clock import Clock
 from tongbao.core.db import Connection, Database
 from tongbao.core.events.outbox import Outbox
 from tongbao.core.metrics import Metrics
+from tongbao.core.partitions import Partitioned
 from tongbao.ledger import sealed
 from tongbao.ledger.schema import BookId, Seal, Sealed
-from tongbao.ledger.store import partitions
 from tongbao.ledger.store import seals as store
 
 WINDOW_TRANSFERS_MAX = 32_768
@@ -30,6 +30,7 @@ IDLE_XIDS_MAX = 10_000
 It also does once one that it remembers as running has ended, or each search would begin at that one's number.
 """
 MONTHS_AHEAD = 3
+JOURNAL = Partitioned("ledger", "transfer", "key")
 
 
 class SealHead(NamedTuple):
@@ -65,7 +66,7 @@ class Sealing:
             system = await store.system_identifier(connection)
             if cursor is not None and cursor.system_identifier != system:
                 await store.adopt(connection, cursor, system, await store.horizon(connection))
-            await partitions.ensure_months(connection, self._clock.now(), MONTHS_AHEAD)
+            await partitions.ensure_months(connection, JOURNAL, self._clock.now(), MONTHS_AHEAD)
 
     async def seal_all(self, rounds_max: int = 1_000_000) -> int:
         """Seal until nothing finished is left; return the number of transfers sealed."""

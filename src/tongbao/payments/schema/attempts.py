@@ -13,6 +13,7 @@ import msgspec
 
 from tongbao.channels.schema import Action, Initiator, Method, Operation, Reason
 from tongbao.payments.schema.documents import Document, Kind
+from tongbao.routing.schema.payments import Mark
 
 
 class AttemptState(enum.StrEnum):
@@ -117,6 +118,15 @@ class HoldPart(msgspec.Struct, frozen=True):
     left_minor: int
 
 
+class Told(msgspec.Struct, frozen=True, array_like=True):
+    """What routing was told of an attempt last: its mark, the reason's code, when, and how long it had taken."""
+
+    mark: Mark
+    code: str
+    at: datetime
+    took_ms: int
+
+
 class Attempt(Document, frozen=True, kw_only=True, tag="attempt"):
     """One try over one channel. Amounts: asked, authorized, captured, refunded, and refunds on their way.
 
@@ -158,6 +168,8 @@ class Attempt(Document, frozen=True, kw_only=True, tag="attempt"):
     holds: tuple[HoldPart, ...] = ()
     fallbacks: tuple[str, ...] = ()
     suspense_minor: int = 0
+    decision_id: UUID | None = None
+    told: Told | None = None
 
     @property
     def status(self) -> str:

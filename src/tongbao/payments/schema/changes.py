@@ -8,9 +8,11 @@ from uuid import UUID
 import msgspec
 
 from tongbao.core.requests.asks import Ask, Rendered
+from tongbao.decisions.schema.log import Decision, Outcome
 from tongbao.ledger.schema import PostResult, Transfer
 from tongbao.payments.schema.documents import Document
 from tongbao.payments.schema.facts import Event
+from tongbao.routing.schema.payments import Attempted
 
 REFERENCE_VALUE_CHARS_MAX = 200
 
@@ -34,7 +36,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What one commit writes. ``updates`` carry the next version; the stored one must be the version before.
 
     ``claim``: the request begins here (``subject_id`` tells what it is about, should it be cut short).
-    ``answer``: the request ends here. Both may stand in one change.
+    ``answer``: the request ends here. Both may stand in one change. ``decisions`` were made for what is written,
+    ``outcomes`` and ``attempted`` are what became known of earlier ones.
     """
 
     book_id: int
@@ -48,6 +51,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     transfers: tuple[Transfer, ...] = ()
     events: tuple[Event, ...] = ()
     told: tuple[Document, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    attempted: tuple[Attempted, ...] = ()
     ask: Ask | None = None
     answer: Rendered | None = None
 

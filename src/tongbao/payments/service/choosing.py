@@ -10,9 +10,11 @@ import structlog
 
 from tongbao.channels.schema import Initiator, Method, Presentment, kind_of
 from tongbao.channels.service.registry import Wish
+from tongbao.core.errors import Conflict
 from tongbao.payments.errors import BadParameter, WrongState
 from tongbao.payments.policy import mandates, orders
 from tongbao.payments.ports import RiskQuestion, RiskTier, Route, RouteQuestion, Verdict
+from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.intents import CaptureMethod, Intent
 from tongbao.payments.schema.methods import Mandate, MandateState, PaymentMethod
 from tongbao.payments.schema.orders import ConfirmOrder
@@ -57,6 +59,8 @@ class Choosing:
         orders.check_top_up(intent.wallet_book_id, capture)
         mandate = await self._mandate(intent, confirm, kept)
         wanted = [FEATURES[each] for each in (kind_of(method), capture) if each in FEATURES]
+        if intent.setup_future_usage == "off_session":
+            wanted.append("mandates")
         await self._desk.require(intent.book_id, *wanted)
         return Chosen(method, kept, mandate, Initiator.MERCHANT if confirm.off_session else Initiator.PAYER)
 
@@ -72,7 +76,7 @@ class Choosing:
             _log.exception("risk_control_failed", id=intent.reference)
             return REVIEWED
 
-    async def route(self, intent: Intent, method: Method) -> Route:
+    async def route(self, intent: Intent, method: Method, initiator: Initiator) -> Route:
         """Return the channel for a payment and those to fall back on; raise WrongState where none can carry it."""
         kind = kind_of(method)
         wish = Wish(
@@ -86,23 +90,57 @@ class Choosing:
         )
         eligibility = self._desk.channels.eligible(wish)
         names = tuple(channel.name for channel in eligibility.channels)
+        objections = {each.channel: each.code for each in eligibility.objections}
         if not names:
             raise WrongState(
                 "no_channel",
                 f"no channel takes {kind} in {intent.currency} for this amount now",
                 payment_intent=intent.reference,
-                objections={each.channel: each.code for each in eligibility.objections},
+                objections=objections,
             )
+        return await self._chosen(
+            RouteQuestion(
+                intent=intent,
+                method=method,
+                merchant=await self._desk.profiles.profile(intent.book_id),
+                initiator=initiator,
+                candidates=names,
+                excluded=objections,
+            )
+        )
+
+    async def next_route(self, intent: Intent, dead: Attempt, tried: tuple[str, ...]) -> Route | None:
+        """Return where a payment goes on after a no; None where nothing is left of what its first choice allowed."""
+        left = tuple(name for name in dead.fallbacks if self._desk.channels.is_enabled(name))
+        if not left:
+            return None
+        return await self._chosen(
+            RouteQuestion(
+                intent=intent,
+                method=dead.method,
+                merchant=await self._desk.profiles.profile(intent.book_id),
+                initiator=dead.initiator,
+                candidates=left,
+                tried=tried,
+            )
+        )
+
+    async def _chosen(self, question: RouteQuestion) -> Route:
+        """Ask routing; where it fails, or names what cannot carry the payment, the first candidate is taken."""
+        names = question.candidates
         try:
-            route = await self._desk.routing.choose(
-                RouteQuestion(intent=intent, method=method, candidates=names)
-            )
+            route = await self._desk.routing.choose(question)
+        except Conflict as error:
+            # Rules and caps are promises, not opinions: what they leave nothing of is not sent.
+            raise WrongState("no_channel", error.detail, **error.facts) from error
         except Exception:
-            _log.exception("routing_failed", id=intent.reference)
+            _log.exception("routing_failed", id=question.intent.reference)
             return Route(names[0], names[1:])
         if route.channel not in names:
+            _log.error("routing_unsound", id=question.intent.reference, channel=route.channel)
             return Route(names[0], names[1:])
-        return Route(route.channel, tuple(name for name in route.fallbacks if name in names))
+        known = [name for name in dict.fromkeys(route.fallbacks) if name in names and name != route.channel]
+        return Route(route.channel, tuple(known), route.decision)
 
     async def _method(
         self, intent: Intent, confirm: ConfirmOrder, given: Method | None
@@ -134,11 +172,11 @@ class Choosing:
         """Return the permission under which a payment is made: the one that is named, else the method's newest.
 
         A payer who is not here has given one, or is not charged: its caps hold whether the merchant names it or not.
+        Each confirmation stands for itself: one whose payer came back is not under the mandate of the one that failed.
         """
-        mandate_id = confirm.mandate_id or intent.mandate_id
         mandate = None
-        if mandate_id is not None:
-            mandate = await self._desk.read(Mandate, intent.book_id, mandate_id, "mandate")
+        if confirm.mandate_id is not None:
+            mandate = await self._desk.read(Mandate, intent.book_id, confirm.mandate_id, "mandate")
         elif confirm.off_session:
             mandate = await self._newest_mandate(intent.book_id, kept)
             if mandate is None:

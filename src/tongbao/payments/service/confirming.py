@@ -27,6 +27,7 @@ from tongbao.channels.schema import (
 )
 from tongbao.channels.service.codes import reason_info
 from tongbao.core.requests.asks import Ask
+from tongbao.decisions.schema.log import Decision
 from tongbao.parties.schema import Scope
 from tongbao.payments.policy import mandates, orders, outcomes, schedule
 from tongbao.payments.policy.steps import Step, announced, intent_moved
@@ -57,6 +58,7 @@ class Sent(NamedTuple):
     network_reference: str | None = None
     return_url: str | None = None
     payer_address: str | None = None
+    tried: tuple[str, ...] = ()
 
 
 class Confirming:
@@ -151,12 +153,12 @@ class Confirming:
             capture_method=confirm.capture_method or intent.capture_method,
             return_url=confirm.return_url or intent.return_url,
             off_session=intent.off_session if confirm.off_session is None else confirm.off_session,
-            mandate_id=mandate.id if mandate else intent.mandate_id,
+            mandate_id=mandate.id if mandate else None,
             risk_state=RiskState.REVIEW if verdict.tier is RiskTier.REVIEW else intent.risk_state,
         )
         if verdict.tier in (RiskTier.DECLINE, RiskTier.STEP_UP):
             return self._held_up(intent, verdict, kept, saved, ask, now, is_new=is_new)
-        route = await self._choosing.route(intent, chosen.method)
+        route = await self._choosing.route(intent, chosen.method, chosen.initiator)
         attempt = self._attempt(
             intent, chosen.method, kept, route, chosen.initiator, now, extended=confirm.extended
         )
@@ -169,6 +171,7 @@ class Confirming:
             inserts=(*saved, sent, attempt) if is_new else (*saved, attempt),
             updates=() if is_new else (sent, used),
             references=_references(sent) if is_new else (),
+            decisions=_decided(route, attempt),
         )
         if is_new and used is not None:
             change = msgspec.structs.replace(change, updates=(used,))
@@ -225,6 +228,7 @@ class Confirming:
             extended=extended,
             sent_at=now,
             fallbacks=route.fallbacks,
+            decision_id=route.decision.id if route.decision else None,
         )
 
     def _held_up(
@@ -273,7 +277,10 @@ class Confirming:
         """Call the channel and commit what it answered; cascade where that is safe, three attempts at most."""
         for number in range(1, ATTEMPTS_PER_CONFIRM_MAX + 1):
             assert sent.attempt is not None
-            answer = await self._send(sent)
+            try:
+                answer = await self._send(sent)
+            finally:
+                self._desk.routing.heard(sent.attempt)
             may_cascade = number < ATTEMPTS_PER_CONFIRM_MAX
             done, following = await self._settle(sent, answer, ask, may_cascade=may_cascade)
             if following is None:
@@ -314,6 +321,7 @@ class Confirming:
 
         async def plan() -> Planned:
             nonlocal following, step
+            route: Route | None = None
             intent, attempt = sent.intent, sent_attempt
             if step.attempt is not None or step.intent is not None:
                 # Somebody was faster (a notification, as a rule): take what stands, and see what is left to do.
@@ -321,10 +329,13 @@ class Confirming:
                 attempt = await desk.read(Attempt, attempt.book_id, attempt.id)
             standing = await desk.standing(intent, attempt, answer.reason)
             step = outcomes.settle(standing, answer)
-            following = self._next(sent, step, answer) if may_cascade else None
+            following = None
+            if may_cascade:
+                route = await self._onward(sent, step, answer)
+                following = self._next(sent, step, route) if route else None
             after = step.intent or intent
             view = IntentView(after, step.attempt or attempt, sent.method)
-            if following is not None and following.attempt is not None:
+            if route is not None and following is not None and following.attempt is not None:
                 told = tuple(
                     event for event in announced(intent, step) if event[0] != "payment_intent.payment_failed"
                 )
@@ -335,6 +346,7 @@ class Confirming:
                     updates=(following.intent, step.attempt),
                     transfers=step.transfers,
                     events=told,
+                    decisions=_decided(route, following.attempt),
                 )
                 return Planned(change, view)
             if step.is_empty and ask is None:
@@ -356,23 +368,26 @@ class Confirming:
         desk.observe(step)
         return done, following
 
-    def _next(self, sent: Sent, step: Step, answer: Answer) -> Sent | None:
-        """Return the next attempt of a cascade; None where the last answer does not allow one.
+    async def _onward(self, sent: Sent, step: Step, answer: Answer) -> Route | None:
+        """Return where a payment goes on after a no; None where the answer does not allow it, or nothing is left.
 
         Only an explicit no, or a call that never left the house, allows it; never anything unresolved.
         """
         dead, intent = step.attempt, step.intent
-        if dead is None or intent is None or dead.state is not AttemptState.DECLINED or not dead.fallbacks:
+        if dead is None or intent is None or dead.state is not AttemptState.DECLINED:
             return None
         retry = reason_info(dead.reason or Reason.OTHER).retry
         if answer.outcome is not Outcome.NOT_SENT and retry is not Retry.OTHER_CHANNEL:
             return None
-        usable = [name for name in dead.fallbacks if self._desk.channels.is_enabled(name)]
-        if not usable:
-            return None
+        return await self._choosing.next_route(intent, dead, (*sent.tried, dead.channel))
+
+    def _next(self, sent: Sent, step: Step, route: Route) -> Sent:
+        """Return the next attempt of a cascade, over the channel that was chosen for it."""
+        dead, intent = step.attempt, step.intent
+        assert dead is not None
+        assert intent is not None
         now = self._desk.clock.now()
         restored = msgspec.structs.replace(intent, method_id=sent.intent.method_id, last_error=None)
-        route = Route(usable[0], tuple(usable[1:]))
         attempt = self._attempt(
             restored, dead.method, sent.method, route, dead.initiator, now, extended=dead.extended
         )
@@ -383,7 +398,7 @@ class Confirming:
             attempt_count=restored.attempt_count + 1,
             due_at=None,
         )
-        return sent._replace(intent=processing, attempt=attempt)
+        return sent._replace(intent=processing, attempt=attempt, tried=(*sent.tried, dead.channel))
 
 
 def _processing(intent: Intent, attempt: Attempt, now: datetime, *, is_new: bool) -> Intent:
@@ -408,6 +423,13 @@ def _advanced(
     if is_new:
         return msgspec.structs.replace(intent, state=state, **changes)
     return intent_moved(intent, state, now, **changes)
+
+
+def _decided(route: Route, attempt: Attempt) -> tuple[Decision, ...]:
+    """Return the decision behind a route with the attempt that it became."""
+    if route.decision is None:
+        return ()
+    return (msgspec.structs.replace(route.decision, effect_id=attempt.id),)
 
 
 def _references(intent: Intent) -> tuple[Reference, ...]:

@@ -22,9 +22,11 @@ from tongbao.core.ids import IdFactory, derive, uuid_text
 from tongbao.core.metrics import Metrics
 from tongbao.core.requests.asks import Ask
 from tongbao.core.requests.running import busy
+from tongbao.decisions.schema.log import Decision
 from tongbao.ledger.schema import BookId, Refusal, Transfer
 from tongbao.ledger.service.ledger import Ledger
 from tongbao.payments.errors import Contended, Missing, NotInPackage, ReferenceTaken
+from tongbao.payments.policy import learning
 from tongbao.payments.policy.outcomes import Explain, Standing, Step
 from tongbao.payments.policy.postings import Money
 from tongbao.payments.policy.schedule import CALL_S_MAX
@@ -201,12 +203,16 @@ class Desk:
         references: Sequence[Reference] = (),
         transfers: Sequence[Transfer] = (),
         events: Sequence[Told] = (),
+        decisions: Sequence[Decision] = (),
+        source: str = "answer",
     ) -> Change:
         """Return a change of the book of ``of``.
 
         With ``claim`` a request begins here, with ``ask`` it ends here and ``view`` is rendered as its answer; the
-        same request in both begins and ends at once.
+        same request in both begins and ends at once. What attempts among the documents have to tell of their
+        channels goes along; ``source`` is who brought it.
         """
+        news = _news((*inserts, *updates), at, source)
         told = {(document.id, document.version): document for _, document in events}
         places = {version: place for place, version in enumerate(told)}
         return Change(
@@ -215,12 +221,17 @@ class Desk:
             at=at,
             claim=claim,
             subject_id=of.id,
-            inserts=tuple(inserts),
-            updates=tuple(each for each in updates if each is not None),
+            inserts=tuple(news[each.id].attempt if each.id in news else each for each in inserts),
+            updates=tuple(
+                news[each.id].attempt if each.id in news else each for each in updates if each is not None
+            ),
             references=tuple(references),
             transfers=tuple(transfers),
             events=tuple(Event(name, places[(document.id, document.version)]) for name, document in events),
             told=tuple(told.values()),
+            decisions=tuple(decisions),
+            outcomes=tuple(each.outcome for each in news.values() if each.outcome is not None),
+            attempted=tuple(each.fact for each in news.values()),
             ask=ask,
             answer=ask.render(view) if ask else None,
         )
@@ -297,6 +308,12 @@ class Desk:
         """Tell people: count it and log it as an error."""
         self._alarms.labels(kind).inc()
         _log.error("payments_alarm", kind=kind, id=document.reference if document else None)
+
+
+def _news(documents: Sequence[Document | None], at: datetime, source: str) -> dict[UUID, learning.News]:
+    """Return what the attempts among documents tell for the first time, by attempt."""
+    found = (learning.news_of(each, at, source) for each in documents if isinstance(each, Attempt))
+    return {news.attempt.id: news for news in found if news is not None}
 
 
 def _error_of(

@@ -27,7 +27,9 @@ class Kept(NamedTuple):
 async def kept_by(desk: Desk, step: Step) -> Kept:
     """Return what the step keeps: the method with its customer, and off session a mandate without caps."""
     intent, attempt = step.intent, step.attempt
-    if intent is None or attempt is None or not _is_wanted(intent, attempt):
+    is_first = any(name == "charge.succeeded" for name, _ in step.events)
+    if intent is None or attempt is None or not is_first or not _is_wanted(intent, attempt):
+        # What comes after the first news of a success (a capture, a contradiction) finds it kept, or let go of since.
         return Kept()
     assert attempt.method_id is not None
     method = await desk.read(PaymentMethod, attempt.book_id, attempt.method_id)

@@ -2,6 +2,7 @@
 
 from tongbao.channels.schema import Merchant
 from tongbao.payments.ports import RiskQuestion, RiskTier, Route, RouteQuestion, Verdict
+from tongbao.payments.schema.attempts import Attempt
 
 EVERYTHING = frozenset(
     {
@@ -33,6 +34,10 @@ class FirstChannel:
     async def choose(self, question: RouteQuestion) -> Route:
         """Return the first candidate, with the others to fall back on."""
         return Route(question.candidates[0], question.candidates[1:])
+
+    def heard(self, attempt: Attempt) -> None:
+        """Learn nothing."""
+        del attempt
 
 
 class OneProfile:

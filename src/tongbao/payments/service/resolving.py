@@ -135,6 +135,7 @@ class Resolving:
                 updates=(step.intent, step.attempt, *kept.updates),
                 transfers=step.transfers,
                 events=(*announced(intent, step), *kept.events),
+                source="inquiry" if is_inquiry else "notification",
             )
             return Planned(change, None)
 

@@ -5,7 +5,7 @@ used, a transfer that the ledger refuses) is found out, left out with its result
 Repeats are safe: a change that committed is stale the second time, and its transfers have keys.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import get_args
 from uuid import UUID
@@ -13,12 +13,14 @@ from uuid import UUID
 from tongbao.core.clock import Clock
 from tongbao.core.db import Connection, Database, Failure, failure_of
 from tongbao.core.errors import Unavailable
+from tongbao.core.events.facts import Fact
 from tongbao.core.events.outbox import Outbox
 from tongbao.core.ids import IdFactory
 from tongbao.core.lane import Lane, LaneMetrics
 from tongbao.core.metrics import Metrics
 from tongbao.core.requests import store as requests
 from tongbao.core.requests.asks import Ask, Known
+from tongbao.decisions.service.log import DecisionLog
 from tongbao.ledger.service.posting import Joined, Posting
 from tongbao.payments.schema.changes import (
     Change,
@@ -63,6 +65,7 @@ class Writing:
         self._posting = posting
         self._clock = clock
         self._outbox = Outbox(clock, ids)
+        self._log = DecisionLog(database, clock)
         self._plans = Plans()
         results = metrics.counter("payments_changes", "Changes by what came of them", labels=("result",))
         self._results = {kind: results.labels(kind.__name__.lower()) for kind in get_args(Result)}
@@ -167,7 +170,12 @@ class Writing:
                 excluded[place] = Refused(refused[0])
         if len(excluded) > before:
             return True
-        await self._outbox.publish(connection, [_fact(change) for change in todo.values() if change.events])
+        await self._log.write(
+            connection,
+            list(chain.from_iterable(change.decisions for change in todo.values())),
+            list(chain.from_iterable(change.outcomes for change in todo.values())),
+        )
+        await self._outbox.publish(connection, list(chain.from_iterable(map(_facts, todo.values()))))
         answers = [
             ((change.book_id, change.ask.digest), change.answer)
             for change in todo.values()
@@ -247,9 +255,12 @@ def _before(known: Known, ask: Ask) -> Replayed | Claimed | Reused:
     return Replayed(known.answer)
 
 
-def _fact(change: Change) -> Happened:
+def _facts(change: Change) -> Iterator[Fact]:
+    yield from change.attempted
+    if not change.events:
+        return
     ask = change.ask or change.claim
-    return Happened(
+    yield Happened(
         occurred_at=change.at,
         book_id=change.book_id,
         live=change.live,

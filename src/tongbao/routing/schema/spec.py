@@ -1,16 +1,27 @@
 """The specification of a routing policy: strategy, costs, caps, commitments, rules. One version of it is plain JSON.
 
-Money in a specification is minor units of a named currency; rates are whole basis points.
+Money in a specification is minor units of a named currency; rates are whole basis points. The bounds of single values
+are checked where JSON is decoded, what must hold between values in ``policy.costs`` and ``policy.rules_text``.
 """
 
 import enum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 CHANNELS_MAX = 64
 RULES_CHARS_MAX = 20_000
 TIERS_MAX = 12
 ROWS_MAX = 200
+
+Minor = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+SignedMinor = Annotated[int, Meta(ge=-(1 << 63) + 1, le=(1 << 63) - 1)]
+Bps = Annotated[int, Meta(ge=0, le=10_000)]
+SignedBps = Annotated[int, Meta(ge=-10_000, le=10_000)]
+Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+CurrencyCode = Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3)]
+Channel = Annotated[str, Meta(min_length=1, max_length=80)]
 
 
 class Strategy(enum.StrEnum):
@@ -26,23 +37,24 @@ class Strategy(enum.StrEnum):
 class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rates from a month-to-date volume on (of the channel, in the cost's currency)."""
 
-    from_volume_minor: int
-    bps: int
-    fixed_minor: int = 0
+    from_volume_minor: Minor
+    bps: Bps
+    fixed_minor: Minor = 0
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One line of a table like an interchange table; empty fields match everything, the most specific line counts.
 
-    ``region``: ``domestic`` (card and merchant of one country), ``foreign``, or empty. Rates are added to the base.
+    ``region``: ``domestic`` (card and merchant of one country), ``foreign``, or empty. Rates are
+    added to the base, or taken from it where they are negative.
     """
 
     brand: str = ""
     funding: str = ""
     region: str = ""
     mcc: str = ""
-    bps: int
-    fixed_minor: int = 0
+    bps: SignedBps
+    fixed_minor: SignedMinor = 0
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,34 +64,34 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ``conversion_bps`` more; empty settles all. ``declined_minor``: fee for each attempt that is declined.
     """
 
-    currency: str
-    bps: int
-    fixed_minor: int = 0
-    minimum_minor: int = 0
-    maximum_minor: int | None = None
-    declined_minor: int = 0
-    tiers: tuple[Tier, ...] = ()
-    table: tuple[Row, ...] = ()
-    settles: tuple[str, ...] = ()
-    conversion_bps: int = 0
+    currency: CurrencyCode
+    bps: Bps
+    fixed_minor: Minor = 0
+    minimum_minor: Minor = 0
+    maximum_minor: Minor | None = None
+    declined_minor: Minor = 0
+    tiers: Annotated[tuple[Tier, ...], Meta(max_length=TIERS_MAX)] = ()
+    table: Annotated[tuple[Row, ...], Meta(max_length=ROWS_MAX)] = ()
+    settles: tuple[CurrencyCode, ...] = ()
+    conversion_bps: Bps = 0
 
 
 class Commitment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A volume promised to a channel for a month; what is missing at its end costs ``shortfall_bps`` of the gap."""
 
-    volume_minor: int
-    currency: str
-    shortfall_bps: int
+    volume_minor: Minor
+    currency: CurrencyCode
+    shortfall_bps: Bps
 
 
 class Cap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Hard limits of a channel; a payment that would pass one does not go there."""
 
-    currency: str
-    amount_minor_max: int | None = None
-    day_minor_max: int | None = None
-    month_minor_max: int | None = None
-    day_count_max: int | None = None
+    currency: CurrencyCode
+    amount_minor_max: Minor | None = None
+    day_minor_max: Minor | None = None
+    month_minor_max: Minor | None = None
+    day_count_max: Count | None = None
 
 
 class RoutingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,13 +104,13 @@ class RoutingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     strategy: Strategy = Strategy.LEARNED
-    order: tuple[str, ...] = ()
-    weights: dict[str, int] = {}
-    costs: dict[str, Cost] = {}
-    commitments: dict[str, Commitment] = {}
-    caps: dict[str, Cap] = {}
-    upstreams: dict[str, tuple[str, ...]] = {}
-    rules: str = ""
-    margin_bps: int = 250
-    retry_cost_minor: int = 0
-    explore_floor: float = 0.002
+    order: Annotated[tuple[Channel, ...], Meta(max_length=CHANNELS_MAX)] = ()
+    weights: Annotated[dict[Channel, Count], Meta(max_length=CHANNELS_MAX)] = {}
+    costs: Annotated[dict[Channel, Cost], Meta(max_length=CHANNELS_MAX)] = {}
+    commitments: Annotated[dict[Channel, Commitment], Meta(max_length=CHANNELS_MAX)] = {}
+    caps: Annotated[dict[Channel, Cap], Meta(max_length=CHANNELS_MAX)] = {}
+    upstreams: Annotated[dict[str, tuple[Channel, ...]], Meta(max_length=CHANNELS_MAX)] = {}
+    rules: Annotated[str, Meta(max_length=RULES_CHARS_MAX)] = ""
+    margin_bps: Bps = 250
+    retry_cost_minor: Minor = 0
+    explore_floor: Annotated[float, Meta(ge=0.0, le=1.0 / CHANNELS_MAX)] = 0.002

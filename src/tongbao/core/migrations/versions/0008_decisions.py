@@ -35,6 +35,8 @@ def upgrade() -> None:
     )
     op.execute("CREATE TABLE decisions.decision_default PARTITION OF decisions.decision DEFAULT")
     op.execute("CREATE INDEX decision_subject ON decisions.decision (book_id, subject_id)")
+    # What replays and exports walk along, over all books.
+    op.execute("CREATE INDEX decision_time ON decisions.decision (id, book_id)")
     op.execute(
         """
         CREATE TABLE decisions.outcome (

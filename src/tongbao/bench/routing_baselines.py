@@ -1,0 +1,171 @@
+"""Baselines of routing: what others publish or ship, in their published form, and the oracle that bounds them all.
+
+They see only success and failure (class 0 or not), ignore issuer groups and costs, and do not cascade. The priority
+list knows costs, for its order. All state is (n, K): n seeds side by side.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tongbao.bench.routing_baselines_bandits import (
+    DiscountedThompson,
+    DiscountedUcb,
+    Exp3S,
+    WindowedThompson,
+    WindowedUcb,
+)
+from tongbao.bench.routing_baselines_queues import Autopilot, WindowedHedge
+from tongbao.bench.routing_play import Feedback, Moment, Player, best_of
+from tongbao.bench.routing_world_draws import FloatArray, IntArray
+from tongbao.bench.routing_worlds import Outcome, World
+
+SURVEY = 2_000
+"""Payments that the static rules spend on a survey of all channels before they are written."""
+FAILURES_IN_ROW = 3
+FAILOVER_S = 60.0
+
+UCB1 = (1.0, 0.1)
+SW_UCB = (2_000, 0.1)
+D_UCB = (0.999, 0.1)
+SW_TS = 2_000
+D_TS = 0.999
+EXP3S = (0.05, 1e-4)
+
+
+class Oracle:
+    """Chooses what is worth most at this moment. Under load it is myopic: best now, given its own traffic so far."""
+
+    name = "oracle"
+
+    def __init__(self) -> None:
+        self._worth: FloatArray = np.zeros((0, 0))
+
+    def foresee(self, worth: FloatArray) -> None:
+        """Take in the truth."""
+        self._worth = worth
+
+    def choose(self, moment: Moment) -> IntArray:
+        """Return the best channel."""
+        return best_of(self._worth)
+
+    def learn(self, feedback: Feedback) -> None:
+        """Need no answers."""
+
+
+class RoundRobin:
+    """Each channel in turn."""
+
+    name = "round_robin"
+
+    def __init__(self, count: int, channels: int) -> None:
+        self._count = count
+        self._channels = channels
+
+    def choose(self, moment: Moment) -> IntArray:
+        """Return the next channel."""
+        return np.full(self._count, moment.t % self._channels)
+
+    def learn(self, feedback: Feedback) -> None:
+        """Need no answers."""
+
+
+class Static:
+    """Rules written once: the channel that was best in a round-robin survey of the first ``survey`` payments."""
+
+    name = "static"
+
+    def __init__(self, count: int, channels: int, survey: int = SURVEY) -> None:
+        self._count = count
+        self._channels = channels
+        self._survey = survey
+        self._wins = np.zeros((count, channels))
+        self._tries = np.zeros((count, channels))
+        self._rule: IntArray | None = None
+
+    def choose(self, moment: Moment) -> IntArray:
+        """Return the channel of the survey, then of the rule."""
+        if moment.t < self._survey:
+            return np.full(self._count, moment.t % self._channels)
+        if self._rule is None:
+            self._rule = (self._wins / np.maximum(self._tries, 1)).argmax(axis=1)
+        return self._rule
+
+    def learn(self, feedback: Feedback) -> None:
+        """Count, until the rule is written."""
+        if self._rule is None:
+            self._tries[feedback.row, feedback.arm] += 1
+            self._wins[feedback.row, feedback.arm] += feedback.won
+
+
+class PriorityList:
+    """The cheapest channel first; after 3 failures in a row it is passed over for 60 seconds."""
+
+    name = "priority"
+
+    def __init__(self, count: int, channels: int) -> None:
+        self._rows = np.arange(count)
+        self._failures = np.zeros((count, channels), dtype=np.int64)
+        self._until_s = np.full((count, channels), -np.inf)
+
+    def choose(self, moment: Moment) -> IntArray:
+        """Return the first channel that is not passed over; the one that comes back first where all are."""
+        waiting = self._until_s > moment.now_s[:, None]
+        rank = np.where(waiting, 1e12 + self._until_s, moment.cost_bps)
+        return best_of(-rank)
+
+    def learn(self, feedback: Feedback) -> None:
+        """Count failures in a row."""
+        row, arm = feedback.row, feedback.arm
+        failures = np.where(feedback.won, 0, self._failures[row, arm] + 1)
+        out = failures >= FAILURES_IN_ROW
+        self._until_s[row[out], arm[out]] = feedback.now_s[out] + FAILOVER_S
+        self._failures[row, arm] = np.where(out, 0, failures)
+
+
+class NaiveCascade:
+    """A windowed mean with a hedge that cascades after everything, time-outs included: it charges payers twice."""
+
+    name = "naive_cascade"
+    cascade_after = (Outcome.ISSUER_DECLINED, Outcome.TECHNICAL, Outcome.UNRESOLVED, Outcome.NEUTRAL)
+
+    def __init__(self, count: int, channels: int) -> None:
+        self._inner = WindowedHedge(count, channels)
+
+    def choose(self, moment: Moment) -> IntArray:
+        """Return the choice of the windowed mean."""
+        return self._inner.choose(moment)
+
+    def second(self, moment: Moment, first: IntArray) -> IntArray:
+        """Return the next best channel."""
+        return self._inner.best_but(first)
+
+    def learn(self, feedback: Feedback) -> None:
+        """Take in answers."""
+        self._inner.learn(feedback)
+
+
+Maker = Callable[[World], Player]
+
+
+def _sized(kind: Callable[[int, int], Player]) -> Maker:
+    return lambda world: kind(world.count, world.spec.channels)
+
+
+BASELINES: dict[str, Maker] = {
+    "oracle": lambda _: Oracle(),
+    "static": _sized(Static),
+    "round_robin": _sized(RoundRobin),
+    "priority": _sized(PriorityList),
+    "hedge_125": _sized(WindowedHedge),
+    "hedge_200": lambda world: WindowedHedge(world.count, world.spec.channels, bucket=200),
+    "autopilot": _sized(Autopilot),
+    "ucb1": lambda world: DiscountedUcb(world.count, world.spec.channels, UCB1, name="ucb1"),
+    "sw_ucb": lambda world: WindowedUcb(world.count, world.spec.channels, SW_UCB),
+    "d_ucb": lambda world: DiscountedUcb(world.count, world.spec.channels, D_UCB, name="d_ucb"),
+    "sw_ts": lambda world: WindowedThompson(world.seeds, world.spec.channels, SW_TS),
+    "d_ts": lambda world: DiscountedThompson(world.seeds, world.spec.channels, D_TS),
+    "exp3s": lambda world: Exp3S(world.count, world.spec.channels, EXP3S),
+    "naive_cascade": _sized(NaiveCascade),
+}
+"""Every baseline by name; each call makes a fresh player for a world."""

@@ -1,0 +1,327 @@
+"""The harness: a player routes the payments of a world, many seeds side by side, and is measured.
+
+Per payment: the player chooses a channel, the world answers, at most one cascade follows, and the answers that become
+visible are learned. A cascade happens only after an explicit answer that nothing was charged; after a time-out never,
+unless the player says so itself (``cascade_after``), which is what the counter of double charges is for.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from tongbao.bench.routing_measures import Played, events_measured
+from tongbao.bench.routing_world_draws import MARGIN_BPS, FloatArray, IntArray, Regime
+from tongbao.bench.routing_worlds import (
+    LOAD_MEMORY,
+    Block,
+    BoolArray,
+    ClassArray,
+    Outcome,
+    World,
+    outcomes,
+    success,
+    value,
+)
+
+KNOWN_UNCHARGED = (Outcome.ISSUER_DECLINED, Outcome.TECHNICAL)
+"""Explicit answers that nothing was charged and that another channel may better."""
+# Members of an enum are slow to compare with arrays, and steps are many.
+_APPROVED = int(Outcome.APPROVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a player may know when it chooses: payment ``t`` of every seed.
+
+    ``now_s`` (n,) seconds since the start, ``group`` (n,) issuer groups, ``cost_bps`` (n, K), ``uniforms``
+    (n, K + 2) in [0, 1) for the player's own draws, ``margin_bps`` what a success earns before its cost.
+    """
+
+    t: int
+    now_s: FloatArray
+    group: IntArray
+    cost_bps: FloatArray
+    uniforms: FloatArray
+    margin_bps: float = MARGIN_BPS
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """Answers that became visible, all (m,); no seed appears twice in one batch.
+
+    ``row``: place of the seed; ``seen``: ``Outcome`` 0-4 as labelled by the channel; ``t0``: payment of the attempt;
+    ``now_s``: time at which the answer is seen.
+    """
+
+    row: IntArray
+    arm: IntArray
+    group: IntArray
+    seen: ClassArray
+    t0: IntArray
+    now_s: FloatArray
+
+    @property
+    def won(self) -> BoolArray:
+        """Where the payment succeeded: all that most baselines look at."""
+        won: BoolArray = self.seen == _APPROVED
+        return won
+
+
+class Player(Protocol):
+    """A routing policy over n seeds at once. It may have ``second`` and ``cascade_after`` as well."""
+
+    @property
+    def name(self) -> str:
+        """How tables call it."""
+
+    def choose(self, moment: Moment) -> IntArray:
+        """Return the channel of each seed's payment (n,)."""
+
+    def learn(self, feedback: Feedback) -> None:
+        """Take in answers."""
+
+
+@runtime_checkable
+class Cascading(Protocol):
+    """A player with a second choice."""
+
+    def second(self, moment: Moment, first: IntArray) -> IntArray:
+        """Return the channel to try after ``first`` failed (n,), -1 for none. Asked only where a cascade may be.
+
+        Which answers allow it, the player may say in ``cascade_after``; ``KNOWN_UNCHARGED`` otherwise.
+        """
+
+
+@runtime_checkable
+class Clairvoyant(Protocol):
+    """A player that is told the truth: the bound of what any policy can reach."""
+
+    def foresee(self, worth: FloatArray) -> None:
+        """Take in what each channel is worth for the coming payment (n, K)."""
+
+
+def best_of(worth: FloatArray) -> IntArray:
+    """Return the channel that is worth most (n,), the first of equals."""
+    return np.asarray(worth.argmax(axis=1), dtype=np.int64)
+
+
+def play(world: World, player: Player) -> Played:
+    """Play a player through a world once. The world is not changed; the player is."""
+    run = _Run(world, player)
+    for block in world.blocks():
+        run.play_block(block)
+    return run.result()
+
+
+@dataclass
+class _Tally:
+    """Sums per seed (n,)."""
+
+    regret_success: FloatArray
+    regret_value: FloatArray
+    worth: FloatArray
+    approved: FloatArray
+    approved_finally: FloatArray
+    attempts: FloatArray
+    cost: FloatArray
+    double_charges: FloatArray
+
+
+@dataclass
+class _Answers:
+    """What was done and seen, (T, n); -1 where there was no second attempt."""
+
+    arms: ClassArray
+    seen: ClassArray
+    group: ClassArray
+    second_arms: ClassArray
+    second_seen: ClassArray
+
+
+@dataclass
+class _Run:
+    world: World
+    player: Player
+    load: FloatArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        n, payments = self.world.count, self.world.spec.payments
+        self.rows = np.arange(n)
+        self.load = np.zeros((n, self.world.spec.channels))
+        self.tally = _Tally(*(np.zeros(n) for _ in range(8)))
+        self.answers = _Answers(*(np.full((payments, n), -1, dtype=np.int8) for _ in range(5)))
+        self.due: dict[int, list[tuple[IntArray, IntArray]]] = defaultdict(list)
+        # Asked once: checking a protocol costs more than a whole step.
+        self.seer = self.player if isinstance(self.player, Clairvoyant) else None
+        self.cascader = self.player if isinstance(self.player, Cascading) else None
+        self.cascade_after = np.isin(
+            np.arange(len(Outcome)), getattr(self.player, "cascade_after", KNOWN_UNCHARGED)
+        )
+        self.is_delayed = self.world.spec.regime is Regime.DELAYED
+
+    def play_block(self, block: Block) -> None:
+        """Play the payments of one block in order and add up what they came to."""
+        size = len(block.group)
+        self.answers.group[block.start : block.start + size] = block.group
+        first = np.empty(block.group.shape, dtype=np.int8)
+        times = np.repeat(np.arange(block.start, block.start + size)[:, None], self.world.count, axis=1)
+        if self.is_delayed:
+            self._plan(block)
+        if self.world.is_loaded:
+            for step in range(size):
+                block.technical[step] = self.world.technical_under(self.load)
+                given = outcomes(block.technical[step], block.acceptance[step], block.luck.at(step))
+                shown = self._shown(given, block.mislabel[step][:, None])
+                first[step] = self._pay(block, times[step], given, shown)
+        else:
+            truth = outcomes(block.technical, block.acceptance, block.luck)
+            labels = self._shown(truth, block.mislabel[..., None])
+            for step in range(size):
+                first[step] = self._pay(block, times[step], truth[step], labels[step])
+        self._add_up(block, first)
+
+    def _pay(self, block: Block, t0: IntArray, given: ClassArray, shown: ClassArray) -> ClassArray:
+        """Route one payment of every seed; return what the first attempts truly met."""
+        t = int(t0[0])
+        step = t - block.start
+        moment = Moment(t, block.now_s[step], block.group[step], self.world.cost_bps, block.draws[step])
+        if self.seer is not None:
+            self.seer.foresee(self._worth(block, step))
+        arm = self.player.choose(moment)
+        met: ClassArray = given[self.rows, arm]
+        seen: ClassArray = shown[self.rows, arm]
+        self.answers.arms[t] = arm
+        self.answers.seen[t] = seen
+        if self.world.is_loaded:
+            self._carry(self.rows, arm)
+        if self.cascader is not None:
+            self._cascade(moment, given, met, block.mislabel[step])
+        if self.is_delayed:
+            self._learn_due(moment)
+        else:
+            self.player.learn(Feedback(self.rows, arm, moment.group, seen, t0, moment.now_s))
+            if self.cascader is not None:
+                self._learn_second(moment, t0, self.rows)
+        return met
+
+    def _worth(self, block: Block, step: int) -> FloatArray:
+        prob = success(block.technical[step], block.acceptance[step])
+        return value(prob, self.world.cost_bps) if self._counts_value else prob
+
+    @property
+    def _counts_value(self) -> bool:
+        return self.world.spec.regime is Regime.COST_SPREAD
+
+    def _shown(self, met: ClassArray, uniform: FloatArray) -> ClassArray:
+        """Return what the channels say: nothing of hidden charges, and some failures under the wrong label."""
+        shown = np.where(met == Outcome.HIDDEN_CHARGED, np.int8(Outcome.UNRESOLVED), met)
+        if self.world.spec.mislabel:
+            failed = (shown == Outcome.ISSUER_DECLINED) | (shown == Outcome.TECHNICAL)
+            swapped = Outcome.ISSUER_DECLINED + Outcome.TECHNICAL - shown
+            shown = np.where(failed & (uniform < self.world.spec.mislabel), swapped, shown)
+        return shown.astype(np.int8)
+
+    def _carry(self, rows: IntArray, arm: IntArray) -> None:
+        self.load[rows] *= 1.0 - 1.0 / LOAD_MEMORY
+        self.load[rows, arm] += 1.0 / LOAD_MEMORY
+
+    def _cascade(self, moment: Moment, given: ClassArray, met: ClassArray, uniform: FloatArray) -> None:
+        first, seen = self.answers.arms[moment.t], self.answers.seen[moment.t]
+        allowed = self.cascade_after[seen]
+        if not allowed.any() or self.cascader is None:
+            return
+        other = self.cascader.second(moment, first.astype(np.int64))
+        rows = np.flatnonzero(allowed & (other >= 0) & (other != first))
+        again = given[rows, other[rows]]
+        self.answers.second_arms[moment.t, rows] = other[rows]
+        # Another part of the same uniform: the labels of the two attempts are wrong independently enough.
+        self.answers.second_seen[moment.t, rows] = self._shown(again, (uniform[rows] + 0.5) % 1.0)
+        self.tally.attempts[rows] += 1
+        won = rows[again == Outcome.APPROVED]
+        self.tally.approved_finally[won] += 1
+        self.tally.cost[won] += self.world.cost_bps[won, other[won]]
+        self.tally.double_charges[won] += met[won] == Outcome.HIDDEN_CHARGED
+        if self.world.is_loaded:
+            self._carry(rows, other[rows])
+
+    def _learn_second(self, moment: Moment, t0: IntArray, row: IntArray) -> None:
+        arm = self.answers.second_arms[t0, row]
+        had = np.flatnonzero(arm >= 0)
+        if len(had):
+            self._tell(moment, t0[had], row[had], (self.answers.second_arms, self.answers.second_seen))
+
+    def _tell(self, moment: Moment, t0: IntArray, row: IntArray, kept: tuple[ClassArray, ClassArray]) -> None:
+        arms, seen = kept
+        group = self.answers.group[t0, row].astype(np.int64)
+        arm = arms[t0, row].astype(np.int64)
+        self.player.learn(Feedback(row, arm, group, seen[t0, row], t0, moment.now_s[row]))
+
+    def _plan(self, block: Block) -> None:
+        """Note at which payment the answers of a block will be seen."""
+        step, row = np.nonzero(block.delay >= 0)
+        t0 = step + block.start
+        due = t0 + block.delay[step, row]
+        order = np.argsort(due, kind="stable")
+        t0, row, due = t0[order], row[order], due[order]
+        at, first = np.unique(due, return_index=True)
+        for instant, begin, end in zip(at, first, [*first[1:], len(due)], strict=True):
+            self.due[int(instant)].append((t0[begin:end], row[begin:end]))
+
+    def _learn_due(self, moment: Moment) -> None:
+        waiting = self.due.pop(moment.t, [])
+        if not waiting:
+            return
+        t0 = np.concatenate([part[0] for part in waiting])
+        row = np.concatenate([part[1] for part in waiting])
+        for part in _without_repeats(row):
+            self._tell(moment, t0[part], row[part], (self.answers.arms, self.answers.seen))
+            if self.cascader is not None:
+                self._learn_second(moment, t0[part], row[part])
+
+    def _add_up(self, block: Block, first: ClassArray) -> None:
+        tally, size = self.tally, len(first)
+        arms = self.answers.arms[block.start : block.start + size].astype(np.int64)[..., None]
+        prob = block.success
+        worth = value(prob, self.world.cost_bps)
+        chosen = np.take_along_axis(worth, arms, axis=-1)[..., 0]
+        tally.regret_success += (prob.max(axis=-1) - np.take_along_axis(prob, arms, axis=-1)[..., 0]).sum(0)
+        tally.regret_value += (worth.max(axis=-1) - chosen).sum(0)
+        tally.worth += chosen.sum(0)
+        won = first == Outcome.APPROVED
+        tally.approved += won.sum(0)
+        tally.approved_finally += won.sum(0)
+        tally.attempts += size
+        tally.cost += (self.world.cost_bps[self.rows, arms[..., 0]] * won).sum(0)
+
+    def result(self) -> Played:
+        """Return the figures of the whole run."""
+        payments, tally = self.world.spec.payments, self.tally
+        return Played(
+            player=self.player.name,
+            spec=self.world.spec,
+            seeds=self.world.seeds,
+            regret=tally.regret_value if self._counts_value else tally.regret_success,
+            regret_success=tally.regret_success,
+            regret_value=tally.regret_value,
+            value_bps=1e4 * tally.worth / payments,
+            success_share=tally.approved / payments,
+            final_share=tally.approved_finally / payments,
+            attempts=tally.attempts / payments,
+            cost_bps=tally.cost / np.maximum(tally.approved_finally, 1),
+            double_charges=tally.double_charges,
+            events=events_measured(self.world, self.answers.arms),
+            arms=self.answers.arms,
+        )
+
+
+def _without_repeats(row: IntArray) -> Iterator[IntArray]:
+    """Split places into parts in which no seed appears twice; the order of each seed's answers is kept."""
+    order = np.argsort(row, kind="stable")
+    ordered = row[order]
+    starts = np.searchsorted(ordered, ordered, side="left")
+    repeat = np.arange(len(row)) - starts
+    for number in range(int(repeat.max()) + 1):
+        yield order[repeat == number]

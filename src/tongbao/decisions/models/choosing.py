@@ -1,0 +1,153 @@
+"""From beliefs to written probabilities, and from those to one choice.
+
+Thompson sampling is usually done by drawing from each belief and taking the greatest draw. Its probabilities then
+remain unknown, and a log without them cannot be replayed. Here the probabilities are computed first, then floored,
+written down, and the choice is drawn from exactly what is written: propensities are true by construction.
+
+Probability that arm k's normal draw is the greatest: the integral of prod_{j != k} F_j over dF_k. It is taken as a
+Stieltjes sum by the trapezoidal rule on one grid that holds 22 quantiles of every arm, so that an arm of tiny
+sd, a step to all others, is resolved where it stands; Gauss-Hermite nodes of the wide arm alone would miss it by
+several percent. Error against a grid of 2,001 quantiles: at most 6e-4, mean 2e-4, over 2 to 30 arms whose sds differ
+by up to 1e5. Chances below 1e-4 are somewhat overstated (1.6 times at 3e-5, 3 times at 3e-7), which only adds a little
+exploration: they are what is drawn from. Cost at k = 8: 50 us; it grows with the square of k, 16 arms take 0.15 ms,
+64 take 3 ms.
+
+Sources: Thompson 1933; Chapelle and Li 2011; top-two sampling: Russo 2016, "Simple Bayesian algorithms for best arm
+identification"; the floor of exploration: decision log of a policy must give every allowed arm a chance (Horvitz and
+Thompson 1952).
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from tongbao.core.errors import InvalidRequest
+from tongbao.decisions.models.base import Floats
+
+Mask = NDArray[np.bool_]
+
+_TAIL = np.array([1e-8, 1e-5, 1e-3])
+_LEVELS = np.concatenate((_TAIL, (np.arange(16) + 0.5) / 16, 1 - _TAIL[::-1]))
+_QUANTILES: Floats = ndtri(_LEVELS)
+_TINY = 1e-300  # keeps 0 / 0 out where an arm is certainly not below a point; such points carry no weight
+_SD_SHARE_MIN = 1e-12  # an sd below this share of the means cannot be told from 0 in floats
+
+
+def thompson_propensities(mean: Floats, sd: Floats, allowed: Mask) -> Floats:
+    """Return the probability of each arm that its draw is the greatest among the allowed, 0 for the others.
+
+    All arrays have shape ``(..., k)``, and so has the result; it sums to 1 over the last axis. ``mean`` and ``sd`` are
+    in one unit; an sd of 0 is a certain arm. Raises InvalidRequest ``no_arm_allowed`` and ``beliefs_invalid`` (not
+    finite, negative sd).
+    """
+    usable, everywhere = _usable(allowed)
+    if everywhere:
+        return _greatest(*_sound(mean, sd), None)
+    if usable.ndim == 1:  # one choice, the usual case: leave the others out
+        result = np.zeros(usable.shape)
+        result[usable] = _greatest(*_sound(mean[usable], sd[usable]), None)
+        return result
+    stand_in = usable.argmax(axis=-1)[..., None]
+    mean = np.where(usable, mean, np.take_along_axis(mean, stand_in, axis=-1))
+    sd = np.where(usable, sd, np.take_along_axis(sd, stand_in, axis=-1))
+    return _greatest(*_sound(mean, sd), usable)
+
+
+def floored(propensities: Floats, allowed: Mask, floor: float) -> Floats:
+    """Return ``floor`` for every allowed arm plus what is left, shared out as ``propensities`` are; shape ``(..., k)``.
+
+    So every allowed arm has at least ``floor``, the order stays, the sum is 1 and what is not allowed has 0. Raises
+    InvalidRequest ``no_arm_allowed`` and ``floor_invalid`` (negative, or above 1 over the number of allowed arms).
+    """
+    usable, _ = _usable(allowed)
+    count = usable.sum(axis=-1, keepdims=True)
+    if not 0 <= floor * count.max() <= 1 + 1e-12:
+        raise InvalidRequest(
+            "floor_invalid", f"a floor of {floor} for {count.max()} arms does not fit into 1", floor=floor
+        )
+    result: Floats = np.where(usable, propensities, 0.0)
+    result *= np.maximum(1 - floor * count, 0.0) / result.sum(axis=-1, keepdims=True)
+    result += floor * usable
+    result /= result.sum(axis=-1, keepdims=True)
+    return result
+
+
+def top_two(propensities: Floats, beta: float = 0.5) -> Floats:
+    """Return the probabilities of top-two Thompson sampling from those of plain Thompson sampling, shape ``(..., k)``.
+
+    With probability ``beta`` the leader is taken, else the leader of the draws repeated until another arm leads:
+    psi_k = q_k (beta + (1 - beta) sum_{j != k} q_j / (1 - q_j)). It finds the best arm sooner and earns less on the way.
+    Where one arm is certain there is no other, and it keeps everything.
+    """
+    # Sums of the others, not differences to the whole: those lose every digit where one arm is almost certain.
+    all_but_one = _all_but_one(propensities.shape[-1])
+    others = propensities @ all_but_one
+    odds = np.divide(propensities, others, out=np.zeros_like(propensities), where=others > _TINY)
+    result: Floats = propensities * (beta + (1 - beta) * (odds @ all_but_one))
+    certain = others <= _TINY
+    if certain.any():
+        result[certain] = 1.0
+    result /= result.sum(axis=-1, keepdims=True)
+    return result
+
+
+def draw(propensities: Floats, uniform: float | Floats) -> NDArray[np.intp]:
+    """Return the index that ``uniform`` in [0, 1) falls on, never one of probability 0; shapes ``(..., k)`` and ``(...)``.
+
+    Raises InvalidRequest ``uniform_invalid``.
+    """
+    points = np.asarray(uniform, dtype=np.float64)
+    if not ((points >= 0) & (points < 1)).all():
+        raise InvalidRequest("uniform_invalid", "a uniform lies in [0, 1)")
+    upper = propensities.cumsum(axis=-1)
+    index = (upper <= (points * upper[..., -1])[..., None]).sum(axis=-1)
+    # Rounding can carry the greatest uniform up to the total itself.
+    last = propensities.shape[-1] - 1 - (propensities[..., ::-1] > 0).argmax(axis=-1)
+    result: NDArray[np.intp] = np.minimum(index, last)
+    return result
+
+
+def _usable(allowed: Mask) -> tuple[Mask, bool]:
+    usable = np.asarray(allowed, dtype=np.bool_)
+    everywhere = bool(usable.size) and bool(usable.all())
+    if not everywhere and not (usable.size and usable.any(axis=-1).all()):
+        raise InvalidRequest("no_arm_allowed", "no arm may be chosen")
+    return usable, everywhere
+
+
+def _sound(mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
+    """Return means, and sds that can be divided by."""
+    least, scale = sd.min(), np.abs(mean).max() + sd.max()
+    if not (least >= 0 and scale < np.inf):
+        raise InvalidRequest(
+            "beliefs_invalid", "means are finite, standard deviations finite and not negative"
+        )
+    smallest = _SD_SHARE_MIN * scale or 1.0
+    return mean, sd if least > smallest else np.maximum(sd, smallest)
+
+
+def _greatest(mean: Floats, sd: Floats, usable: Mask | None) -> Floats:
+    """Return the integrals; arms that are not usable, where given, have numbers that change no grid."""
+    grid = (mean[..., None] + sd[..., None] * _QUANTILES).reshape(*mean.shape[:-1], -1)
+    grid.sort(axis=-1)
+    below = grid[..., None, :] - mean[..., None]
+    below /= sd[..., None]
+    ndtr(below, out=below)
+    if usable is not None:
+        below[~usable] = 1.0  # it is below every point: it changes no product and has no mass of its own
+    mass = below[..., 1:] - below[..., :-1]
+    product = below.prod(axis=-2)
+    np.maximum(below, _TINY, out=below)
+    others = np.divide(product[..., None, :], below, out=below)
+    summed = others[..., 1:] + others[..., :-1]
+    summed *= mass
+    result: Floats = summed.sum(axis=-1)
+    result /= result.sum(axis=-1, keepdims=True)
+    return result
+
+
+@lru_cache(maxsize=64)
+def _all_but_one(count: int) -> Floats:
+    return 1.0 - np.eye(count)

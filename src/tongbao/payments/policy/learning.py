@@ -1,0 +1,115 @@
+"""What the end of an attempt teaches: its mark, and the news of it that routing and the decision log get.
+
+Every end comes through here, whoever brought it (the answer to the call, a notification, an inquiry) and whoever chose
+the channel. An attempt remembers what was told of it, so a later end takes the earlier one back by name.
+"""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+
+from tongbao.channels.schema import Card, Fault, Method, Reason, kind_of
+from tongbao.channels.service.codes import reason_info
+from tongbao.core.ids import derive
+from tongbao.decisions.schema.log import Outcome
+from tongbao.payments.schema.attempts import Attempt, AttemptState, Told
+from tongbao.routing.schema.payments import UNKNOWN, Attempted, Mark
+
+ISSUER_DIGITS = 6
+"""Cards of one issuer share their first digits; six are what every channel and vault may show (PCI DSS 4.0, 3.4.1)."""
+APPROVED = "approved"
+"""The outcome that decisions about channels are judged by: 1 for a yes, 0 for any kind of no."""
+_YES = frozenset(
+    {
+        AttemptState.AUTHORIZED,
+        AttemptState.CHARGED,
+        AttemptState.CAPTURED_PARTIAL,
+        AttemptState.CAPTURED,
+    }
+)
+_MARK_OF_FAULT = {
+    Fault.ISSUER: Mark.ISSUER_DECLINED,
+    Fault.NETWORK: Mark.TECHNICAL,
+    Fault.CHANNEL: Mark.TECHNICAL,
+    Fault.CUSTOMER: Mark.NEUTRAL,
+    Fault.MERCHANT: Mark.NEUTRAL,
+    Fault.RISK: Mark.NEUTRAL,
+    Fault.INTERNAL: Mark.NEUTRAL,
+}
+
+
+class News(NamedTuple):
+    """An attempt that remembers what is told of it now, the fact, and the outcome of the decision behind it."""
+
+    attempt: Attempt
+    fact: Attempted
+    outcome: Outcome | None
+
+
+def news_of(attempt: Attempt, at: datetime, source: str) -> News | None:
+    """Return what the attempt's state tells that has not been told yet; None while there is nothing new."""
+    mark, code = _mark(attempt)
+    before = attempt.told
+    if mark is None or (before is not None and before.mark is mark):
+        return None
+    took_ms = max(0, (at - attempt.sent_at) // timedelta(milliseconds=1))
+    fact = Attempted(
+        occurred_at=at,
+        attempt_id=attempt.id,
+        decision_id=attempt.decision_id,
+        book_id=attempt.book_id,
+        live=attempt.live,
+        channel=attempt.channel,
+        method=kind_of(attempt.method),
+        issuer=issuer_of(attempt.method),
+        currency=attempt.currency,
+        amount_minor=attempt.amount_minor,
+        mark=mark,
+        before=before.mark if before else None,
+        before_code=before.code if before else "",
+        before_at=before.at if before else None,
+        before_took_ms=before.took_ms if before else 0,
+        code=code,
+        took_ms=took_ms,
+        source=source,
+    )
+    told = msgspec.structs.replace(attempt, told=Told(mark, code, at, took_ms))
+    return News(told, fact, _outcome(attempt, mark, code, at, source))
+
+
+def issuer_of(method: Method) -> str:
+    """Return the group of a method's issuer; empty where all are one issuer, as with wallets."""
+    return method.card_bin[:ISSUER_DIGITS] if isinstance(method, Card) else UNKNOWN
+
+
+def _mark(attempt: Attempt) -> tuple[Mark | None, str]:
+    if attempt.state in _YES:
+        return Mark.APPROVED, ""
+    if attempt.state is AttemptState.UNRESOLVED:
+        return Mark.UNRESOLVED, ""
+    if attempt.state is AttemptState.NOT_FOUND:
+        # It was sent, and never arrived: the way there is at fault.
+        return Mark.TECHNICAL, "not_found"
+    if attempt.state is AttemptState.DECLINED:
+        reason = attempt.reason or Reason.OTHER
+        return _MARK_OF_FAULT[reason_info(reason).fault], reason.value
+    return None, ""
+
+
+def _outcome(attempt: Attempt, mark: Mark, code: str, at: datetime, source: str) -> Outcome | None:
+    """Return the news for the decision log; what is unresolved has no value yet."""
+    if attempt.decision_id is None:
+        return None
+    value = None if mark is Mark.UNRESOLVED else float(mark is Mark.APPROVED)
+    return Outcome(
+        book_id=attempt.book_id,
+        decision_id=attempt.decision_id,
+        key=derive(attempt.id, f"outcome.{attempt.version}"),
+        name=APPROVED,
+        value=value,
+        label=code or mark.value,
+        source=source,
+        occurred_at=at,
+        recorded_at=at,
+    )

@@ -1,0 +1,123 @@
+"""Circuit breakers: take a channel out of traffic while it is technically ill, and try it again by a few probes.
+
+A breaker sees technical ends only (errors, time-outs, nothing heard); what an issuer refuses is not its business. It
+opens when the moving rate of such ends passes a threshold, waits, is half-open and lets probes through, more of them
+after each that ends well, and closes after ``probes_to_close``. A probe that fails opens it again for twice as long.
+Ends of attempts that were sent before it opened say nothing new and are left out. No chance is used here; whether a
+payment is a probe is part of the written probabilities of its decision.
+
+Reference: Nygard 2007 ("Release It!", circuit breaker).
+"""
+
+import enum
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from tongbao.routing.models.cells import Floats, Ints
+
+
+class BreakerState(enum.IntEnum):
+    """How a breaker stands, the worse the higher."""
+
+    CLOSED = 0
+    HALF_OPEN = 1
+    OPEN = 2
+
+
+class BreakerTuning(msgspec.Struct, frozen=True, kw_only=True):
+    """When breakers open and how they come back; chosen on tuning seeds (0 to 49).
+
+    ``step``: weight of the newest end in the moving rate. ``threshold_together``: for a channel whose sibling on the
+    same upstream is open. ``probe_shares``: of the traffic, by the number of probes that went well. An idle half-open
+    breaker asks for ever more probes: the share grows to ``probe_share_max`` over ``impatience_s``.
+    """
+
+    step: float = 0.15
+    threshold: float = 0.35
+    threshold_together: float = 0.2
+    wait_s: float = 10.0
+    wait_s_max: float = 120.0
+    probe_shares: tuple[float, ...] = (0.02, 0.05, 0.15)
+    probe_share_max: float = 0.2
+    impatience_s: float = 120.0
+
+    @property
+    def probes_to_close(self) -> int:
+        """Probes in a row that must end well."""
+        return len(self.probe_shares)
+
+
+class Reading(NamedTuple):
+    """How breakers stand at an instant: ``BreakerState`` numbers, the share of probes of half-open ones.
+
+    ``waiting_s``: seconds since an open one became, or until it becomes (negative), half-open; -inf for closed ones.
+    """
+
+    state: Ints
+    probe_share: Floats
+    waiting_s: Floats
+
+
+class Breakers:
+    """Rows of breakers; row 0 belongs to what was never seen and is always closed."""
+
+    COLUMNS = ("rate", "opened_s", "wait_s", "probes", "tried_s")
+
+    def __init__(self, tuning: BreakerTuning, rows: int = 256) -> None:
+        self.tuning = tuning
+        self.rate = np.zeros(rows)
+        self.opened_s = np.full(rows, np.inf)
+        self.wait_s = np.full(rows, tuning.wait_s)
+        self.probes = np.zeros(rows, dtype=np.int64)
+        self.tried_s = np.zeros(rows)
+        self._shares = np.array((*tuning.probe_shares, tuning.probe_shares[-1]))
+
+    def hold(self, count: int) -> None:
+        """Make room for rows up to ``count``."""
+        while count > len(self.rate):
+            fresh = Breakers(self.tuning, len(self.rate))
+            for name in self.COLUMNS:
+                setattr(self, name, np.concatenate([getattr(self, name), getattr(fresh, name)]))
+
+    def keep(self, rows: Ints) -> None:
+        """Keep these rows only, in this order."""
+        for name in self.COLUMNS:
+            setattr(self, name, getattr(self, name)[rows])
+
+    def read(self, rows: Ints, at_s: Floats) -> Reading:
+        """Return how the breakers of any shape of rows stand; ``at_s`` broadcasts against it."""
+        opened = self.opened_s[rows]
+        half_s = opened + self.wait_s[rows]
+        is_open = np.isfinite(opened)
+        state = np.where(is_open, np.where(at_s < half_s, BreakerState.OPEN, BreakerState.HALF_OPEN), 0)
+        waiting_s = at_s - half_s
+        idle = np.minimum(waiting_s, at_s - self.tried_s[rows]) / self.tuning.impatience_s
+        idle = np.clip(idle, 0.0, 1.0)
+        share = self._shares[self.probes[rows]]
+        share = share + (np.maximum(self.tuning.probe_share_max, share) - share) * idle
+        return Reading(state, np.where(state == BreakerState.HALF_OPEN, share, 0.0), waiting_s)
+
+    def learn(self, rows: Ints, at_s: Floats, sent_s: Floats, ill: Floats) -> None:
+        """Take in one end for each row (n,), no row twice: ``ill`` is 1 for a technical end, 0 for any other.
+
+        ``sent_s``: when the attempt was sent.
+        """
+        opened = self.opened_s[rows]
+        closed = np.isinf(opened)
+        rate = self.rate[rows] + np.where(closed, self.tuning.step * (ill - self.rate[rows]), 0.0)
+        trips = closed & (ill > 0) & (rate > self.tuning.threshold)
+        with np.errstate(invalid="ignore"):
+            probed = ~closed & (sent_s >= opened + self.wait_s[rows])
+        failed, passed = probed & (ill > 0), probed & (ill == 0)
+        probes = np.where(failed, 0, self.probes[rows] + passed)
+        heals = passed & (probes >= self.tuning.probes_to_close)
+        wait_s = np.where(
+            failed, np.minimum(self.wait_s[rows] * 2, self.tuning.wait_s_max), self.wait_s[rows]
+        )
+        self.rate[rows] = np.where(heals, self.tuning.threshold / 2, rate)
+        self.opened_s[rows] = np.where(heals, np.inf, np.where(trips | failed, at_s, opened))
+        self.wait_s[rows] = np.where(heals | trips, self.tuning.wait_s, wait_s)
+        self.probes[rows] = np.where(heals | trips, 0, probes)
+        self.tried_s[rows] = np.where(probed, at_s, self.tried_s[rows])

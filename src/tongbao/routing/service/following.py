@@ -1,0 +1,182 @@
+"""Following: each process folds the facts of all attempts into a board of its own, in commit order.
+
+A process that starts takes the newest snapshot and the facts after it; then it reads what is new. So every process knows
+the same, and after a kill the state is what it was: nothing but the log has it. Breakers that turn are announced once,
+by a row whose id follows from the fact that turned them.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from tongbao.core.clock import Clock
+from tongbao.core.db import Database
+from tongbao.core.errors import InvalidRequest
+from tongbao.core.events.facts import Delivered
+from tongbao.core.events.outbox import Outbox
+from tongbao.core.events.tail import Tail
+from tongbao.core.ids import IdFactory, derive
+from tongbao.routing.models.board import Board, BoardTuning, Turned
+from tongbao.routing.models.breakers import BreakerState
+from tongbao.routing.schema.notices import Announced, Notice, NoticeKind
+from tongbao.routing.schema.payments import Attempted, Mark
+from tongbao.routing.store import notices as notice_store
+from tongbao.routing.store import snapshots as store
+from tongbao.routing.store.snapshots import SnapshotRow
+
+SNAPSHOT_FACTS = 20_000
+SNAPSHOT_EVERY = timedelta(hours=1)
+SNAPSHOTS_KEPT = 5
+ROUNDS_MAX = 10_000
+TOGETHER_S = 60.0
+"""Channels that go out of traffic within so long are told of together: as a rule they share an upstream."""
+_KINDS = {
+    BreakerState.OPEN: NoticeKind.OPENED,
+    BreakerState.CLOSED: NoticeKind.CLOSED,
+}
+
+_log = structlog.get_logger(__name__)
+
+Ended = Callable[[UUID, bool], None]
+
+
+class Following:
+    """Keeps one board up to date. ``ended`` is called for attempts of decisions, with whether they were approved."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        ids: IdFactory,
+        *,
+        tuning: BoardTuning | None = None,
+        ended: Ended | None = None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._outbox = Outbox(clock, ids)
+        self._tail = Tail(database, [Attempted])
+        self._tuning = tuning or BoardTuning()
+        self._ended = ended
+        self.board = Board(self._tuning)
+        self.position = 0
+        self._since_snapshot = 0
+        self._snapshot_at: datetime | None = None
+
+    async def start(self) -> int:
+        """Take the newest snapshot that fits and read everything after it; return how many facts were read."""
+        async with self._database.connection() as connection:
+            row = await store.newest(connection)
+        if row is not None:
+            self._take(row)
+        count = 0
+        for _ in range(ROUNDS_MAX):
+            read = await self.step()
+            if not read:
+                break
+            count += read
+        return count
+
+    async def step(self) -> int:
+        """Read what is new and fold it in; return how many facts there were."""
+        facts, position = await self._tail.read(self.position)
+        notices = self._fold(facts)
+        self.position = position
+        if notices:
+            await self._announce(notices)
+        self._since_snapshot += len(facts)
+        if self._is_due():
+            await self.snapshot()
+        return len(facts)
+
+    async def snapshot(self) -> SnapshotRow:
+        """Keep the state as it is; whichever process is first at a position does it."""
+        row = SnapshotRow(self.position, self._clock.now(), self.board.digest(), self.board.dump())
+        async with self._database.transaction() as connection:
+            await store.save(connection, row, SNAPSHOTS_KEPT)
+        self._since_snapshot = 0
+        self._snapshot_at = row.taken_at
+        return row
+
+    def _take(self, row: SnapshotRow) -> None:
+        """Take a snapshot; one of another program, or of other settings, is left alone and everything is read anew."""
+        try:
+            board = Board.load(row.body)
+        except InvalidRequest as error:
+            _log.warning("routing_snapshot_unreadable", position=row.position, detail=error.detail)
+            return
+        if board.tuning != self._tuning:
+            _log.warning("routing_snapshot_of_other_settings", position=row.position)
+            return
+        self.board.become(board)
+        self.position = row.position
+        self._snapshot_at = row.taken_at
+
+    def _fold(self, facts: Sequence[Delivered]) -> list[Notice]:
+        notices = []
+        for delivered in facts:
+            fact = delivered.fact
+            if not isinstance(fact, Attempted):
+                continue
+            notices += self._told(delivered, fact, self.board.learn(fact))
+            if self._ended is not None and fact.decision_id is not None and fact.mark is not Mark.UNRESOLVED:
+                self._ended(fact.decision_id, fact.mark is Mark.APPROVED)
+        return notices
+
+    def _told(self, delivered: Delivered, fact: Attempted, turned: Sequence[Turned]) -> list[Notice]:
+        """Return what people should hear: a channel that went out or came back, and that several went at once.
+
+        An issuer's own breaker is news only while its channel is in traffic.
+        """
+        news = [each for each in turned if not each.key[3]] or list(turned)
+        notices = [_notice(delivered, fact, each) for each in news]
+        since_s = fact.occurred_at.timestamp() - TOGETHER_S
+        others = self.board.opened_since(fact.live, fact.method, since_s)
+        is_out = any(each.state is BreakerState.OPEN and not each.key[3] for each in news)
+        if is_out and len(others) > 1:
+            notices.append(
+                Notice(
+                    id=derive(delivered.id, NoticeKind.TOGETHER.value),
+                    at=fact.occurred_at,
+                    kind=NoticeKind.TOGETHER,
+                    channel=fact.channel,
+                    live=fact.live,
+                    method=fact.method,
+                    facts={"channels": ", ".join(sorted(others))},
+                )
+            )
+        return notices
+
+    async def _announce(self, notices: Sequence[Notice]) -> None:
+        """Tell people; every process sees the same breaker turn, and the first one tells."""
+        async with self._database.transaction() as connection:
+            new = await notice_store.insert(connection, notices)
+            await self._outbox.publish(
+                connection,
+                [Announced(occurred_at=each.at, notice=each) for each in notices if each.id in new],
+            )
+        for notice in notices:
+            if notice.id in new:
+                _log.warning("routing_" + notice.kind.value, channel=notice.channel, method=notice.method)
+
+    def _is_due(self) -> bool:
+        if self._since_snapshot >= SNAPSHOT_FACTS:
+            return True
+        since = self._snapshot_at
+        return self._since_snapshot > 0 and since is not None and self._clock.now() - since >= SNAPSHOT_EVERY
+
+
+def _notice(delivered: Delivered, fact: Attempted, turned: Turned) -> Notice:
+    live, method, channel, issuer = turned.key
+    return Notice(
+        id=derive(delivered.id, f"{turned.state.name}.{issuer}"),
+        at=fact.occurred_at,
+        kind=_KINDS[turned.state],
+        channel=channel,
+        live=live,
+        method=method,
+        issuer=issuer,
+        facts={"technical_rate": round(turned.rate, 4), "code": fact.code},
+    )

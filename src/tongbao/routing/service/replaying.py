@@ -1,0 +1,170 @@
+"""Replaying: what a draft would have done with the payments of the log, before it may meet traffic.
+
+The draft is asked with what was known at the moment of each decision: the beliefs, breakers and context that the log holds,
+not today's. Month volumes of the past are not in the log, so caps, tiers and commitments are taken as if the month
+began; a report of a draft that differs only in those says little, and its agreement shows it.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from uuid import UUID
+
+import numpy as np
+
+from tongbao.core.clock import Clock
+from tongbao.core.errors import LimitExceeded
+from tongbao.core.ids import IdFactory
+from tongbao.decisions.schema.evaluation import EXPLORING, EvaluationOrder, Report
+from tongbao.decisions.schema.log import Candidate, Decision, Range
+from tongbao.decisions.service.evaluating import evaluate
+from tongbao.decisions.service.log import DecisionLog
+from tongbao.decisions.service.policies import Policies
+from tongbao.routing.models.board import BoardTuning
+from tongbao.routing.models.breakers import BreakerState
+from tongbao.routing.policy.ranking import Z90, Prospect
+from tongbao.routing.policy.reckoning import Known, Terms, reckon
+from tongbao.routing.schema.payments import Payment
+from tongbao.routing.schema.volumes import Used, no_rates
+from tongbao.routing.service.compiling import POLICY, Compiled, compile_spec
+
+APPROVED = "approved"
+REPLAYED_MAX = 200_000
+OUT_OF_TRAFFIC = frozenset({"breaker_open", "together", "silent"})
+TERMS = Terms(used=lambda _name: Used(), convert=no_rates, month_left_share=1.0)
+
+
+class Replaying:
+    """Replays drafts of routing policies on the decision log."""
+
+    def __init__(
+        self,
+        log: DecisionLog,
+        policies: Policies,
+        clock: Clock,
+        ids: IdFactory,
+        channels: Collection[str],
+        tuning: BoardTuning,
+    ) -> None:
+        self._log = log
+        self._policies = policies
+        self._clock = clock
+        self._ids = ids
+        self._channels = channels
+        self._tuning = tuning
+
+    async def replay(
+        self, policy: str, version: int, span: tuple[datetime, datetime], actor: str, *, live: bool = True
+    ) -> Report:
+        """Return the report of a version on the decisions of a time, and record it with the version.
+
+        Raises NotFound, InvalidRequest ``replay_empty`` where the time holds no decision with an outcome, LimitExceeded
+        ``replay_too_large`` beyond ``REPLAYED_MAX`` decisions, and what compiling the version raises.
+        """
+        drafted = await self._policies.version(policy, version)
+        compiled = compile_spec(drafted.spec, self._channels)
+        of = Range(span[0], span[1], book_id=_book_of(policy), live=live)
+        decisions: list[Decision] = []
+        outcomes: dict[UUID, float] = {}
+        async for page in self._log.learned(of, APPROVED):
+            for each in page:
+                if each.decision.kind != POLICY:
+                    continue
+                decisions.append(each.decision)
+                if each.value is not None:
+                    outcomes[each.decision.id] = each.value
+            if len(decisions) > REPLAYED_MAX:
+                raise LimitExceeded("replay_too_large", f"a replay reads up to {REPLAYED_MAX:,} decisions")
+        order = EvaluationOrder(
+            id=self._ids.uuid(),
+            policy=policy,
+            version=version,
+            against="what decided then",
+            outcome=APPROVED,
+            from_at=span[0],
+            to_at=span[1],
+            made_at=self._clock.now(),
+            made_by=actor,
+            context_keys=("method", "issuer"),
+            value_range=1.0,
+            safeguards=EXPLORING,
+        )
+        report = evaluate(decisions, outcomes, lambda decision: self.target(compiled, decision), order)
+        await self._policies.replayed(policy, version, report, actor)
+        return report
+
+    def target(self, compiled: Compiled, decision: Decision) -> Mapping[str, float]:
+        """Return with which probabilities a policy would have chosen, knowing what was known at a decision."""
+        return chances(compiled, decision, self._tuning)
+
+
+def chances(compiled: Compiled, decision: Decision, tuning: BoardTuning) -> dict[str, float]:
+    """Return the probabilities of a policy over the candidates of a logged decision.
+
+    What the channel itself could not carry stays excluded. Where the draft leaves nothing, the logged choice stands:
+    a payment always went somewhere.
+    """
+    usable = [each for each in decision.candidates if each.score is not None]
+    if not usable:
+        return {decision.chosen: 1.0}
+    reckoned = reckon(compiled.spec, compiled.rules, _payment(decision), _known(usable), TERMS, tuning)
+    if reckoned is None:
+        return {decision.chosen: 1.0}
+    return dict(zip(reckoned.channels, map(float, reckoned.shares[0]), strict=True))
+
+
+def _payment(decision: Decision) -> Payment:
+    context = decision.context
+    fields = {
+        name: context[name]
+        for name in Payment.__struct_fields__
+        if name in context and context[name] is not None
+    }
+    return Payment(
+        book_id=decision.book_id,
+        live=decision.live,
+        subject_id=decision.subject_id,
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def _known(candidates: list[Candidate]) -> Known:
+    """Return what was believed of channels when the decision was made."""
+    mean = [_fact(each, "approval", 0.5) for each in candidates]
+    low = [_fact(each, "approval_low", 0.0) for each in candidates]
+    high = [_fact(each, "approval_high", 1.0) for each in candidates]
+    state = [_state(each) for each in candidates]
+    probes = [
+        each.propensity if at is BreakerState.HALF_OPEN else 0.0
+        for each, at in zip(candidates, state, strict=True)
+    ]
+    prospect = Prospect(
+        np.array([mean]),
+        (np.array([high]) - np.array([low])) / (2 * Z90),
+        np.array([[int(each) for each in state]]),
+        np.array([probes]),
+        np.array([[_fact(each, "waiting_s", 0.0) for each in candidates]]),
+    )
+    return Known(
+        tuple(each.name for each in candidates),
+        prospect,
+        np.array([[_fact(each, "technical_rate", 0.0) for each in candidates]]),
+        np.zeros((1, len(candidates))),
+    )
+
+
+def _state(candidate: Candidate) -> BreakerState:
+    if candidate.excluded in OUT_OF_TRAFFIC:
+        return BreakerState.OPEN
+    if candidate.facts.get("breaker") == "half_open":
+        return BreakerState.HALF_OPEN
+    return BreakerState.CLOSED
+
+
+def _fact(candidate: Candidate, name: str, otherwise: float) -> float:
+    value = candidate.facts.get(name, otherwise)
+    return float(value) if isinstance(value, int | float) else otherwise
+
+
+def _book_of(policy: str) -> int | None:
+    _, _, own = policy.partition("/")
+    return int(own) if own.isdigit() else None
