@@ -25,12 +25,14 @@ SURVEY = 2_000
 FAILURES_IN_ROW = 3
 FAILOVER_S = 60.0
 
-UCB1 = (1.0, 0.1)
-SW_UCB = (2_000, 0.1)
-D_UCB = (0.999, 0.1)
+# Chosen by routing_tuning: seeds 0-19, 20,000 payments, smallest mean over all 13 regimes of the regret over that of
+# the windowed hedge (0.69, 0.76, 0.69, 0.92, 0.93 and 1.61, in this order).
+UCB1 = (1.0, 0.5)
+SW_UCB = (1_000, 0.1)
+D_UCB = (0.9995, 0.2)
 SW_TS = 2_000
-D_TS = 0.999
-EXP3S = (0.05, 1e-4)
+D_TS = 0.9995
+EXP3S = (0.05, 1e-5)
 
 
 class Oracle:

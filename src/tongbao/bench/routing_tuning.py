@@ -34,20 +34,20 @@ Build = Callable[[Sequence[int], int, Any], Player]
 
 
 GRIDS: dict[str, tuple[Build, tuple[Any, ...]]] = {
-    "ucb1": (lambda seeds, k, each: DiscountedUcb(len(seeds), k, each), ((1.0, 0.2), (1.0, 0.5))),
+    "ucb1": (lambda seeds, k, each: DiscountedUcb(len(seeds), k, each), ((1.0, 0.2), (1.0, 0.5), (1.0, 1.0))),
     "sw_ucb": (
         lambda seeds, k, each: WindowedUcb(len(seeds), k, each),
-        ((1_000, 0.05), (1_000, 0.1), (2_000, 0.1)),
+        ((1_000, 0.05), (1_000, 0.1), (2_000, 0.1), (2_000, 0.2), (4_000, 0.2)),
     ),
     "d_ucb": (
         lambda seeds, k, each: DiscountedUcb(len(seeds), k, each),
-        ((0.998, 0.05), (0.998, 0.1), (0.999, 0.1)),
+        ((0.998, 0.05), (0.998, 0.1), (0.999, 0.1), (0.999, 0.2), (0.9995, 0.2)),
     ),
     "sw_ts": (WindowedThompson, (1_000, 2_000, 4_000)),
     "d_ts": (DiscountedThompson, (0.998, 0.999, 0.9995)),
     "exp3s": (
         lambda seeds, k, each: Exp3S(len(seeds), k, each),
-        ((0.02, 1e-5), (0.05, 1e-5), (0.05, 1e-4)),
+        ((0.02, 1e-5), (0.05, 1e-5), (0.05, 1e-4), (0.1, 1e-5)),
     ),
     "autopilot": (lambda seeds, k, each: Autopilot(len(seeds), k, each), (0.35, 0.6)),
     "hedge": (lambda seeds, k, each: WindowedHedge(len(seeds), k, each), (125, 200)),
@@ -55,7 +55,7 @@ GRIDS: dict[str, tuple[Build, tuple[Any, ...]]] = {
     "round_robin": (lambda seeds, k, _: RoundRobin(len(seeds), k), (0,)),
     "priority": (lambda seeds, k, _: PriorityList(len(seeds), k), (0,)),
 }
-"""What is compared. Wider grids were narrowed by stationary and drifting worlds; the edges were kept where they won."""
+"""What is compared, one constant or pair per player; the last four have none to choose and are there for the table."""
 
 
 class SideBySide:

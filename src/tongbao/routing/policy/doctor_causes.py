@@ -52,10 +52,10 @@ class _Tables:
     def __init__(self, strata: Strata, fault: Fault) -> None:
         risk, stopped = strata.at_risk(fault), strata.stopped[FAULTS.index(fault)]
         both = (risk > 0).all(axis=0)
-        self.open: Floats = both.astype(np.float64)
+        self.open: Floats = np.asarray(both, dtype=np.float64)
         self.count: Floats = np.where(both, risk, 0.0)
         self.hit: Floats = np.where(both, stopped, 0.0)
-        whole: Floats = np.asarray(np.maximum(self.count.sum(axis=0), 2.0))
+        whole = np.asarray(np.maximum(self.count.sum(axis=0), 2.0), dtype=np.float64)
         hits: Floats = np.asarray(self.hit.sum(axis=0))
         self.expected: Floats = np.asarray(self.count[1] * hits / whole)
         # Given that nothing was hit, a stratum says nothing; where hits were to be expected its silence speaks against
