@@ -25,7 +25,7 @@ from tongbao.web.errors import answer
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "tongbao"
 PAGE = ROOT / "docs" / "reference" / "errors.md"
-ROOMS = ("payments", "channels", "parties", "privacy", "ledger", "core", "web")
+ROOMS = ("payments", "channels", "parties", "privacy", "ledger", "routing", "decisions", "core", "web")
 AT_START = ("core/embedded", "core/migrate.py", "core/copying.py", "core/events/delivery.py", "web/commands")
 """What these raise is met when the program is started or used at the command line, never over HTTP."""
 UNNAMED = frozenset(
@@ -237,6 +237,8 @@ _TITLES = {
     "parties": "Parties: merchants, people, keys",
     "privacy": "The vault",
     "ledger": "The ledger",
+    "routing": "Routing",
+    "decisions": "Decisions: policies, replays, experiments, conditions",
     "core": "What all rooms share",
     "web": "The interfaces",
     "start": "At start and at the command line",

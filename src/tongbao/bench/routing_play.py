@@ -53,7 +53,7 @@ class Feedback:
     """Answers that became visible, all (m,); no seed appears twice in one batch.
 
     ``row``: place of the seed; ``seen``: ``Outcome`` 0-4 as labelled by the channel; ``t0``: payment of the attempt;
-    ``now_s``: time at which the answer is seen.
+    ``now_s``: time at which the answer is seen. ``is_second``: of attempts that followed a first one's no.
     """
 
     row: IntArray
@@ -62,6 +62,7 @@ class Feedback:
     seen: ClassArray
     t0: IntArray
     now_s: FloatArray
+    is_second: bool = False
 
     @property
     def won(self) -> BoolArray:
@@ -251,13 +252,22 @@ class _Run:
         arm = self.answers.second_arms[t0, row]
         had = np.flatnonzero(arm >= 0)
         if len(had):
-            self._tell(moment, t0[had], row[had], (self.answers.second_arms, self.answers.second_seen))
+            kept = (self.answers.second_arms, self.answers.second_seen)
+            self._tell(moment, t0[had], row[had], kept, is_second=True)
 
-    def _tell(self, moment: Moment, t0: IntArray, row: IntArray, kept: tuple[ClassArray, ClassArray]) -> None:
+    def _tell(
+        self,
+        moment: Moment,
+        t0: IntArray,
+        row: IntArray,
+        kept: tuple[ClassArray, ClassArray],
+        *,
+        is_second: bool = False,
+    ) -> None:
         arms, seen = kept
         group = self.answers.group[t0, row].astype(np.int64)
         arm = arms[t0, row].astype(np.int64)
-        self.player.learn(Feedback(row, arm, group, seen[t0, row], t0, moment.now_s[row]))
+        self.player.learn(Feedback(row, arm, group, seen[t0, row], t0, moment.now_s[row], is_second))
 
     def _plan(self, block: Block) -> None:
         """Note at which payment the answers of a block will be seen."""

@@ -53,6 +53,7 @@ class Routed:
                 feedback.now_s,
                 self._sent(feedback.t0, feedback.row),
                 _ENDS[feedback.seen],
+                again=feedback.is_second,
             )
 
     def _sent(self, t0: IntArray, rows: IntArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 - ``/healthz``: the process lives. ``/readyz``: it can serve (database answers, books in order), 503 otherwise.
 - ``/metrics``: Prometheus text. ``/v2/ledger``: the ledger's API. ``/``: the explorer for people.
+- ``/v2/policies``, ``/v2/routing``, ``/v2/experiments``: what the house decides by itself, and why.
 - ``/v2/channels/{name}/notifications``: what channels tell us. ``/l``, ``/c``: the hosted checkout for payers.
 """
 
@@ -15,15 +16,32 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tongbao.core import metrics as prometheus
 from tongbao.core.errors import AppError
 from tongbao.core.metrics import Metrics
+from tongbao.core.requests.apart import RequestsApart
+from tongbao.routing.service.backtesting import Backtesting
+from tongbao.routing.service.trying import Trying
 from tongbao.web import explorer
-from tongbao.web.api import answers, channels, payments, sessions, wallets, webhooks
+from tongbao.web.api import (
+    answers,
+    channels,
+    decisions,
+    experiments,
+    payments,
+    policies,
+    routing,
+    sessions,
+    wallets,
+    webhooks,
+)
 from tongbao.web.api import ledger as ledger_api
 from tongbao.web.api.access import Gate
+from tongbao.web.api.acts import Acts
 from tongbao.web.api.calls import Calls
+from tongbao.web.api.supposing import Supposing
 from tongbao.web.api.v1.app import Api
 from tongbao.web.api.v1.joining import VaultCards
 from tongbao.web.cashier import routes as cashier
 from tongbao.web.house import House
+from tongbao.web.ops import routes as ops
 from tongbao.web.workers import Workers
 
 SECURITY_HEADERS = {
@@ -65,6 +83,7 @@ def create_app(house: House, workers: Workers, metrics: Metrics) -> ASGIApp:
     answers.install(app)
     app.include_router(ledger_api.router(runtime.ledger))
     app.include_router(explorer.router(runtime.ledger))
+    app.include_router(ops.router(house))
     explorer.mount_static(app)
     for routes in _payment_routes(house):
         app.include_router(routes)
@@ -110,6 +129,26 @@ def _payment_routes(house: House) -> list[APIRouter]:
         channels.notification_router(calls, house.payments, runtime.metrics),
         sessions.router(calls, gate, house.parties),
         webhooks.router(calls, gate, webhooks.Webhooks(house.endpoints, house.deliveries)),
+        *_decision_routes(house, calls, gate),
+    ]
+
+
+def _decision_routes(house: House, calls: Calls, gate: Gate) -> list[APIRouter]:
+    """Return the routes of ``/v2`` around what the house decides by itself."""
+    runtime, made, registry = house.runtime, house.decisions, house.payments.channels
+    acts = Acts(calls, RequestsApart(runtime.database, runtime.clock))
+    names = [channel.name for channel in registry.all()]
+    supposing = Supposing(
+        registry, house.parties.merchants, Trying(house.routing.router), runtime.clock, runtime.ledger.ids
+    )
+    backtesting = Backtesting(made.log, made.policies, names)
+    return [
+        decisions.router(calls, gate, house.payments, made.log),
+        policies.router(
+            calls, gate, acts, policies.Services(made.policies, house.routing.replaying, house.routing.live)
+        ),
+        routing.router(calls, gate, acts, routing.Services(house.routing.health, backtesting, supposing)),
+        experiments.router(calls, gate, acts, made.experiments),
     ]
 
 

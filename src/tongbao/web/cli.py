@@ -12,7 +12,19 @@ from rich.console import Console
 from rich.text import Text
 
 from tongbao.core.errors import AppError
-from tongbao.web.commands import bench, channels, db, drill, ledger, run, sandbox, serve
+from tongbao.web.commands import (
+    bench,
+    channels,
+    db,
+    decisions,
+    drill,
+    ledger,
+    policies,
+    routing,
+    run,
+    sandbox,
+    serve,
+)
 
 REFUSED_EXIT = 2
 
@@ -28,6 +40,9 @@ app.add_typer(ledger.app, name="ledger")
 app.add_typer(bench.app, name="bench")
 app.add_typer(drill.app, name="drill")
 app.add_typer(channels.app, name="channels")
+app.add_typer(decisions.app, name="decisions")
+app.add_typer(policies.app, name="policies")
+app.add_typer(routing.app, name="routing")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(serve.app, name="serve")
 app.command("run")(run.run)

@@ -17,6 +17,8 @@ identification"; the floor of exploration: decision log of a policy must give ev
 Thompson 1952).
 """
 
+import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -26,6 +28,8 @@ from scipy.special import ndtr, ndtri
 from tongbao.core.errors import InvalidRequest
 from tongbao.decisions.models.base import Floats
 
+REACH = 4.5
+"""An arm whose best is below the worst of another one, so many sds from the means, has no chance: below 1e-5."""
 Mask = NDArray[np.bool_]
 
 _TAIL = np.array([1e-8, 1e-5, 1e-3])
@@ -43,12 +47,10 @@ def thompson_propensities(mean: Floats, sd: Floats, allowed: Mask) -> Floats:
     finite, negative sd).
     """
     usable, everywhere = _usable(allowed)
+    if usable.size == usable.shape[-1]:  # one choice, the usual case
+        return _of_rivals(mean.ravel(), sd.ravel(), usable.ravel()).reshape(usable.shape)
     if everywhere:
         return _greatest(*_sound(mean, sd), None)
-    if usable.ndim == 1:  # one choice, the usual case: leave the others out
-        result = np.zeros(usable.shape)
-        result[usable] = _greatest(*_sound(mean[usable], sd[usable]), None)
-        return result
     stand_in = usable.argmax(axis=-1)[..., None]
     mean = np.where(usable, mean, np.take_along_axis(mean, stand_in, axis=-1))
     sd = np.where(usable, sd, np.take_along_axis(sd, stand_in, axis=-1))
@@ -109,6 +111,23 @@ def draw(propensities: Floats, uniform: float | Floats) -> NDArray[np.intp]:
     return result
 
 
+def draw_one(propensities: Sequence[float], uniform: float) -> int:
+    """Return what ``draw`` does for one line of probabilities, in plain numbers: many times as fast.
+
+    Raises InvalidRequest ``uniform_invalid``.
+    """
+    if not 0 <= uniform < 1:
+        raise InvalidRequest("uniform_invalid", "a uniform lies in [0, 1)")
+    point, total, last = uniform * math.fsum(propensities), 0.0, 0
+    for place, share in enumerate(propensities):
+        if share > 0:
+            total += share
+            last = place
+            if point < total:
+                break
+    return last
+
+
 def _usable(allowed: Mask) -> tuple[Mask, bool]:
     usable = np.asarray(allowed, dtype=np.bool_)
     everywhere = bool(usable.size) and bool(usable.all())
@@ -126,6 +145,17 @@ def _sound(mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
         )
     smallest = _SD_SHARE_MIN * scale or 1.0
     return mean, sd if least > smallest else np.maximum(sd, smallest)
+
+
+def _of_rivals(mean: Floats, sd: Floats, usable: Mask) -> Floats:
+    """Return the probabilities of one choice, worked out for the arms that could be the greatest; (k,) each."""
+    result = np.zeros(len(usable))
+    mean, sd = _sound(mean[usable], sd[usable])
+    reach = REACH * sd
+    rivals = mean + reach >= (mean - reach).max()
+    places = np.flatnonzero(usable)[rivals]
+    result[places] = 1.0 if len(places) == 1 else _greatest(mean[rivals], sd[rivals], None)
+    return result
 
 
 def _greatest(mean: Floats, sd: Floats, usable: Mask | None) -> Floats:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from tongbao.core import partitions
 from tongbao.core.clock import Clock
-from tongbao.core.db import Connection, Database, Failure, failure_of
+from tongbao.core.db import Connection, Database
 from tongbao.core.errors import NotFound
 from tongbao.core.ids import uuid_text
 from tongbao.decisions.schema.log import PREFIX, Decision, Outcome, Range, check
@@ -45,15 +45,11 @@ class DecisionLog:
         self._clock = clock
 
     async def prepare(self) -> None:
-        """Make the partitions of the coming months; repeated by a worker."""
+        """Make the partitions of the coming months; repeated by a worker, safe in many processes at once."""
         for table in (store.DECISIONS, store.OUTCOMES):
-            try:
-                async with self._database.transaction() as connection:
-                    await partitions.ensure_months(connection, table, self._clock.now(), MONTHS_AHEAD)
-            except Exception as error:
-                # Another process made the same month a moment before.
-                if failure_of(error) is not Failure.DUPLICATE:
-                    raise
+            async with self._database.transaction() as connection:
+                await store.lock_partitions(connection)
+                await partitions.ensure_months(connection, table, self._clock.now(), MONTHS_AHEAD)
 
     async def write(
         self, connection: Connection, decisions: Sequence[Decision], outcomes: Sequence[Outcome]

@@ -35,6 +35,8 @@ _COLUMNS = (
     "chosen",
     "body",
 )
+# Conflicts with itself only, so whoever makes partitions goes one by one and writers go on.
+_LOCK_PARTITIONS = "LOCK TABLE ONLY decisions.decision IN SHARE UPDATE EXCLUSIVE MODE"
 # The same news twice is one row; the first stands.
 _ADD_OUTCOMES = """
 INSERT INTO decisions.outcome (book_id, decision_id, key, occurred_at, recorded_at, value, name, label, source)
@@ -75,6 +77,11 @@ class Standing(NamedTuple):
     value: float | None
     label: str
     occurred_at: datetime
+
+
+async def lock_partitions(connection: Connection) -> None:
+    """Wait until nobody else makes partitions, and keep others waiting until the transaction ends."""
+    await connection.execute(_LOCK_PARTITIONS)
 
 
 async def insert(connection: Connection, decisions: Sequence[Decision]) -> None:

@@ -66,6 +66,7 @@ def news_of(attempt: Attempt, at: datetime, source: str) -> News | None:
         currency=attempt.currency,
         amount_minor=attempt.amount_minor,
         mark=mark,
+        is_cascade=attempt.is_cascade,
         before=before.mark if before else None,
         before_code=before.code if before else "",
         before_at=before.at if before else None,

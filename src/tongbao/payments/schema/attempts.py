@@ -169,6 +169,7 @@ class Attempt(Document, frozen=True, kw_only=True, tag="attempt"):
     fallbacks: tuple[str, ...] = ()
     suspense_minor: int = 0
     decision_id: UUID | None = None
+    is_cascade: bool = False
     told: Told | None = None
 
     @property

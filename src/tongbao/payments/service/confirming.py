@@ -388,8 +388,11 @@ class Confirming:
         assert intent is not None
         now = self._desk.clock.now()
         restored = msgspec.structs.replace(intent, method_id=sent.intent.method_id, last_error=None)
-        attempt = self._attempt(
-            restored, dead.method, sent.method, route, dead.initiator, now, extended=dead.extended
+        attempt = msgspec.structs.replace(
+            self._attempt(
+                restored, dead.method, sent.method, route, dead.initiator, now, extended=dead.extended
+            ),
+            is_cascade=True,
         )
         processing = msgspec.structs.replace(
             restored,

@@ -14,31 +14,37 @@ import msgspec
 import numpy as np
 
 from tongbao.core.errors import InvalidRequest
-from tongbao.routing.models.acceptance import Acceptance, AcceptanceTuning, Belief, Path
-from tongbao.routing.models.breakers import Breakers, BreakerState, BreakerTuning, Reading
-from tongbao.routing.models.cells import Floats, Ints
+from tongbao.routing.models.beliefs import (
+    CHANNEL,
+    ISSUER,
+    POOL,
+    WELL,
+    Belief,
+    Beliefs,
+    BeliefTuning,
+    Floats,
+    Ints,
+    Lesson,
+)
+from tongbao.routing.models.breakers import Breakers, BreakerTuning, Reading
 from tongbao.routing.schema.payments import SICK, Attempted, Mark
 
 FORM = 1
 ROWS_MAX = 60_000
 """Segments learned apart; beyond it the quieter half of the issuers is forgotten."""
+LEVELS = 3
 NOBODY = "-"
 """The issuer of methods that have none."""
+_NOTHING = np.array([np.nan])
 _JUDGED = frozenset({Mark.APPROVED, Mark.ISSUER_DECLINED})
 Key = tuple[bool, str, str, str]
 """Mode, method, channel, issuer; empty where the row is of a level above."""
 
 
 class BoardTuning(msgspec.Struct, frozen=True, kw_only=True):
-    """How the three tables learn."""
+    """How beliefs and breakers learn."""
 
-    acceptance: AcceptanceTuning = AcceptanceTuning()
-    health: AcceptanceTuning = AcceptanceTuning(
-        half_counts=(60.0, 400.0),
-        prior_mean=0.99,
-        channel_strength=4.0,
-        issuer_strength=100.0,
-    )
+    beliefs: BeliefTuning = BeliefTuning()
     breakers: BreakerTuning = BreakerTuning()
 
 
@@ -58,7 +64,7 @@ class Turned(NamedTuple):
     """
 
     key: Key
-    state: BreakerState
+    is_out: bool
     rate: float
 
 
@@ -75,28 +81,35 @@ class Board:
 
     def __init__(self, tuning: BoardTuning | None = None) -> None:
         self.tuning = tuning or BoardTuning()
-        self.acceptance = Acceptance(self.tuning.acceptance)
-        self.health = Acceptance(self.tuning.health)
+        self.beliefs = Beliefs(self.tuning.beliefs)
         self.breakers = Breakers(self.tuning.breakers)
         self._rows: dict[Key, int] = {}
         self._seen = np.zeros(1)
-        self._paths: dict[tuple[bool, str, str, tuple[str, ...]], Path] = {}
+        self._paths: dict[tuple[bool, str, str, tuple[str, ...]], Ints] = {}
 
     @property
     def rows(self) -> int:
         """How many segments are known."""
         return len(self._rows)
 
-    def path(self, live: bool, method: str, issuer: str, channels: tuple[str, ...]) -> Path:
-        """Return the rows of channels for a segment, n = 1; what was never seen has row 0."""
+    def path(self, live: bool, method: str, issuer: str, channels: tuple[str, ...]) -> Ints:
+        """Return the rows of channels for a segment, (1, k, 3); what was never seen has row 0."""
         wanted = (live, method, issuer, channels)
         found = self._paths.get(wanted)
         if found is None:
             row = self._rows.get
-            found = Path(
-                np.array([row((live, method, "", ""), 0)]),
-                np.array([[row((live, method, channel, ""), 0) for channel in channels]]),
-                np.array([[row((live, method, channel, issuer or NOBODY), 0) for channel in channels]]),
+            pool = row((live, method, "", ""), 0)
+            found = np.array(
+                [
+                    [
+                        (
+                            pool,
+                            row((live, method, channel, ""), 0),
+                            row((live, method, channel, issuer or NOBODY), 0),
+                        )
+                        for channel in channels
+                    ]
+                ]
             )
             if len(self._paths) >= ROWS_MAX:
                 self._paths.clear()
@@ -104,28 +117,17 @@ class Board:
         return found
 
     def read(
-        self, path: Path, at_s: Floats, offset: Floats | float = 0.0, pending: Floats | float = 0.0
+        self, path: Ints, at_s: Floats, offset: Floats | None = None, pending: Floats | None = None
     ) -> Sight:
-        """Return what is known as of instants (n,); changes nothing.
+        """Return what is known of (n, k) channels as of instants (n,); changes nothing.
 
-        ``offset``: log-odds of acceptance that the context adds; ``pending``: attempts under way by channel, (n, k).
+        ``offset``: log-odds of acceptance that the context adds; ``pending``: attempts under way, (n, k) both.
         """
-        index = self._seen[path.pool]
-        at = at_s[:, None]
-        channel = self.breakers.read(path.channel, at)
-        issuer = self.breakers.read(path.issuer, at)
-        worse = issuer.state > channel.state
-        both = Reading(
-            np.maximum(channel.state, issuer.state),
-            np.where(worse, issuer.probe_share, channel.probe_share),
-            np.where(worse, issuer.waiting_s, channel.waiting_s),
-        )
-        return Sight(
-            self.acceptance.read(path, index, at_s, offset, pending),
-            self.health.read(path, index, at_s, 0.0, pending),
-            self.breakers.rate[path.channel],
-            both,
-        )
+        index = self._seen[path[:, 0, POOL]]
+        acceptance, health = self.beliefs.read(path, index, at_s, offset, pending)
+        both = self.breakers.read(path[..., CHANNEL:], at_s[:, None, None])
+        rate = self.breakers.rate[path[..., CHANNEL]]
+        return Sight(acceptance, health, rate, _worse(both))
 
     def learn(self, fact: Attempted) -> list[Turned]:
         """Fold one fact in; return the breakers that it turned.
@@ -133,42 +135,41 @@ class Board:
         Health learns from the first mark of an attempt, acceptance from its first yes or no of an issuer; what later
         corrects those is for people and reports.
         """
-        at_s = np.array([fact.occurred_at.timestamp()])
-        sent_s = at_s - fact.took_ms / 1_000
         path = self._grown(fact)
-        judged = fact.mark in _JUDGED and fact.before not in _JUDGED
         first = fact.before is None
+        judged = fact.mark in _JUDGED and fact.before not in _JUDGED
+        if not first and not judged:
+            return []
+        at_s = np.array([fact.occurred_at.timestamp()])
+        ill = np.array([float(fact.mark in SICK)])
         if first:
-            self._seen[path.pool] += 1
-        index = self._seen[path.pool]
-        if judged:
-            self.acceptance.learn(path, index, at_s, np.array([float(fact.mark is Mark.APPROVED)]))
+            self._seen[path[0, POOL]] += 1
+        yes = np.array([float(fact.mark is Mark.APPROVED)]) if judged else _NOTHING
+        lesson = Lesson(yes, 1.0 - ill if first else _NOTHING, np.array([fact.is_cascade]))
+        self.beliefs.learn(path, self._seen[path[:, POOL]], at_s, lesson)
         if not first:
             return []
-        ill = np.array([float(fact.mark in SICK)])
-        self.health.learn(path, index, at_s, 1.0 - ill)
-        return self._judged(path, fact, at_s, sent_s, ill)
+        return self._judged(path[0], fact, at_s, at_s - fact.took_ms / 1_000, ill)
 
-    def learn_many(self, path: Path, at_s: Floats, sent_s: Floats, marks: Ints) -> None:
-        """Fold in one end for each of n pools that are different, as ``learn`` does, without keys.
+    def learn_many(
+        self, path: Ints, at_s: Floats, sent_s: Floats, ends: Ints, *, again: bool = False
+    ) -> None:
+        """Fold in one end for each of n pools that are different, as ``learn`` does, without keys; ``path`` (n, 3).
 
-        ``marks``: 0 approved, 1 issuer declined, 2 technical or unresolved, 3 neutral. For simulations.
+        ``ends``: 0 approved, 1 issuer declined, 2 technical or unresolved, 3 neutral. For simulations.
         """
-        self._seen[path.pool] += 1
-        index = self._seen[path.pool]
-        judged = marks <= 1
-        some = Path(path.pool[judged], path.channel[judged], path.issuer[judged])
-        if judged.any():
-            self.acceptance.learn(some, index[judged], at_s[judged], (marks[judged] == 0).astype(float))
-        ill = (marks == 2).astype(float)
-        self.health.learn(path, index, at_s, 1.0 - ill)
-        for rows in (path.channel[:, 0], path.issuer[:, 0]):
-            self.breakers.learn(rows, at_s, sent_s, ill)
+        pool = path[:, POOL]
+        self._seen[pool] += 1
+        yes = np.where(ends <= 1, (ends == 0).astype(float), np.nan)
+        ill = (ends == 2).astype(float)
+        lesson = Lesson(yes, 1.0 - ill, np.full(len(ends), again))
+        self.beliefs.learn(path, self._seen[pool], at_s, lesson)
+        for level in (CHANNEL, ISSUER):
+            self.breakers.learn(path[:, level], at_s, sent_s, ill)
 
     def hold(self, count: int) -> None:
         """Make room for rows up to ``count``."""
-        self.acceptance.cells.hold(count)
-        self.health.cells.hold(count)
+        self.beliefs.hold(count)
         self.breakers.hold(count)
         if count > len(self._seen):
             self._seen = np.concatenate([self._seen, np.zeros(max(count, 256))])
@@ -198,6 +199,7 @@ class Board:
             board = cls(dump.tuning)
             board.hold(len(dump.keys) + 1)
             board._rows = {key: row for row, key in enumerate(dump.keys, 1)}
+            board._enroll_all()
             board._seen[: len(dump.seen)] = dump.seen
             for name, table in board._tables():
                 for column in table.COLUMNS:
@@ -221,51 +223,75 @@ class Board:
         ]
 
     def _tables(self) -> Sequence[tuple[str, Any]]:
-        return (
-            ("acceptance", self.acceptance.cells),
-            ("health", self.health.cells),
-            ("breakers", self.breakers),
-        )
+        return (("beliefs", self.beliefs), ("breakers", self.breakers))
 
-    def _grown(self, fact: Attempted) -> Path:
-        """Return the rows of a fact, made where they are new."""
-        pool = self._row((fact.live, fact.method, "", ""))
-        channel = self._row((fact.live, fact.method, fact.channel, ""))
-        issuer = self._row((fact.live, fact.method, fact.channel, fact.issuer or NOBODY))
-        return Path(np.array([pool]), np.array([[channel]]), np.array([[issuer]]))
+    def _grown(self, fact: Attempted) -> Ints:
+        """Return the rows of a fact (1, 3), made where they are new."""
+        live, method, channel = fact.live, fact.method, fact.channel
+        if len(self._rows) + LEVELS > ROWS_MAX:
+            self._forget_quiet()
+        keys = (
+            (live, method, "", ""),
+            (live, method, channel, ""),
+            (live, method, channel, fact.issuer or NOBODY),
+        )
+        return np.array([[self._row(key) for key in keys]])
 
     def _row(self, key: Key) -> int:
         found = self._rows.get(key)
-        if found is not None:
-            return found
-        if len(self._rows) >= ROWS_MAX:
-            self._forget_quiet()
-        row = self._rows[key] = len(self._rows) + 1
-        self.hold(row + 1)
-        self._paths.clear()
-        return row
+        if found is None:
+            found = self._rows[key] = len(self._rows) + 1
+            self.hold(found + 1)
+            self._enroll(key, found)
+            self._paths.clear()
+        return found
+
+    def _enroll(self, key: Key, row: int) -> None:
+        """Tell the beliefs which pool a row belongs to; a pool's own row comes before its members'."""
+        live, method, channel, _ = key
+        if channel:
+            self.beliefs.members.setdefault(self._rows[live, method, "", ""], []).append(row)
+
+    def _enroll_all(self) -> None:
+        self.beliefs.members.clear()
+        for key, row in self._rows.items():
+            self._enroll(key, row)
 
     def _forget_quiet(self) -> None:
         """Drop the quieter half of the issuers; pools and channels stay."""
-        cells = self.health.cells
-        weight = (cells.good + cells.bad)[:, -1]
-        issuers = sorted((key for key in self._rows if key[3]), key=lambda key: -weight[self._rows[key]])
+        weight = self.beliefs.counts[:, :, WELL].sum(-1)
+
+        def share(key: Key) -> float:
+            """Return the segment's part of its pool: pools count in units of their own."""
+            return float(weight[self._rows[key]] / weight[self._rows[key[0], key[1], "", ""]])
+
+        issuers = sorted((key for key in self._rows if key[3]), key=lambda key: -share(key))
         kept = [key for key in self._rows if not key[3]] + issuers[: len(issuers) // 2]
         rows = np.array([0, *(self._rows[key] for key in kept)])
         for _, table in self._tables():
             table.keep(rows)
         self._seen = self._seen[rows]
         self._rows = {key: row for row, key in enumerate(kept, 1)}
+        self._paths.clear()
+        self._enroll_all()
 
-    def _judged(self, path: Path, fact: Attempted, at_s: Floats, sent_s: Floats, ill: Floats) -> list[Turned]:
-        """Let the breakers of the channel and of its issuer learn; return those that changed their state."""
+    def _judged(self, path: Ints, fact: Attempted, at_s: Floats, sent_s: Floats, ill: Floats) -> list[Turned]:
+        """Let the breakers of the channel and of its issuer learn; return those that opened or closed."""
         turned = []
-        for level, issuer in ((path.channel[:, 0], ""), (path.issuer[:, 0], fact.issuer or NOBODY)):
-            was_out = bool(np.isfinite(self.breakers.opened_s[level[0]]))
-            self.breakers.learn(level, at_s, sent_s, ill)
-            is_out = bool(np.isfinite(self.breakers.opened_s[level[0]]))
+        for level, issuer in ((CHANNEL, ""), (ISSUER, fact.issuer or NOBODY)):
+            row = path[level : level + 1]
+            was_out = bool(np.isfinite(self.breakers.opened_s[row[0]]))
+            self.breakers.learn(row, at_s, sent_s, ill)
+            is_out = bool(np.isfinite(self.breakers.opened_s[row[0]]))
             if is_out != was_out:
-                state = BreakerState.OPEN if is_out else BreakerState.CLOSED
                 key = (fact.live, fact.method, fact.channel, issuer)
-                turned.append(Turned(key, state, float(self.breakers.rate[level[0]])))
+                turned.append(Turned(key, is_out, float(self.breakers.rate[row[0]])))
         return turned
+
+
+def _worse(both: Reading) -> Reading:
+    """Return for each channel the breaker that stands worse, its own or that of its issuer."""
+    worse = both.state[..., 1] > both.state[..., 0]
+    if not worse.any():
+        return Reading(both.state[..., 0], both.probe_share[..., 0], both.waiting_s[..., 0])
+    return Reading(*(np.where(worse, each[..., 1], each[..., 0]) for each in both))

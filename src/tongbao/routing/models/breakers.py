@@ -9,21 +9,16 @@ payment is a probe is part of the written probabilities of its decision.
 Reference: Nygard 2007 ("Release It!", circuit breaker).
 """
 
-import enum
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from tongbao.routing.models.cells import Floats, Ints
+from tongbao.routing.models.beliefs import Floats, Ints
 
-
-class BreakerState(enum.IntEnum):
-    """How a breaker stands, the worse the higher."""
-
-    CLOSED = 0
-    HALF_OPEN = 1
-    OPEN = 2
+CLOSED, HALF_OPEN, OPEN = range(3)
+"""How a breaker stands, the worse the higher. Plain numbers: they are compared in arrays."""
+STATE_NAMES = ("closed", "half_open", "open")
 
 
 class BreakerTuning(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +45,7 @@ class BreakerTuning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reading(NamedTuple):
-    """How breakers stand at an instant: ``BreakerState`` numbers, the share of probes of half-open ones.
+    """How breakers stand at an instant: their state, the share of probes of half-open ones.
 
     ``waiting_s``: seconds since an open one became, or until it becomes (negative), half-open; -inf for closed ones.
     """
@@ -90,14 +85,16 @@ class Breakers:
         """Return how the breakers of any shape of rows stand; ``at_s`` broadcasts against it."""
         opened = self.opened_s[rows]
         half_s = opened + self.wait_s[rows]
-        is_open = np.isfinite(opened)
-        state = np.where(is_open, np.where(at_s < half_s, BreakerState.OPEN, BreakerState.HALF_OPEN), 0)
         waiting_s = at_s - half_s
+        is_open = np.isfinite(opened)
+        if not is_open.any():
+            return Reading(np.zeros(rows.shape, dtype=np.int64), np.zeros(rows.shape), waiting_s)
+        state = np.where(is_open, np.where(waiting_s < 0, OPEN, HALF_OPEN), CLOSED)
         idle = np.minimum(waiting_s, at_s - self.tried_s[rows]) / self.tuning.impatience_s
         idle = np.clip(idle, 0.0, 1.0)
         share = self._shares[self.probes[rows]]
         share = share + (np.maximum(self.tuning.probe_share_max, share) - share) * idle
-        return Reading(state, np.where(state == BreakerState.HALF_OPEN, share, 0.0), waiting_s)
+        return Reading(state, np.where(state == HALF_OPEN, share, 0.0), waiting_s)
 
     def learn(self, rows: Ints, at_s: Floats, sent_s: Floats, ill: Floats) -> None:
         """Take in one end for each row (n,), no row twice: ``ill`` is 1 for a technical end, 0 for any other.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tongbao.decisions.schema.log import Why
-from tongbao.routing.models.cells import Floats
+from tongbao.routing.models.beliefs import Floats
 from tongbao.routing.policy import caps, commitments, costs, volumes
 from tongbao.routing.schema.payments import Payment
 from tongbao.routing.schema.spec import RoutingSpec
@@ -51,6 +51,10 @@ def economics(
 ) -> Economics:
     """Return what the payment earns and costs over each channel; a channel without terms costs nothing."""
     amount = payment.amount_minor
+    if not (spec.costs or spec.commitments):
+        nothing = np.zeros((1, len(channels)))
+        gain = np.full((1, len(channels)), amount * max(spec.margin_bps / BPS, GAIN_SHARE_MIN))
+        return Economics(gain, nothing + float(spec.retry_cost_minor), nothing, nothing)
     rows = [_terms(spec, payment, name, used, convert, month_left_share) for name in channels]
     cost, declined, credit = (np.array([column]) for column in zip(*rows, strict=True))
     gain = amount * spec.margin_bps / BPS - cost + credit

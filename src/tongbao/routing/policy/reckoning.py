@@ -5,18 +5,18 @@ shares the traffic that is left; probes and the floor of exploration come last. 
 probabilities, which is what replaying a draft on logged decisions rests on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from tongbao.decisions.schema.log import Why
+from tongbao.routing.models.beliefs import Floats
 from tongbao.routing.models.board import BoardTuning
-from tongbao.routing.models.breakers import BreakerState
-from tongbao.routing.models.cells import Floats, Ints
+from tongbao.routing.models.breakers import CLOSED, OPEN
 from tongbao.routing.policy import ranking, strategies
 from tongbao.routing.policy.economics import Economics, UsedOf, capped, economics
-from tongbao.routing.policy.ranking import Gates, Mask, Prospect, Worth
+from tongbao.routing.policy.ranking import Gates, Prospect, Worth
 from tongbao.routing.policy.rules import Ruled, Rules, apply
 from tongbao.routing.schema.payments import Payment
 from tongbao.routing.schema.spec import RoutingSpec, Strategy
@@ -60,9 +60,7 @@ class Reckoned(NamedTuple):
 
     def fallbacks(self, chosen: int) -> tuple[str, ...]:
         """Return where the payment may go after a no, in order: what the rule or strategy ranks first, then by value."""
-        places = ranking.order(
-            self.value, Gates(*(each[0] for each in self.gate)), chosen, self.wanted.shares[0]
-        )
+        places = ranking.order(self.value, self.gate, chosen, self.wanted.shares)
         return tuple(self.channels[place] for place in places)
 
 
@@ -77,7 +75,7 @@ def reckon(
     allowed = np.array([[name not in filtered for name in channels]])
     if not allowed.any():
         return None
-    prospect, closed = _in_traffic(spec, known, tuning, allowed)
+    prospect, closed = _in_traffic(spec, known, tuning, filtered)
     money = economics(spec, payment, channels, terms.used, terms.convert, terms.month_left_share)
     value = ranking.worth(prospect, money.gain, money.loss)
     gate = ranking.gates(prospect, allowed)
@@ -91,36 +89,38 @@ def reckon(
 
 
 def _in_traffic(
-    spec: RoutingSpec, known: Known, tuning: BoardTuning, allowed: Mask
+    spec: RoutingSpec, known: Known, tuning: BoardTuning, filtered: Collection[str]
 ) -> tuple[Prospect, dict[str, Why]]:
     """Return what is believed, with channels taken out that are silent or whose upstream is down, and why each is out."""
-    prospect, rate = known.prospect, known.rate
-    state = prospect.state.copy()
     breakers = tuning.breakers
-    closed: dict[str, Why] = {}
-    suspected = 1.0 - (1.0 - rate) * (1.0 - breakers.step) ** known.overdue
+    state = known.prospect.state[0].tolist()
+    rate, overdue = known.rate[0].tolist(), known.overdue[0].tolist()
+    if not (any(state) or any(overdue)):
+        return known.prospect, {}
     together = _together(spec, known.channels, state)
+    closed: dict[str, Why] = {}
     for place, name in enumerate(known.channels):
-        if not allowed[0, place]:
+        if name in filtered:
             continue
-        technical = round(float(rate[0, place]), 4)
-        if state[0, place] == BreakerState.OPEN:
+        technical = round(rate[place], 4)
+        # Calls without an answer count as failures that have not been told of yet.
+        suspected = 1.0 - (1.0 - technical) * (1.0 - breakers.step) ** overdue[place]
+        if state[place] == OPEN:
             closed[name] = Why("breaker_open", {"technical_rate": technical})
-        elif state[0, place] == BreakerState.CLOSED and suspected[0, place] > breakers.threshold:
-            if known.overdue[0, place] > 0:
-                closed[name] = Why("silent", {"overdue": int(known.overdue[0, place])})
-        elif name in together and rate[0, place] > breakers.threshold_together:
+        elif state[place] == CLOSED and overdue[place] and suspected > breakers.threshold:
+            closed[name] = Why("silent", {"overdue": int(overdue[place])})
+        elif name in together and technical > breakers.threshold_together:
             closed[name] = Why("together", {"upstream": together[name], "technical_rate": technical})
         if name in closed:
-            state[0, place] = BreakerState.OPEN
-    return prospect._replace(state=state), closed
+            state[place] = OPEN
+    return known.prospect._replace(state=np.array([state])), closed
 
 
-def _together(spec: RoutingSpec, channels: Sequence[str], state: Ints) -> dict[str, str]:
+def _together(spec: RoutingSpec, channels: Sequence[str], state: Sequence[int]) -> dict[str, str]:
     """Return the channels one of whose siblings on an upstream is out, with the upstream's name."""
     if not spec.upstreams:
         return {}
-    out = {name for place, name in enumerate(channels) if state[0, place] != BreakerState.CLOSED}
+    out = {name for name, each in zip(channels, state, strict=True) if each != CLOSED}
     return {
         name: upstream
         for upstream, group in spec.upstreams.items()

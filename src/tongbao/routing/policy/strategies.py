@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tongbao.routing.models.cells import Floats
+from tongbao.routing.models.beliefs import Floats
 from tongbao.routing.policy.ranking import Gates, Worth, thompson
 from tongbao.routing.schema.spec import RoutingSpec, Strategy
 

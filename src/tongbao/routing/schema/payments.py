@@ -59,7 +59,8 @@ class Attempted(Fact, frozen=True, kw_only=True, tag="routing.attempted"):
     """Fact: an attempt came to a mark. A later mark of the same attempt names the one ``before`` it, which it replaces.
 
     ``code``: the standard reason, empty for an approval. ``took_ms``: from sending to this news. ``source``: ``answer``,
-    ``notification``, ``inquiry``, ``settlement``. ``before_code``, ``before_at`` and ``before_took_ms`` are ``code``,
+    ``notification``, ``inquiry``, ``settlement``. ``is_cascade``: another channel had said no to the payment just before.
+    ``before_code``, ``before_at`` and ``before_took_ms`` are ``code``,
     ``occurred_at`` and ``took_ms`` of the fact that this one replaces: what was counted then is taken back there.
     """
 
@@ -77,6 +78,7 @@ class Attempted(Fact, frozen=True, kw_only=True, tag="routing.attempted"):
     code: str = ""
     took_ms: int = 0
     source: str = "answer"
+    is_cascade: bool = False
     before_code: str = ""
     before_at: datetime | None = None
     before_took_ms: int = 0

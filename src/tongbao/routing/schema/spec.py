@@ -14,6 +14,9 @@ CHANNELS_MAX = 64
 RULES_CHARS_MAX = 20_000
 TIERS_MAX = 12
 ROWS_MAX = 200
+FEATURES_MAX = 200
+"""Weights of one channel in a prior."""
+WEIGHT_MAX = 4.0
 
 Minor = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 SignedMinor = Annotated[int, Meta(ge=-(1 << 63) + 1, le=(1 << 63) - 1)]
@@ -22,6 +25,9 @@ SignedBps = Annotated[int, Meta(ge=-10_000, le=10_000)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 CurrencyCode = Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3)]
 Channel = Annotated[str, Meta(min_length=1, max_length=80)]
+Feature = Annotated[str, Meta(min_length=1, max_length=120)]
+Weight = Annotated[float, Meta(ge=-WEIGHT_MAX, le=WEIGHT_MAX)]
+Weights = Annotated[dict[Feature, Weight], Meta(max_length=FEATURES_MAX)]
 
 
 class Strategy(enum.StrEnum):
@@ -100,7 +106,8 @@ class RoutingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ``margin_bps``: what an approved payment earns before its cost; ``retry_cost_minor``: what a failed attempt costs
     beyond fees, in minor units of the payment's currency (the payer's patience). ``explore_floor``: least
     probability of every channel that is neither filtered nor open. ``upstreams``: channels that fail together because they
-    share a processor, by its name. Rules are text in the language of ``policy.rules``.
+    share a processor, by its name. Rules are text in the language of ``policy.rules``. ``prior``: by channel, what each
+    feature of a payment adds to the log-odds of an issuer's yes; features are those of ``models.prior``.
     """
 
     strategy: Strategy = Strategy.LEARNED
@@ -113,4 +120,5 @@ class RoutingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     rules: Annotated[str, Meta(max_length=RULES_CHARS_MAX)] = ""
     margin_bps: Bps = 250
     retry_cost_minor: Minor = 0
-    explore_floor: Annotated[float, Meta(ge=0.0, le=1.0 / CHANNELS_MAX)] = 0.002
+    explore_floor: Annotated[float, Meta(ge=0.0, le=1.0 / CHANNELS_MAX)] = 0.0005
+    prior: Annotated[dict[Channel, Weights], Meta(max_length=CHANNELS_MAX)] = {}

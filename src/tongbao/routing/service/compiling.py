@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tongbao.core.errors import InvalidRequest
+from tongbao.routing.models import prior as priors
+from tongbao.routing.models.prior import EMPTY, Prior
 from tongbao.routing.policy import costs, rules_text
 from tongbao.routing.policy.rules import Rules
 from tongbao.routing.schema.spec import CHANNELS_MAX, RoutingSpec, Strategy
@@ -17,10 +19,11 @@ MARGIN_BPS_MAX = 10_000
 
 
 class Compiled(NamedTuple):
-    """A specification that was checked, with its rules ready to be applied."""
+    """A specification that was checked, with its rules ready to be applied and its context prior ready to be asked."""
 
     spec: RoutingSpec
     rules: Rules
+    prior: Prior = EMPTY
 
 
 DEFAULT = Compiled(RoutingSpec(), Rules())
@@ -47,7 +50,21 @@ def compile_spec(spec: dict[str, Any], channels: Collection[str]) -> Compiled:
             costs.check(terms)
         except InvalidRequest as error:
             raise _wrong(f"costs.{name}.{error.facts.get('field', '')}", error.detail) from error
-    return Compiled(read, rules_text.parse(read.rules, channels))
+    try:
+        priors.check(read.prior)
+    except InvalidRequest as error:
+        raise _wrong(f"prior.{error.facts['channel']}", error.detail) from error
+    return Compiled(read, rules_text.parse(read.rules, channels), Prior(read.prior) if read.prior else EMPTY)
+
+
+def compile_rules(text: str, channels: Collection[str]) -> Rules:
+    """Return rules that were read from text and may name ``channels``; raise InvalidRequest ``rules_invalid``."""
+    return rules_text.parse(text, channels)
+
+
+def canonical_rules(rules: Rules) -> str:
+    """Return the text in which rules are kept; reading it gives equal rules."""
+    return rules_text.format_rules(rules)
 
 
 def checker(channels: Collection[str]) -> Callable[[dict[str, Any]], None]:
@@ -67,6 +84,7 @@ def _check(spec: RoutingSpec, channels: Collection[str]) -> None:
         "commitments": spec.commitments,
         "caps": spec.caps,
         "upstreams": [name for group in spec.upstreams.values() for name in group],
+        "prior": spec.prior,
     }
     for path, names in named.items():
         unknown = sorted(set(names) - set(channels))

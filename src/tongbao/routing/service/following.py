@@ -6,7 +6,7 @@ by a row whose id follows from the fact that turned them.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -19,7 +19,6 @@ from tongbao.core.events.outbox import Outbox
 from tongbao.core.events.tail import Tail
 from tongbao.core.ids import IdFactory, derive
 from tongbao.routing.models.board import Board, BoardTuning, Turned
-from tongbao.routing.models.breakers import BreakerState
 from tongbao.routing.schema.notices import Announced, Notice, NoticeKind
 from tongbao.routing.schema.payments import Attempted, Mark
 from tongbao.routing.store import notices as notice_store
@@ -32,10 +31,6 @@ SNAPSHOTS_KEPT = 5
 ROUNDS_MAX = 10_000
 TOGETHER_S = 60.0
 """Channels that go out of traffic within so long are told of together: as a rule they share an upstream."""
-_KINDS = {
-    BreakerState.OPEN: NoticeKind.OPENED,
-    BreakerState.CLOSED: NoticeKind.CLOSED,
-}
 
 _log = structlog.get_logger(__name__)
 
@@ -62,8 +57,9 @@ class Following:
         self._ended = ended
         self.board = Board(self._tuning)
         self.position = 0
+        self._untold: list[Notice] = []
         self._since_snapshot = 0
-        self._snapshot_at: datetime | None = None
+        self._snapshot_at = clock.now()
 
     async def start(self) -> int:
         """Take the newest snapshot that fits and read everything after it; return how many facts were read."""
@@ -81,12 +77,13 @@ class Following:
 
     async def step(self) -> int:
         """Read what is new and fold it in; return how many facts there were."""
+        await self._tell()
         facts, position = await self._tail.read(self.position)
-        notices = self._fold(facts)
+        # The board has turned with these facts: what cannot be told now is told by the next step.
+        self._untold = self._fold(facts)
         self.position = position
-        if notices:
-            await self._announce(notices)
         self._since_snapshot += len(facts)
+        await self._tell()
         if self._is_due():
             await self.snapshot()
         return len(facts)
@@ -130,11 +127,15 @@ class Following:
 
         An issuer's own breaker is news only while its channel is in traffic.
         """
-        news = [each for each in turned if not each.key[3]] or list(turned)
+        if not turned:
+            return []
+        news = [each for each in turned if not each.key[3]]
+        if not news and fact.channel not in self.board.opened_since(fact.live, fact.method, 0.0):
+            news = list(turned)
         notices = [_notice(delivered, fact, each) for each in news]
         since_s = fact.occurred_at.timestamp() - TOGETHER_S
         others = self.board.opened_since(fact.live, fact.method, since_s)
-        is_out = any(each.state is BreakerState.OPEN and not each.key[3] for each in news)
+        is_out = any(each.is_out and not each.key[3] for each in news)
         if is_out and len(others) > 1:
             notices.append(
                 Notice(
@@ -148,6 +149,11 @@ class Following:
                 )
             )
         return notices
+
+    async def _tell(self) -> None:
+        if self._untold:
+            await self._announce(self._untold)
+            self._untold = []
 
     async def _announce(self, notices: Sequence[Notice]) -> None:
         """Tell people; every process sees the same breaker turn, and the first one tells."""
@@ -164,16 +170,15 @@ class Following:
     def _is_due(self) -> bool:
         if self._since_snapshot >= SNAPSHOT_FACTS:
             return True
-        since = self._snapshot_at
-        return self._since_snapshot > 0 and since is not None and self._clock.now() - since >= SNAPSHOT_EVERY
+        return self._since_snapshot > 0 and self._clock.now() - self._snapshot_at >= SNAPSHOT_EVERY
 
 
 def _notice(delivered: Delivered, fact: Attempted, turned: Turned) -> Notice:
     live, method, channel, issuer = turned.key
     return Notice(
-        id=derive(delivered.id, f"{turned.state.name}.{issuer}"),
+        id=derive(delivered.id, f"{turned.is_out}.{issuer}"),
         at=fact.occurred_at,
-        kind=_KINDS[turned.state],
+        kind=NoticeKind.OPENED if turned.is_out else NoticeKind.CLOSED,
         channel=channel,
         live=live,
         method=method,

@@ -20,7 +20,7 @@ from tongbao.decisions.service.evaluating import evaluate
 from tongbao.decisions.service.log import DecisionLog
 from tongbao.decisions.service.policies import Policies
 from tongbao.routing.models.board import BoardTuning
-from tongbao.routing.models.breakers import BreakerState
+from tongbao.routing.models.breakers import CLOSED, HALF_OPEN, OPEN
 from tongbao.routing.policy.ranking import Z90, Prospect
 from tongbao.routing.policy.reckoning import Known, Terms, reckon
 from tongbao.routing.schema.payments import Payment
@@ -133,14 +133,12 @@ def _known(candidates: list[Candidate]) -> Known:
     low = [_fact(each, "approval_low", 0.0) for each in candidates]
     high = [_fact(each, "approval_high", 1.0) for each in candidates]
     state = [_state(each) for each in candidates]
-    probes = [
-        each.propensity if at is BreakerState.HALF_OPEN else 0.0
-        for each, at in zip(candidates, state, strict=True)
-    ]
+    probes = [each.propensity if at == HALF_OPEN else 0.0 for each, at in zip(candidates, state, strict=True)]
     prospect = Prospect(
         np.array([mean]),
-        (np.array([high]) - np.array([low])) / (2 * Z90),
-        np.array([[int(each) for each in state]]),
+        # An interval that reaches 0 or 1 was cut off there; its other side still has the whole width.
+        np.maximum(np.array([high]) - np.array([mean]), np.array([mean]) - np.array([low])) / Z90,
+        np.array([state]),
         np.array([probes]),
         np.array([[_fact(each, "waiting_s", 0.0) for each in candidates]]),
     )
@@ -152,12 +150,12 @@ def _known(candidates: list[Candidate]) -> Known:
     )
 
 
-def _state(candidate: Candidate) -> BreakerState:
+def _state(candidate: Candidate) -> int:
     if candidate.excluded in OUT_OF_TRAFFIC:
-        return BreakerState.OPEN
+        return OPEN
     if candidate.facts.get("breaker") == "half_open":
-        return BreakerState.HALF_OPEN
-    return BreakerState.CLOSED
+        return HALF_OPEN
+    return CLOSED
 
 
 def _fact(candidate: Candidate, name: str, otherwise: float) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tongbao.core.clock import Clock
 from tongbao.core.ids import IdFactory, uuid_text
-from tongbao.decisions.models.choosing import draw
+from tongbao.decisions.models.choosing import draw_one
 from tongbao.decisions.schema.log import Decision, Shadow
 from tongbao.decisions.service.live_policies import Deciding, LivePolicies
 from tongbao.routing.errors import NoChannel
@@ -81,7 +81,7 @@ class Router:
         deciding = self._deciding(payment)
         compiled = deciding.spec if deciding and isinstance(deciding.spec, Compiled) else DEFAULT
         reckoned = self._reckon(compiled, asked, known)
-        place = int(draw(reckoned.shares, np.array([self._chance.random()]))[0])
+        place = draw_one(reckoned.shares[0].tolist(), self._chance.random())
         fallbacks = reckoned.fallbacks(place)
         decision = Decision(
             id=self._ids.uuid(),
@@ -121,10 +121,11 @@ class Router:
     def _known(self, payment: Payment, channels: Sequence[str], at_s: float) -> Known:
         """Return what is known of channels for a payment now."""
         names = tuple(channels)
-        calls = [self._under_way.calls((payment.live, payment.method, name), at_s) for name in names]
-        path = self.board.path(payment.live, payment.method, payment.issuer, names)
+        live, method = payment.live, payment.method
+        calls = [self._under_way.calls((live, method, name), at_s) for name in names]
+        path = self.board.path(live, method, payment.issuer, names)
         pending = np.array([[float(each.open) for each in calls]])
-        sight = self.board.read(path, np.array([at_s]), 0.0, pending)
+        sight = self.board.read(path, np.array([at_s]), None, pending)
         overdue = np.array([[float(each.overdue) for each in calls]])
         return Known(names, ranking.prospect(sight), sight.rate, overdue)
 

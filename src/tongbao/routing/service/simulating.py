@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tongbao.decisions.models.choosing import draw
-from tongbao.routing.models.acceptance import Path
+from tongbao.routing.models.beliefs import Floats, Ints
 from tongbao.routing.models.board import Board, BoardTuning
-from tongbao.routing.models.cells import Floats, Ints
 from tongbao.routing.policy import ranking
 from tongbao.routing.schema.spec import RoutingSpec
 
@@ -34,12 +33,21 @@ class Simulated:
     ) -> None:
         self._board = Board(tuning)
         self._floor = RoutingSpec().explore_floor if floor is None else floor
-        first = 1 + count
-        self._pool: Ints = 1 + np.arange(count)
-        self._channel: Ints = (first + np.arange(count * channels)).reshape(count, channels)
-        first += count * channels
-        self._issuer: Ints = (first + np.arange(count * channels * issuers)).reshape(count, channels, issuers)
-        self._board.hold(first + count * channels * issuers)
+        shape = (count, channels, issuers)
+        pool = 1 + np.arange(count)
+        channel = 1 + count + np.arange(count * channels).reshape(count, channels)
+        issuer = 1 + count * (1 + channels) + np.arange(count * channels * issuers).reshape(shape)
+        levels = (
+            np.broadcast_to(pool[:, None, None], shape),
+            np.broadcast_to(channel[..., None], shape),
+            issuer,
+        )
+        self._path: Ints = np.stack(levels, axis=-1)
+        self._board.hold(int(issuer.max()) + 1)
+        self._board.beliefs.members = {
+            int(pool[world]): [*channel[world].tolist(), *issuer[world].ravel().tolist()]
+            for world in range(count)
+        }
         self._worlds = np.arange(count)
         self._allowed = np.ones((count, channels), dtype=np.bool_)
         self._pending = np.zeros((count, channels))
@@ -53,8 +61,8 @@ class Simulated:
         ``issuer`` (n,): group of the payment, ``at_s`` (n,), ``gain`` (n, k): what an approval is worth over each channel,
         ``uniform`` (n,) in [0, 1). The probabilities that the draw was made from stand in ``shares``.
         """
-        path = Path(self._pool, self._channel, self._issuer[self._worlds, :, issuer])
-        prospect = ranking.prospect(self._board.read(path, at_s, 0.0, self._pending))
+        path = self._path[self._worlds, :, issuer]
+        prospect = ranking.prospect(self._board.read(path, at_s, None, self._pending))
         self._value = ranking.worth(prospect, gain, 0.0)
         self._gate = ranking.gates(prospect, self._allowed)
         wanted = ranking.thompson(self._value, self._gate)
@@ -66,18 +74,25 @@ class Simulated:
 
     def second(self, first: Ints) -> Ints:
         """Return where each payment goes on after a no from ``first`` (n,), -1 where nothing is left."""
-        value = np.where(self._gate.traffic | self._gate.probes, self._value.mean, -np.inf)
-        value[self._worlds, first] = -np.inf
-        return np.where(np.isfinite(value.max(axis=1)), value.argmax(axis=1), -1)
+        left = ranking.without(self._gate, first)
+        usable = left.traffic | left.probes
+        bold = np.where(usable, ranking.bold(self._value), -np.inf)
+        return np.where(usable.any(axis=1), bold.argmax(axis=1), -1)
 
     def learn(
-        self, worlds: Ints, channel: Ints, issuer: Ints, at_s: Floats, sent_s: Floats, ends: Ints
+        self,
+        worlds: Ints,
+        channel: Ints,
+        issuer: Ints,
+        at_s: Floats,
+        sent_s: Floats,
+        ends: Ints,
+        *,
+        again: bool = False,
     ) -> None:
-        """Fold in one end for each of m different worlds; all (m,), ``ends`` as named above."""
-        path = Path(
-            self._pool[worlds],
-            self._channel[worlds, channel][:, None],
-            self._issuer[worlds, channel, issuer][:, None],
-        )
+        """Fold in one end for each of m different worlds; all (m,), ``ends`` as named above.
+
+        ``again``: of attempts that followed another channel's no.
+        """
         self._pending[worlds, channel] = np.maximum(self._pending[worlds, channel] - 1, 0)
-        self._board.learn_many(path, at_s, sent_s, ends)
+        self._board.learn_many(self._path[worlds, channel, issuer], at_s, sent_s, ends, again=again)

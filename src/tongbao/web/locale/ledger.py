@@ -32,6 +32,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "here": ("Where you are", "当前位置"),
     "figures": ("Key figures", "关键数字"),
+    "rooms": ("Rooms", "栏目"),
+    "room_ledger": ("Ledger", "账本"),
+    "room_routing": ("Routing", "路由"),
+    "room_doctor": ("Doctor", "诊断"),
+    "room_payments": ("Decisions", "决策"),
+    "room_policies": ("Policies", "策略"),
     # The overview.
     "books": ("Books", "账簿"),
     "books_note": ("each balances by itself", "每本自行平衡"),

@@ -17,7 +17,8 @@ function update(old, fresh) {
   for (const { name, value } of fresh.attributes ?? []) {
     if (name !== 'class' && old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
-  if (fresh.className !== undefined && old.className.replace(/ ?fresh$/, '') !== fresh.className) old.className = fresh.className;
+  // Drawings have classes of another kind, which never change.
+  if (typeof fresh.className === 'string' && old.className.replace(/ ?fresh$/, '') !== fresh.className) old.className = fresh.className;
   const before = [...old.childNodes], after = [...fresh.childNodes];
   after.forEach((child, at) => before[at] ? update(before[at], child) : old.append(child));
   before.slice(after.length).forEach((child) => child.remove());
