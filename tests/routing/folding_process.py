@@ -22,12 +22,17 @@ async def main(dsn: str) -> None:
     async with Database(dsn, pool_size=2) as database:
         process = Following(database, clock, IdFactory(clock))
         count = await process.start()
-        print("started", process.position, process.board.digest(), count, flush=True)
+        _say("started", process.position, process.board.digest(), count)
         while True:
             if await process.step():
-                print("at", process.position, process.board.digest(), flush=True)
+                _say("at", process.position, process.board.digest())
             else:
                 await asyncio.sleep(0.002)
+
+
+def _say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,13 @@ class Written:
         """Let versions 1, 2, … decide as ``fields`` of a roll-out say; the first is champion unless they say else."""
         for number, spec in enumerate(specs, 1):
             self._versions[policy, number] = spec
-        values = {"epoch": 1, "champion": 1, "salt": "salt", "started_at": self._at, "started_by": "ann"}
+        values: dict[str, Any] = {
+            "epoch": 1,
+            "champion": 1,
+            "salt": "salt",
+            "started_at": self._at,
+            "started_by": "ann",
+        }
         self._rollouts.append(Rollout(policy=policy, **(values | fields)))
 
     async def rollout_count(self) -> int:

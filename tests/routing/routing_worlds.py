@@ -3,17 +3,20 @@
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import numpy as np
 from hypothesis import strategies as st
 
 from tongbao.routing.models.board import BoardTuning
 from tongbao.routing.models.breakers import CLOSED, HALF_OPEN, OPEN
+from tongbao.routing.policy.economics import Terms
 from tongbao.routing.policy.ranking import Prospect
-from tongbao.routing.policy.reckoning import Known, Reckoned, Terms, reckon
-from tongbao.routing.policy.rules_text import parse
+from tongbao.routing.policy.reckoning import Reckoned, reckon
+from tongbao.routing.policy.traffic import Known
 from tongbao.routing.schema.payments import Payment
 from tongbao.routing.schema.spec import Cap, Commitment, Cost, RoutingSpec, Strategy
 from tongbao.routing.schema.volumes import Used, no_rates
+from tongbao.routing.service.compiling import compile_spec
 
 NAMES = ("adyen", "bocom", "cybs", "dlocal", "ebanx")
 RULES = (
@@ -43,23 +46,26 @@ def payment(**fields: Any) -> Payment:
 
 
 def known(*states: int, **columns: Any) -> Known:
-    """Channels in these breaker states, alike in everything else; columns of ``Known`` and ``Prospect`` may be given."""
+    """Channels in these breaker states, alike in everything else; columns may be given."""
     count = len(states)
-
-    def column(name: str, otherwise: float) -> Any:
-        return np.array([columns.get(name, [otherwise] * count)], dtype=np.float64)
-
     share = [0.05 if state == HALF_OPEN else 0.0 for state in states]
     waits = {CLOSED: -np.inf, HALF_OPEN: 3.0, OPEN: -7.0}
-    waiting = [waits[state] - place / 10 for place, state in enumerate(states)]
-    prospect = Prospect(
-        column("mean", 0.9),
-        column("sd", 0.02),
-        np.array([states]),
-        np.array([columns.get("probe_share", share)]),
-        np.array([columns.get("waiting_s", waiting)]),
+    return Known(
+        NAMES[:count],
+        columns.get("mean", [0.9] * count),
+        columns.get("sd", [0.02] * count),
+        list(states),
+        columns.get("probe_share", share),
+        columns.get("waiting_s", [waits[state] - place / 10 for place, state in enumerate(states)]),
+        columns.get("rate", [0.0] * count),
+        columns.get("overdue", [0] * count),
     )
-    return Known(NAMES[:count], prospect, column("rate", 0.0), column("overdue", 0.0))
+
+
+def prospect_of(state: Known) -> Prospect:
+    """The same as arrays (1, k)."""
+    columns = (state.chance, state.chance_sd, state.state, state.probe_share, state.waiting_s)
+    return Prospect(*(np.array([each]) for each in columns))
 
 
 def terms(**used: Used) -> Terms:
@@ -71,14 +77,14 @@ def reckoned(
     spec: RoutingSpec, state: Known, *, asked: Payment | None = None, **used: Used
 ) -> Reckoned | None:
     """What a policy makes of a state."""
-    rules = parse(spec.rules, CHANNELS)
-    return reckon(spec, rules, asked or payment(), state, terms(**used), BoardTuning())
+    book = compile_spec(msgspec.to_builtins(spec), CHANNELS).book
+    return reckon(book, asked or payment(), state, terms(**used), BoardTuning())
 
 
 @st.composite
-def states(draw: st.DrawFn) -> Known:
-    """What may be known of 1 to 5 channels."""
-    count = draw(st.integers(1, len(NAMES)))
+def states(draw: st.DrawFn, count: int | None = None) -> Known:
+    """What may be known of so many channels, 1 to 5 where it is not said."""
+    count = count or draw(st.integers(1, len(NAMES)))
 
     def column(values: st.SearchStrategy[float]) -> list[float]:
         return draw(st.lists(values, min_size=count, max_size=count))
@@ -92,7 +98,7 @@ def states(draw: st.DrawFn) -> Known:
         mean=column(st.floats(0.0, 1.0)),
         sd=column(st.floats(0.0, 0.4)),
         rate=column(st.floats(0.0, 1.0)),
-        overdue=column(st.sampled_from((0.0, 0.0, 0.0, 1.0, 5.0))),
+        overdue=column(st.sampled_from((0, 0, 0, 1, 5))),
         probe_share=[share if at == HALF_OPEN else 0.0 for share, at in zip(probes, each_state, strict=True)],
     )
 

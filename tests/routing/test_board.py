@@ -19,7 +19,7 @@ from tongbao.routing.schema.payments import Mark
 from tongbao.routing.schema.spec import RoutingSpec
 from tongbao.routing.service.simulating import APPROVED, ISSUER_DECLINED, NEUTRAL, TECHNICAL, Simulated
 
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 BEGIN_S = BEGIN.timestamp()
 SIMULATED_MARKS = {
     APPROVED: Mark.APPROVED,
@@ -275,8 +275,8 @@ def test_simulated_learning_equals_that_of_facts(ends: list[tuple[int, int, int]
     board = Board()
     for number, (channel, group, end) in enumerate(ends):
         at_s = np.array([BEGIN_S + number])
-        place = [np.array([each]) for each in (0, channel, group)]
-        simulated.learn(*place, at_s, at_s - 0.2, np.array([end]))
+        world, over, of = (np.array([each]) for each in (0, channel, group))
+        simulated.learn(world, over, of, at_s, at_s - 0.2, np.array([end]))
         mark = SIMULATED_MARKS[end]
         board.learn(attempted(number, channel=CHANNELS[channel], issuer=f"i{group}", mark=mark))
     at_s = np.array([BEGIN_S + len(ends) + 1])

@@ -14,7 +14,8 @@ from tongbao.routing.models.board import BoardTuning
 from tongbao.routing.models.breakers import CLOSED, HALF_OPEN, OPEN
 from tongbao.routing.policy import recording
 from tongbao.routing.policy.ranking import PROBES_SHARE_MAX
-from tongbao.routing.policy.reckoning import Known, Reckoned
+from tongbao.routing.policy.reckoning import Reckoned
+from tongbao.routing.policy.traffic import Known
 from tongbao.routing.schema.spec import Cap, Cost, RoutingSpec, Strategy
 from tongbao.routing.schema.volumes import Used
 
@@ -27,9 +28,7 @@ def shares(spec: RoutingSpec, state: Known, **fields: Any) -> dict[str, float]:
     """The probabilities of a policy, by channel."""
     found = reckoned(spec, state, **fields)
     assert found is not None
-    return {
-        name: round(share, 6) for name, share in zip(found.channels, found.shares[0].tolist(), strict=True)
-    }
+    return {name: round(share, 6) for name, share in zip(found.channels, found.shares, strict=True)}
 
 
 def why_out(found: Reckoned | None) -> dict[str, str]:
@@ -65,11 +64,11 @@ def test_reckon_gives_no_chance_to_who_is_filtered_capped_or_open(
     found = reckoned(spec, state, asked=payment(amount_minor=amount_minor))
     if found is None:
         return
-    each = found.shares[0].tolist()
+    each = found.shares
     assert math.isclose(math.fsum(each), 1.0, abs_tol=1e-9)
-    forced = [place for place, is_forced in enumerate(found.gate.forced[0].tolist()) if is_forced]
+    forced = [] if found.gate.forced is None else [found.gate.forced]
     for place, name in enumerate(found.channels):
-        is_out = name in found.filtered or found.prospect.state[0, place] == OPEN
+        is_out = name in found.filtered or found.known.state[place] == OPEN
         if is_out and place not in forced:
             assert each[place] == 0
         assert not (name in found.filtered and name in found.closed)
@@ -78,8 +77,8 @@ def test_reckon_gives_no_chance_to_who_is_filtered_capped_or_open(
         assert each[forced[0]] == pytest.approx(1)
         assert len(forced) == 1
         assert recording.reasons(found, forced[0], ())[0].code == "all_open"
-    elif found.gate.traffic.any():
-        probing = sum(share for share, probes in zip(each, found.gate.probes[0], strict=True) if probes)
+    elif found.gate.traffic:
+        probing = sum(each[place] for place in found.gate.probes)
         assert probing <= PROBES_SHARE_MAX + 1e-9
 
 
@@ -92,7 +91,7 @@ def test_every_choice_is_a_sound_decision_with_reasons(
     if found is None:
         return
     excluded, tried = {"off": "disabled", "zzz": "amount_too_large"}, ("said_no",) if cascades else ()
-    for place, share in enumerate(found.shares[0].tolist()):
+    for place, share in enumerate(found.shares):
         if share <= 0:
             continue
         decision = decision_of(found, place, excluded, tried)
@@ -105,16 +104,8 @@ def test_every_choice_is_a_sound_decision_with_reasons(
             assert (each.excluded is None) or each.propensity == 0
             assert each.score is None or math.isfinite(each.score)
         fallbacks = found.fallbacks(place)
-        usable = {
-            name
-            for name, traffic, probes in zip(
-                found.channels,
-                found.gate.traffic[0],
-                (found.gate.probes & ~found.gate.forced)[0],
-                strict=True,
-            )
-            if traffic or probes
-        }
+        places = {*found.gate.traffic, *found.gate.probes} - {found.gate.forced}
+        usable = {found.channels[each] for each in places if each is not None}
         assert set(fallbacks) == usable - {decision.chosen}
 
 
@@ -179,7 +170,7 @@ def test_cap_takes_a_channel_out_and_says_which(cap: Cap, used: Used, expected: 
     found = reckoned(spec, known(CLOSED, CLOSED), adyen=used)
     assert why_out(found) == ({} if expected is None else {"adyen": expected})
     assert found is not None
-    assert found.shares[0, 0] == pytest.approx(0.5 if expected is None else 0)
+    assert found.shares[0] == pytest.approx(0.5 if expected is None else 0)
     if expected is not None:
         assert reckoned(spec, known(CLOSED), adyen=used) is None
 
@@ -247,7 +238,7 @@ def test_where_every_breaker_is_open_the_one_that_waited_longest_is_let_through(
     found = reckoned(PLAIN, known(OPEN, OPEN, waiting_s=waiting_s))
     assert found is not None
     place = found.channels.index(expected)
-    assert found.shares[0, place] == 1
+    assert found.shares[place] == 1
     assert found.fallbacks(place) == ()
     decision = decision_of(found, place, {}, ())
     assert [why.code for why in decision.reasons] == ["all_open"]
@@ -334,7 +325,7 @@ def test_same_knowledge_gives_the_same_probabilities() -> None:
     state = known(CLOSED, HALF_OPEN, CLOSED, mean=[0.9, 0.8, 0.89], rate=[0.25, 0.0, 0.0])
     assert shares(spec, state) == shares(spec, state)
     # Nothing of what was known is changed by reckoning with it.
-    assert state.prospect.state.tolist() == [[CLOSED, HALF_OPEN, CLOSED]]
+    assert state.state == [CLOSED, HALF_OPEN, CLOSED]
 
 
 def test_settings_of_the_breakers_decide_when_silence_counts() -> None:

@@ -209,7 +209,8 @@ def test_shift_replaces_the_prior_of_then() -> None:
     once = shifted(Prior({"a": {"always": -1.0}}), decision)
     assert once.candidates[1:] == decision.candidates[1:]
     before, after = decision.candidates[0].facts, once.candidates[0].facts
-    assert (after["approval"], after["offset"]) == (pytest.approx(0.60144, abs=1e-4), -1.0)
+    assert after["offset"] == -1.0
+    assert after["approval"] == pytest.approx(0.60144, abs=1e-4)
     assert float(str(after["approval_low"])) < float(str(after["approval_high"]))
     back = shifted(Prior({}), once)
     assert back.candidates[0].facts["approval"] == pytest.approx(before["approval"])

@@ -100,7 +100,7 @@ async def test_arm_that_is_asked_for_is_the_one_that_is_shown(whole: Whole, tena
 
 async def test_experiment_of_another_merchant_is_unknown(whole: Whole, tenant: Tenant) -> None:
     path = await running(whole, tenant)
-    for other in (await whole.tenant(), await whole.tenant(live=True)):
+    for other in (await whole.tenant(), await whole.tenant(tenant.merchant, live=True)):
         assert (await whole.get(other, PATH))["data"] == []
         for method, act, body in (
             ("GET", "", None),

@@ -173,8 +173,7 @@ async def test_policy_of_one_merchant_is_none_of_anothers(whole: Whole) -> None:
     ):
         found = await whole.refused(theirs, method, OWN + path)
         assert found == (404, "policy_version_unknown"), path
-    live = Tenant(ours.merchant, ours.scope, ours.key)
-    live = await whole.tenant(live=True)
+    live = await whole.tenant(ours.merchant, live=True)
     assert (await whole.get(live, f"{OWN}/versions"))["data"] == []
 
 

@@ -25,7 +25,7 @@ from tongbao.core.events.running import Events
 from tongbao.core.ids import IdFactory, parse_uuid, uuid_text
 from tongbao.core.metrics import Metrics
 from tongbao.ledger.service.ledger import Ledger
-from tongbao.parties.schema import KeyDraft, KeyKind, OperatorPermission, OperatorRole, Permission
+from tongbao.parties.schema import KeyDraft, KeyKind, Merchant, OperatorPermission, OperatorRole, Permission
 from tongbao.parties.service.access import operator_of_job
 from tongbao.web.app import create_app
 from tongbao.web.house import House, open_house
@@ -49,9 +49,9 @@ class Whole:
     events: Events
     http: httpx.AsyncClient
 
-    async def tenant(self, *, live: bool = False) -> Tenant:
-        """A new merchant in one mode with a secret key."""
-        merchant = await self.people.merchant()
+    async def tenant(self, merchant: Merchant | None = None, *, live: bool = False) -> Tenant:
+        """A merchant in one mode, a new one where none is given, with a secret key."""
+        merchant = merchant or await self.people.merchant()
         scope = scope_of(merchant, live=live)
         tenant = Tenant(merchant, scope, "")
         tenant.key = await self.key(tenant)

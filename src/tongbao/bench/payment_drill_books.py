@@ -5,11 +5,12 @@ The sandbox through its control API, localstripe through its lists, iso8583sim t
 
 import asyncio
 import base64
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
 
+from tongbao.bench.payment_drill_recorder import Recorder
 from tongbao.bench.payment_drill_world import HOST_SIM, STRIPE_REPLICA, World
 from tongbao.core.errors import Unavailable
 
@@ -19,6 +20,8 @@ READ_S = 30.0
 SANDBOX_NAMES = {"wechatpay": "wechat_pay"}
 """What the sandbox calls a channel of ours, where that differs."""
 PEER_CHANNELS = frozenset({HOST_SIM, STRIPE_REPLICA})
+Control = Callable[[str, str], Awaitable[Any]]
+"""Asks a sandbox's control API: method and path in, what it answered out."""
 
 
 class Outside(msgspec.Struct):
@@ -32,25 +35,24 @@ async def read(world: World, attempts: Iterable[tuple[str, str]]) -> Outside:
     """Return what the outside world holds against these (channel, reference) of our attempts."""
     asked = set(attempts)
     outside = Outside({}, [])
-    await _read_sandbox(world, {each for each in asked if each[0] not in PEER_CHANNELS}, outside)
+    await read_sandbox(world.control, {each for each in asked if each[0] not in PEER_CHANNELS}, outside)
     if world.has(STRIPE_REPLICA):
         for intent in await _replica_intents(world):
             _add(outside, asked, STRIPE_REPLICA, intent["metadata"].get("reference", ""), _kept_minor(intent))
     if world.has(HOST_SIM):
-        for reference, payment in world.recorder.book.items():
-            _add(outside, asked, HOST_SIM, reference, payment.taken_minor)
+        read_recorder(world.recorder, asked, outside)
     return outside
 
 
-async def _read_sandbox(world: World, asked: set[tuple[str, str]], outside: Outside) -> None:
-    """Read each reference, and hold the sums of the whole book against those of what we know."""
+async def read_sandbox(control: Control, asked: set[tuple[str, str]], outside: Outside) -> None:
+    """Add what one sandbox holds by (channel, reference), and hold the sums of its whole book against what we know."""
     sums: dict[str, int] = {}
     counts: dict[str, int] = {}
     gate = asyncio.Semaphore(READERS)
 
     async def one(channel: str, reference: str) -> None:
         async with gate:
-            told = await world.control("GET", f"payments/{reference}")
+            told = await control("GET", f"payments/{reference}")
         for payment in told.get("payments", []):
             name = f"{payment['channel']}/{payment['currency']}"
             sums[name] = sums.get(name, 0) + payment["taken_minor"]
@@ -62,12 +64,18 @@ async def _read_sandbox(world: World, asked: set[tuple[str, str]], outside: Outs
             outside.taken_minor[place] = outside.taken_minor.get(place, 0) + payment["taken_minor"]
 
     await asyncio.gather(*(one(channel, reference) for channel, reference in asked))
-    for name, whole in (await world.control("GET", "counters"))["money"].items():
+    for name, whole in (await control("GET", "counters"))["money"].items():
         if whole["taken_minor"] != sums.get(name, 0) or whole["payments"] != counts.get(name, 0):
             outside.unexplained.append(
                 f"{name}: {whole['payments']} payments and {whole['taken_minor']} taken outside, "
                 f"{counts.get(name, 0)} and {sums.get(name, 0)} under our references"
             )
+
+
+def read_recorder(recorder: Recorder, asked: set[tuple[str, str]], outside: Outside) -> None:
+    """Add what iso8583sim approved, from the book that the recorder before it keeps."""
+    for reference, payment in recorder.book.items():
+        _add(outside, asked, HOST_SIM, reference, payment.taken_minor)
 
 
 async def _replica_intents(world: World) -> list[dict[str, Any]]:

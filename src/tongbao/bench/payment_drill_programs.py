@@ -6,6 +6,7 @@ at the end. Nothing here knows what the processes do.
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -66,6 +67,14 @@ class Program:
             process.kill()
             await asyncio.to_thread(process.wait)
 
+    def pause(self) -> None:
+        """Stop the process as it stands (SIGSTOP): its connections stay open, and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a stopped process go on where it was (SIGCONT)."""
+        self._signal(signal.SIGCONT)
+
     async def stop(self) -> None:
         """Ask the process to end; kill it where it does not within ``STOP_S_MAX``."""
         process = self._process
@@ -77,6 +86,10 @@ class Program:
         except subprocess.TimeoutExpired:
             process.kill()
             await asyncio.to_thread(process.wait)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self.is_alive:
+            self._process.send_signal(number)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable
+from typing import Any, Protocol
 
 import msgspec
 
@@ -19,8 +20,10 @@ from tongbao.bench.payment_drill_audit import Documents
 from tongbao.bench.payment_drill_books import SANDBOX_NAMES
 from tongbao.bench.payment_drill_client import Client
 from tongbao.bench.payment_drill_programs import HOST
-from tongbao.bench.payment_drill_world import HOST_SIM, World
+from tongbao.bench.payment_drill_recorder import Recorder
+from tongbao.bench.payment_drill_world import HOST_SIM
 from tongbao.core.db import Database
+from tongbao.core.http import HttpClient
 from tongbao.core.ids import uuid_text
 from tongbao.payments.schema.attempts import OPEN, Attempt, AttemptState
 from tongbao.payments.schema.intents import Intent
@@ -42,10 +45,24 @@ WHERE (due_at IS NULL OR due_at > now()) AND (
 """
 
 
+class Settled(Protocol):
+    """What settling needs of a world: where the house is, and what the world outside can be told and asked."""
+
+    http: HttpClient
+    api_ports: list[int]
+    recorder: Recorder
+    notice_secret: str
+
+    async def control(self, method: str, path: str, body: object = None) -> Any:
+        """Call the control API of the sandbox that a body names by its ``channel``."""
+
+
 class Settling:
     """Drives what is open to its end."""
 
-    def __init__(self, world: World, client: Client, database: Database, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, world: Settled, client: Client, database: Database, say: Callable[[str], None]
+    ) -> None:
         self._world = world
         self._client = client
         self._database = database

@@ -109,7 +109,7 @@ class World:
         self.server.start()
         dsn = self.server.dsn()
         await migrate.upgrade(dsn)
-        key = await _open_merchant(dsn)
+        key = await open_merchant(dsn)
         for name in self.peers:
             await self._programs[name].start()
         if self.has(HOST_SIM):
@@ -153,7 +153,7 @@ class World:
         """Make the programs of the sandbox and of the peers that are installed."""
         behavior = self.home / "behavior.json"
         behavior.write_text(json.dumps(dict.fromkeys(("alipay", "wechat_pay", *self._acquirers), _HABITS)))
-        sandbox = [*_tongbao("sandbox", "serve"), "--home", str(self.home / SANDBOX)]
+        sandbox = [*tongbao("sandbox", "serve"), "--home", str(self.home / SANDBOX)]
         sandbox += [
             "--http-port",
             str(self._http_port),
@@ -189,15 +189,8 @@ class World:
         )
 
     async def _open_role(self, name: str, role: list[str], port: int | None) -> None:
-        environment = {
-            "TONGBAO_DATABASE_URL": self.server.dsn(),
-            "TONGBAO_DATA_DIR": str(self.home / "data"),
-            "TONGBAO_CHANNELS_FILE": str(self._channels_file),
-            "TONGBAO_PUBLIC_URL": f"http://{HOST}:{self.api_ports[0]}",
-            "TONGBAO_TEST_RATE_PER_S": "100000",
-            "TONGBAO_LOG_JSON": "true",
-        }
-        program = Program(name, _tongbao("serve", *role), self.home, port=port, environment=environment)
+        environment = role_environment(self.home, self.server.dsn(), self._channels_file, self.api_ports[0])
+        program = Program(name, tongbao("serve", *role), self.home, port=port, environment=environment)
         self._programs[name] = program
         await program.start()
 
@@ -214,7 +207,7 @@ class World:
         if self.has(STRIPE_REPLICA):
             specs.append(self._replica_spec())
         self._channels_file.touch(0o600)
-        self._channels_file.write_text("".join(_toml(spec) for spec in specs))
+        self._channels_file.write_text("".join(toml(spec) for spec in specs))
 
     def _host_spec(self) -> ChannelSpec:
         return ChannelSpec(
@@ -252,7 +245,7 @@ class World:
             await self.control("PUT", f"notify-url/{name}", {"url": url})
 
 
-async def _open_merchant(dsn: str) -> str:
+async def open_merchant(dsn: str) -> str:
     """Open the merchants of the demonstration; return the secret test key of the first."""
     clock = RealClock()
     ids = IdFactory(clock)
@@ -261,7 +254,20 @@ async def _open_merchant(dsn: str) -> str:
     return opened[0].texts[KEY_PREFIX].get_secret_value()
 
 
-def _tongbao(*arguments: str) -> list[str]:
+def role_environment(home: Path, dsn: str, channels_file: Path, public_port: int) -> dict[str, str]:
+    """Return the settings of the product's own processes in a scratch world."""
+    return {
+        "TONGBAO_DATABASE_URL": dsn,
+        "TONGBAO_DATA_DIR": str(home / "data"),
+        "TONGBAO_CHANNELS_FILE": str(channels_file),
+        "TONGBAO_PUBLIC_URL": f"http://{HOST}:{public_port}",
+        "TONGBAO_TEST_RATE_PER_S": "100000",
+        "TONGBAO_LOG_JSON": "true",
+    }
+
+
+def tongbao(*arguments: str) -> list[str]:
+    """Return the command that runs this very program."""
     return [sys.executable, "-m", "tongbao", *arguments]
 
 
@@ -272,7 +278,8 @@ def _narrowed(spec: ChannelSpec) -> ChannelSpec:
     return msgspec.structs.replace(spec, settings={**spec.settings, "currencies": ["USD"]})
 
 
-def _toml(spec: ChannelSpec) -> str:
+def toml(spec: ChannelSpec) -> str:
+    """Return a route as the channels file has it."""
     settings = _toml_value(spec.settings)
     return f'[[channel]]\nname = "{spec.name}"\nadapter = "{spec.adapter}"\nsettings = {settings}\n\n'
 

@@ -1,7 +1,8 @@
 """The operator's desk: policies, decisions and routing over the database, without channels, vault or payments.
 
-What the command line needs to look and to steer. Nothing here takes part in traffic: the board is folded from the facts for
-reading, and a process that serves hears of a new policy by itself within seconds.
+What the command line needs to look and to steer. Nothing here takes part in traffic, and a process that serves hears of a
+new policy by itself within seconds. Whoever folds the facts into a board first announces the breakers that turned, each
+once, and may keep a snapshot: here as anywhere.
 """
 
 from collections.abc import AsyncIterator

@@ -38,6 +38,9 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "body_too_large": 413,
     "bulk_too_large": 413,
     "parcel_too_large": 413,
+    "replay_too_large": 413,
+    "backtest_too_long": 413,
+    "health_rows_too_many": 413,
     "content_type_wrong": 415,
     "csrf_invalid": 403,
 }

@@ -48,13 +48,42 @@ def thompson_propensities(mean: Floats, sd: Floats, allowed: Mask) -> Floats:
     """
     usable, everywhere = _usable(allowed)
     if usable.size == usable.shape[-1]:  # one choice, the usual case
-        return _of_rivals(mean.ravel(), sd.ravel(), usable.ravel()).reshape(usable.shape)
+        result = np.zeros(usable.shape)
+        result[usable] = thompson_of_one(mean[usable].tolist(), sd[usable].tolist())
+        return result
     if everywhere:
         return _greatest(*_sound(mean, sd), None)
     stand_in = usable.argmax(axis=-1)[..., None]
     mean = np.where(usable, mean, np.take_along_axis(mean, stand_in, axis=-1))
     sd = np.where(usable, sd, np.take_along_axis(sd, stand_in, axis=-1))
     return _greatest(*_sound(mean, sd), usable)
+
+
+def thompson_of_one(mean: Sequence[float], sd: Sequence[float]) -> list[float]:
+    """Return what ``thompson_propensities`` does for one choice among arms that are all allowed, in plain numbers.
+
+    Arms that cannot be the greatest are left out; between two the probability is known in closed form. Raises
+    InvalidRequest ``no_arm_allowed`` and ``beliefs_invalid``.
+    """
+    if not mean:
+        raise InvalidRequest("no_arm_allowed", "no arm may be chosen")
+    if not all(math.isfinite(each) and 0 <= spread < math.inf for each, spread in zip(mean, sd, strict=True)):
+        raise _beliefs_invalid()
+    bar = max(each - REACH * spread for each, spread in zip(mean, sd, strict=True))
+    rivals = [place for place, each in enumerate(mean) if each + REACH * sd[place] >= bar]
+    shares = [0.0] * len(mean)
+    if len(rivals) == 1:
+        shares[rivals[0]] = 1.0
+    elif len(rivals) == 2:
+        one, other = rivals
+        apart = math.hypot(sd[one], sd[other])
+        share = 0.5 * math.erfc((mean[other] - mean[one]) / (apart * math.sqrt(2))) if apart else 0.5
+        shares[one], shares[other] = share, 1.0 - share
+    else:
+        some = _sound(np.array([mean[place] for place in rivals]), np.array([sd[place] for place in rivals]))
+        for place, share in zip(rivals, _greatest(*some, None).tolist(), strict=True):
+            shares[place] = share
+    return shares
 
 
 def floored(propensities: Floats, allowed: Mask, floor: float) -> Floats:
@@ -136,26 +165,17 @@ def _usable(allowed: Mask) -> tuple[Mask, bool]:
     return usable, everywhere
 
 
+def _beliefs_invalid() -> InvalidRequest:
+    return InvalidRequest("beliefs_invalid", "means are finite, standard deviations finite and not negative")
+
+
 def _sound(mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
     """Return means, and sds that can be divided by."""
     least, scale = sd.min(), np.abs(mean).max() + sd.max()
     if not (least >= 0 and scale < np.inf):
-        raise InvalidRequest(
-            "beliefs_invalid", "means are finite, standard deviations finite and not negative"
-        )
+        raise _beliefs_invalid()
     smallest = _SD_SHARE_MIN * scale or 1.0
     return mean, sd if least > smallest else np.maximum(sd, smallest)
-
-
-def _of_rivals(mean: Floats, sd: Floats, usable: Mask) -> Floats:
-    """Return the probabilities of one choice, worked out for the arms that could be the greatest; (k,) each."""
-    result = np.zeros(len(usable))
-    mean, sd = _sound(mean[usable], sd[usable])
-    reach = REACH * sd
-    rivals = mean + reach >= (mean - reach).max()
-    places = np.flatnonzero(usable)[rivals]
-    result[places] = 1.0 if len(places) == 1 else _greatest(mean[rivals], sd[rivals], None)
-    return result
 
 
 def _greatest(mean: Floats, sd: Floats, usable: Mask | None) -> Floats:

@@ -19,6 +19,8 @@ References: Raj and Kalyani 2017 (discounted sampling); Gelman et al. 2013, chap
 Laird and Rubin 1977 (weighing a failure by whose fault it may be).
 """
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -69,6 +71,13 @@ class Belief(NamedTuple):
     sd: Floats
 
 
+class Chance(NamedTuple):
+    """What is believed of an approval over one channel: an issuer's yes over a way that is technically well."""
+
+    mean: float
+    sd: float
+
+
 class Lesson(NamedTuple):
     """Ends of n attempts, (n,) each.
 
@@ -99,6 +108,7 @@ class Beliefs:
         self._prior = np.array([tuning.accepted_strength, 1.0, tuning.healthy_strength])
         self._prior_good = self._prior * np.array([tuning.accepted, 0.5, tuning.healthy])
         self._channel = np.array([tuning.channel_strength, 1.0, tuning.health_channel_strength])
+        self._issuer = np.array([tuning.issuer_strength, tuning.health_issuer_strength])
         self.counts = np.zeros((_FIRST_ROWS, 2, 3))
         self.since = np.zeros((_FIRST_ROWS, 2))
         self.again = np.zeros((_FIRST_ROWS, 2))
@@ -132,6 +142,48 @@ class Beliefs:
         believed, so that a channel is not tried a hundred times before the first answer.
         """
         return self._levels(path, self._age(path[:, 0, POOL], index, at_s), offset, pending)
+
+    def chances(
+        self, path: Ints, index: float, at_s: float, offset: Sequence[float] | None, pending: Sequence[int]
+    ) -> list[Chance]:
+        """Return for the channels of one payment, ``path`` (k, 3), what ``read`` returns, put together to one chance each.
+
+        In plain numbers, which for a handful of channels is several times as fast as arrays (a test holds the two together).
+        """
+        tuning = self._tuning
+        begun, at = self.since[path[0, POOL]].tolist()
+        clock = (at_s - at) * self._per_second
+        long, late, well = (2.0 ** -((index - begun) * each + clock) for each in self._per_count.tolist())
+        yes_prior, _, well_prior = self._prior_good.tolist()
+        chances = []
+        for place, (pool, channel, issuer) in enumerate(self.counts[path].tolist()):
+            waiting = pending[place] + 1.0
+            (good, _, fine), (bad, _, ill) = pool
+            accepted = (good * long + yes_prior) / ((good + bad) * long + tuning.accepted_strength)
+            healthy = (fine * well + well_prior) / ((fine + ill) * well + tuning.healthy_strength)
+
+            (good, good_late, fine), (bad, bad_late, ill) = channel
+            strength = (good + bad) * long + tuning.channel_strength
+            accepted = (good * long + tuning.channel_strength * accepted) / strength
+            seen, pull = (good_late + bad_late) * late, tuning.late_strength
+            accepted = (good_late * late + pull * accepted) / (seen + pull)
+            strength = seen + min(pull, strength)
+            health_strength = (fine + ill) * well + tuning.health_channel_strength
+            healthy = (fine * well + tuning.health_channel_strength * healthy) / health_strength
+
+            (_, good_late, fine), (_, bad_late, ill) = issuer
+            seen, pull = (good_late + bad_late) * late, tuning.issuer_strength
+            accepted = (good_late * late + pull * accepted) / (seen + pull)
+            if offset is not None:
+                odds = accepted / (1.0 - accepted) * math.exp(offset[place])
+                accepted = odds / (1.0 + odds)
+            accepted_var = accepted * (1.0 - accepted) / (seen + min(pull, strength) + waiting)
+            seen, pull = (fine + ill) * well, tuning.health_issuer_strength
+            healthy = (fine * well + pull * healthy) / (seen + pull)
+            healthy_var = healthy * (1.0 - healthy) / (seen + min(pull, health_strength) + waiting)
+            var = healthy * healthy * accepted_var + accepted * accepted * healthy_var
+            chances.append(Chance(accepted * healthy, math.sqrt(var)))
+        return chances
 
     def learn(self, path: Ints, index: Floats, at_s: Floats, lesson: Lesson) -> None:
         """Take in one end for each of n payments of different pools; ``path`` (n, 3)."""
@@ -181,27 +233,22 @@ class Beliefs:
         counts = self.counts[path] * np.exp2(-age)[:, None, None, None, :]
         good = counts[..., _GOOD, :]
         seen = good + counts[..., _BAD, :]
-        pool = (good[..., POOL, :] + self._prior_good) / (seen[..., POOL, :] + self._prior)
+        pool = (good[:, :1, POOL] + self._prior_good) / (seen[:, :1, POOL] + self._prior)
         strength = seen[..., CHANNEL, :] + self._channel
-        channel = (good[..., CHANNEL, :] + self._channel * pool) / strength
-        late_seen, own_seen = seen[..., CHANNEL, LATE], seen[..., ISSUER, :]
-        pull = tuning.late_strength
-        late = (good[..., CHANNEL, LATE] + pull * channel[..., LONG]) / (late_seen + pull)
-        late_strength = late_seen + np.minimum(pull, strength[..., LONG])
-        acceptance = _shrunk(
-            good[..., ISSUER, LATE], own_seen[..., LATE], late, late_strength, tuning.issuer_strength, pending
-        )
-        health = _shrunk(
-            good[..., ISSUER, WELL],
-            own_seen[..., WELL],
-            channel[..., WELL],
-            strength[..., WELL],
-            tuning.health_issuer_strength,
-            pending,
-        )
+        parent = (good[..., CHANNEL, :] + self._channel * pool) / strength
+        # The parent of an issuer's acceptance is the channel of late, itself drawn to the channel in the long run.
+        late_seen, pull = seen[..., CHANNEL, LATE], tuning.late_strength
+        parent[..., LATE] = (good[..., CHANNEL, LATE] + pull * parent[..., LONG]) / (late_seen + pull)
+        strength[..., LATE] = late_seen + np.minimum(pull, strength[..., LONG])
+        own = seen[..., ISSUER, LATE:]
+        mean = (good[..., ISSUER, LATE:] + self._issuer * parent[..., LATE:]) / (own + self._issuer)
         if offset is not None:
-            acceptance = acceptance._replace(mean=_tilted(acceptance.mean, offset))
-        return acceptance, health
+            mean[..., 0] = _tilted(mean[..., 0], offset)
+        total = own + np.minimum(self._issuer, strength[..., LATE:]) + 1.0
+        if pending is not None:
+            total += pending[..., None]
+        sd = np.sqrt(mean * (1.0 - mean) / total)
+        return Belief(mean[..., 0], sd[..., 0]), Belief(mean[..., 1], sd[..., 1])
 
     def _age(self, pool: Ints, index: Floats, at_s: Floats) -> Floats:
         """Return how many half-lives a pool's unit of weight is old, (n, columns)."""
@@ -232,14 +279,3 @@ def _tilted(mean: Floats, offset: Floats) -> Floats:
     """Return probabilities with log-odds added."""
     odds = mean / (1.0 - mean) * np.exp(offset)
     return np.asarray(odds / (1.0 + odds))
-
-
-def _shrunk(
-    good: Floats, seen: Floats, parent: Floats, parent_strength: Floats, pull: float, pending: Floats | None
-) -> Belief:
-    """Return the posterior of a leaf, drawn to its parent as ``pull`` ends would draw it."""
-    mean = (good + pull * parent) / (seen + pull)
-    strength = seen + np.minimum(pull, parent_strength)
-    if pending is not None:
-        strength = strength + pending
-    return Belief(mean, np.sqrt(mean * (1.0 - mean) / (strength + 1.0)))

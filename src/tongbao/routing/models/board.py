@@ -7,6 +7,7 @@ the state. Reading allocates nothing.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -22,11 +23,12 @@ from tongbao.routing.models.beliefs import (
     Belief,
     Beliefs,
     BeliefTuning,
+    Chance,
     Floats,
     Ints,
     Lesson,
 )
-from tongbao.routing.models.breakers import Breakers, BreakerTuning, Reading
+from tongbao.routing.models.breakers import CLOSED, Breakers, BreakerTuning, Reading, Standing
 from tongbao.routing.schema.payments import SICK, Attempted, Mark
 
 FORM = 1
@@ -35,6 +37,7 @@ ROWS_MAX = 60_000
 LEVELS = 3
 NOBODY = "-"
 """The issuer of methods that have none."""
+_WELL = Standing(CLOSED, 0.0, -math.inf)
 _NOTHING = np.array([np.nan])
 _JUDGED = frozenset({Mark.APPROVED, Mark.ISSUER_DECLINED})
 Key = tuple[bool, str, str, str]
@@ -55,6 +58,14 @@ class Sight(NamedTuple):
     health: Belief
     rate: Floats
     breaker: Reading
+
+
+class Glimpse(NamedTuple):
+    """``Sight`` of one channel: the chance of an approval, its breaker, the moving rate of technical ends."""
+
+    chance: Chance
+    breaker: Standing
+    rate: float
 
 
 class Turned(NamedTuple):
@@ -128,6 +139,20 @@ class Board:
         both = self.breakers.read(path[..., CHANNEL:], at_s[:, None, None])
         rate = self.breakers.rate[path[..., CHANNEL]]
         return Sight(acceptance, health, rate, _worse(both))
+
+    def glance(
+        self, path: Ints, at_s: float, offset: Sequence[float] | None, pending: Sequence[int]
+    ) -> list[Glimpse]:
+        """Return what ``read`` returns for the channels of one payment, ``path`` (1, k, 3), in plain numbers."""
+        rows = path[0]
+        chances = self.beliefs.chances(rows, float(self._seen[rows[0, POOL]]), at_s, offset, pending)
+        places = rows.tolist()
+        rates = self.breakers.rate[rows[:, CHANNEL]].tolist()
+        opened = np.isfinite(self.breakers.opened_s[rows[:, CHANNEL:]]).any(axis=1).tolist()
+        return [
+            Glimpse(chance, self.breakers.standing(place[CHANNEL:], at_s) if out else _WELL, rate)
+            for chance, place, out, rate in zip(chances, places, opened, rates, strict=True)
+        ]
 
     def learn(self, fact: Attempted) -> list[Turned]:
         """Fold one fact in; return the breakers that it turned.
@@ -291,7 +316,11 @@ class Board:
 
 def _worse(both: Reading) -> Reading:
     """Return for each channel the breaker that stands worse, its own or that of its issuer."""
-    worse = both.state[..., 1] > both.state[..., 0]
-    if not worse.any():
-        return Reading(both.state[..., 0], both.probe_share[..., 0], both.waiting_s[..., 0])
-    return Reading(*(np.where(worse, each[..., 1], each[..., 0]) for each in both))
+    own = Reading(both.state[..., 0], both.probe_share[..., 0], both.waiting_s[..., 0])
+    if not both.state.any():
+        return own
+    worse = both.state[..., 1] > own.state
+    if worse.any():
+        for column, each in zip(own, both, strict=True):
+            column[worse] = each[..., 1][worse]
+    return own

@@ -9,6 +9,8 @@ payment is a probe is part of the written probabilities of its decision.
 Reference: Nygard 2007 ("Release It!", circuit breaker).
 """
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -55,6 +57,14 @@ class Reading(NamedTuple):
     waiting_s: Floats
 
 
+class Standing(NamedTuple):
+    """``Reading`` of one breaker."""
+
+    state: int
+    probe_share: float
+    waiting_s: float
+
+
 class Breakers:
     """Rows of breakers; row 0 belongs to what was never seen and is always closed."""
 
@@ -82,19 +92,46 @@ class Breakers:
             setattr(self, name, getattr(self, name)[rows])
 
     def read(self, rows: Ints, at_s: Floats) -> Reading:
-        """Return how the breakers of any shape of rows stand; ``at_s`` broadcasts against it."""
+        """Return how the breakers of any shape of rows stand; ``at_s`` broadcasts against it.
+
+        Most breakers are closed most of the time, so only the others are worked out.
+        """
         opened = self.opened_s[rows]
-        half_s = opened + self.wait_s[rows]
-        waiting_s = at_s - half_s
-        is_open = np.isfinite(opened)
-        if not is_open.any():
-            return Reading(np.zeros(rows.shape, dtype=np.int64), np.zeros(rows.shape), waiting_s)
-        state = np.where(is_open, np.where(waiting_s < 0, OPEN, HALF_OPEN), CLOSED)
-        idle = np.minimum(waiting_s, at_s - self.tried_s[rows]) / self.tuning.impatience_s
-        idle = np.clip(idle, 0.0, 1.0)
-        share = self._shares[self.probes[rows]]
-        share = share + (np.maximum(self.tuning.probe_share_max, share) - share) * idle
-        return Reading(state, np.where(state == HALF_OPEN, share, 0.0), waiting_s)
+        out = np.isfinite(opened)
+        reading = Reading(
+            np.zeros(rows.shape, dtype=np.int64), np.zeros(rows.shape), np.full(rows.shape, -np.inf)
+        )
+        if not out.any():
+            return reading
+        those, at = rows[out], np.broadcast_to(at_s, rows.shape)[out]
+        waiting_s = at - opened[out] - self.wait_s[those]
+        idle = np.minimum(waiting_s, at - self.tried_s[those]) / self.tuning.impatience_s
+        share = self._shares[self.probes[those]]
+        share = share + np.maximum(self.tuning.probe_share_max - share, 0.0) * np.minimum(idle, 1.0)
+        is_half = waiting_s >= 0
+        reading.state[out] = np.where(is_half, HALF_OPEN, OPEN)
+        reading.probe_share[out] = share * is_half
+        reading.waiting_s[out] = waiting_s
+        return reading
+
+    def standing(self, rows: Sequence[int], at_s: float) -> Standing:
+        """Return how the worst of a few breakers stands, in plain numbers; as ``read`` has it."""
+        worst = Standing(CLOSED, 0.0, -math.inf)
+        for row in rows:
+            opened = float(self.opened_s[row])
+            if opened == math.inf:
+                continue
+            waiting_s = at_s - opened - float(self.wait_s[row])
+            if waiting_s < 0:
+                found = Standing(OPEN, 0.0, waiting_s)
+            else:
+                idle = min(waiting_s, at_s - float(self.tried_s[row])) / self.tuning.impatience_s
+                share = float(self._shares[self.probes[row]])
+                share += max(self.tuning.probe_share_max - share, 0.0) * min(idle, 1.0)
+                found = Standing(HALF_OPEN, share, waiting_s)
+            if found.state > worst.state:
+                worst = found
+        return worst
 
     def learn(self, rows: Ints, at_s: Floats, sent_s: Floats, ill: Floats) -> None:
         """Take in one end for each row (n,), no row twice: ``ill`` is 1 for a technical end, 0 for any other.

@@ -13,6 +13,7 @@ now; without a rate they are left out and the result is marked partial. No float
 
 import enum
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -85,6 +86,35 @@ def cost(spec: Cost, payment: Payment, month_volume_minor: int, convert: Convert
         bps_effective=total * BPS / payment.amount_minor if payment.amount_minor else 0.0,
         parts=tuple(parts),
         is_partial=rates.is_missing,
+    )
+
+
+class Line(NamedTuple):
+    """A cost as a function of the amount alone, in minor units of one currency."""
+
+    bps: int
+    fixed_minor: int
+    minimum_minor: int
+    maximum_minor: int | None
+    declined_minor: int
+
+    def cost(self, amount_minor: int) -> int:
+        """Return what an approval costs."""
+        minor = _half_up(amount_minor * self.bps + self.fixed_minor * BPS)
+        if self.maximum_minor is not None:
+            minor = min(minor, self.maximum_minor)
+        return max(minor, self.minimum_minor, 0)
+
+
+def line(spec: Cost, payment: Payment, month_volume_minor: int) -> Line:
+    """Return what payments like this one cost, whatever their amount; the payment is in the currency of the cost."""
+    terms = _terms(spec, payment, month_volume_minor)
+    return Line(
+        sum(bps for _, bps, _ in terms),
+        sum(fixed for _, _, fixed in terms),
+        spec.minimum_minor,
+        spec.maximum_minor,
+        spec.declined_minor,
     )
 
 

@@ -1,13 +1,11 @@
 """Economics of a choice: what an approval earns over each channel, what a refusal costs, and who is capped out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from tongbao.decisions.schema.log import Why
-from tongbao.routing.models.beliefs import Floats
-from tongbao.routing.policy import caps, commitments, costs, volumes
+from tongbao.routing.policy import caps, commitments, volumes
+from tongbao.routing.policy.pricing import Pricing
 from tongbao.routing.schema.payments import Payment
 from tongbao.routing.schema.spec import RoutingSpec
 from tongbao.routing.schema.volumes import Convert, Used
@@ -18,13 +16,21 @@ GAIN_SHARE_MIN = 1e-4
 UsedOf = Callable[[str], Used]
 
 
-class Economics(NamedTuple):
-    """In minor units of the payment's currency, (1, k) each: gain of an approval, loss of a refusal, cost, price credit."""
+class Terms(NamedTuple):
+    """What costs and caps depend on at this moment."""
 
-    gain: Floats
-    loss: Floats
-    cost: Floats
-    credit: Floats
+    used: UsedOf
+    convert: Convert
+    month_left_share: float
+
+
+class Economics(NamedTuple):
+    """In minor units of the payment's currency, by place: gain of an approval, loss of a refusal, cost, price credit."""
+
+    gain: list[float]
+    loss: list[float]
+    cost: list[float]
+    credit: list[float]
 
 
 def capped(
@@ -42,44 +48,34 @@ def capped(
 
 
 def economics(
-    spec: RoutingSpec,
-    payment: Payment,
-    channels: Sequence[str],
-    used: UsedOf,
-    convert: Convert,
-    month_left_share: float,
+    spec: RoutingSpec, pricing: Pricing, payment: Payment, channels: Sequence[str], terms: Terms
 ) -> Economics:
-    """Return what the payment earns and costs over each channel; a channel without terms costs nothing."""
+    """Return what the payment earns and costs over each channel; one without terms costs nothing."""
     amount = payment.amount_minor
+    earned, least = amount * spec.margin_bps / BPS, amount * GAIN_SHARE_MIN
     if not (spec.costs or spec.commitments):
-        nothing = np.zeros((1, len(channels)))
-        gain = np.full((1, len(channels)), amount * max(spec.margin_bps / BPS, GAIN_SHARE_MIN))
-        return Economics(gain, nothing + float(spec.retry_cost_minor), nothing, nothing)
-    rows = [_terms(spec, payment, name, used, convert, month_left_share) for name in channels]
-    cost, declined, credit = (np.array([column]) for column in zip(*rows, strict=True))
-    gain = amount * spec.margin_bps / BPS - cost + credit
+        nothing = [0.0] * len(channels)
+        gain = [max(earned, least)] * len(channels)
+        return Economics(gain, [float(spec.retry_cost_minor)] * len(channels), nothing, nothing)
+    rows = [_row(spec, pricing, payment, name, terms) for name in channels]
     return Economics(
-        np.maximum(gain, amount * GAIN_SHARE_MIN), declined + float(spec.retry_cost_minor), cost, credit
+        [max(earned - cost + credit, least) for cost, _, credit in rows],
+        [declined + spec.retry_cost_minor for _, declined, _ in rows],
+        [cost for cost, _, _ in rows],
+        [credit for _, _, credit in rows],
     )
 
 
-def _terms(
-    spec: RoutingSpec, payment: Payment, name: str, used: UsedOf, convert: Convert, month_left_share: float
+def _row(
+    spec: RoutingSpec, pricing: Pricing, payment: Payment, name: str, terms: Terms
 ) -> tuple[float, float, float]:
     """Return cost of an approval, cost of a decline and credit for a commitment, in minor units."""
-    terms = spec.costs.get(name)
+    used = terms.used(name)
+    taken = pricing.taken(name, payment, used, terms.convert)
     commitment = spec.commitments.get(name)
-    if terms is None and commitment is None:
-        return 0.0, 0.0, 0.0
-    month: Mapping[str, int] = used(name).month_minor
-    cost = declined = credit = 0.0
-    if terms is not None:
-        volume = volumes.total_in(month, terms.currency, convert).minor if terms.tiers else 0
-        found = costs.cost(terms, payment, volume, convert)
-        cost, declined = float(found.minor), float(found.declined_minor)
-    if commitment is not None:
-        done = volumes.total_in(month, commitment.currency, convert).minor
-        expected = commitments.expected_at_pace(done, month_left_share)
-        price = commitments.price(commitment, done, expected, month_left_share)
-        credit = payment.amount_minor * price.bps / BPS
-    return cost, declined, credit
+    if commitment is None:
+        return float(taken.approved), float(taken.declined), 0.0
+    done = volumes.total_in(used.month_minor, commitment.currency, terms.convert).minor
+    expected = commitments.expected_at_pace(done, terms.month_left_share)
+    price = commitments.price(commitment, done, expected, terms.month_left_share)
+    return float(taken.approved), float(taken.declined), payment.amount_minor * price.bps / BPS

@@ -1,9 +1,10 @@
-"""Ranking: from what is known of channels to written probabilities, for any number of payments side by side.
+"""Ranking: from what is known of channels to written probabilities, for many payments side by side.
 
 A channel is worth ``p * gain - (1 - p) * loss``: what an approval earns after its cost, less what a refusal costs. The
 probabilities are those of Thompson sampling on that value, with a floor for every channel in traffic; half-open channels
 get the share of their probes; what is filtered or open gets none. Where every breaker is open, the one that has waited
 longest counts as half-open: a payment is never failed by a breaker. All arrays are (n, k).
+``policy.traffic`` has the same for one payment in plain numbers.
 """
 
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from tongbao.routing.models.board import Sight
 from tongbao.routing.models.breakers import CLOSED, HALF_OPEN
 
 Mask = NDArray[np.bool_]
+PROBE_SHARE_MIN = 1e-6
 PROBES_SHARE_MAX = 0.3
 """However many channels are half-open, most payments go where they are safe."""
 SPREAD = 0.2
@@ -93,7 +95,7 @@ def shared(wanted: Floats, prospect: Prospect, gate: Gates, floor: float) -> Flo
     if not gate.probes.any():
         return wanted
     in_traffic = gate.traffic.any(axis=-1, keepdims=True)
-    probing = np.where(gate.probes, np.maximum(prospect.probe_share, 1e-6), 0.0)
+    probing = np.where(gate.probes, np.maximum(prospect.probe_share, PROBE_SHARE_MIN), 0.0)
     total = probing.sum(axis=-1, keepdims=True)
     target = np.where(in_traffic, np.minimum(total, PROBES_SHARE_MAX), 1.0)
     probing *= np.divide(target, total, out=np.zeros_like(total), where=total > 0)
@@ -123,18 +125,3 @@ def without(gate: Gates, places: Ints) -> Gates:
     left = np.ones_like(gate.traffic)
     left[np.arange(len(left)), places] = False
     return Gates(*(each & left for each in gate))
-
-
-def order(value: Worth, gate: Gates, chosen: int, wanted: Floats) -> list[int]:
-    """Return the other places of one payment (n = 1): where it goes on after a no.
-
-    Channels in traffic first, among them what was wanted in whole (a rule, a priority), then boldly; the half-open last.
-    """
-    worth, named = bold(value)[0].tolist(), wanted[0].tolist()
-    traffic, probes, forced = (each[0].tolist() for each in gate)
-    usable = [
-        place
-        for place in range(len(worth))
-        if place != chosen and (traffic[place] or (probes[place] and not forced[place]))
-    ]
-    return sorted(usable, key=lambda place: (not traffic[place], named[place] < 1.0, -worth[place]))

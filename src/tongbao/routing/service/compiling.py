@@ -9,6 +9,8 @@ from tongbao.core.errors import InvalidRequest
 from tongbao.routing.models import prior as priors
 from tongbao.routing.models.prior import EMPTY, Prior
 from tongbao.routing.policy import costs, rules_text
+from tongbao.routing.policy.pricing import Pricing
+from tongbao.routing.policy.reckoning import Book
 from tongbao.routing.policy.rules import Rules
 from tongbao.routing.schema.spec import CHANNELS_MAX, RoutingSpec, Strategy
 
@@ -21,12 +23,21 @@ MARGIN_BPS_MAX = 10_000
 class Compiled(NamedTuple):
     """A specification that was checked, with its rules ready to be applied and its context prior ready to be asked."""
 
-    spec: RoutingSpec
-    rules: Rules
+    book: Book
     prior: Prior = EMPTY
 
+    @property
+    def spec(self) -> RoutingSpec:
+        """The specification."""
+        return self.book.spec
 
-DEFAULT = Compiled(RoutingSpec(), Rules())
+    @property
+    def rules(self) -> Rules:
+        """Its rules."""
+        return self.book.rules
+
+
+DEFAULT = Compiled(Book(RoutingSpec(), Rules(), Pricing(RoutingSpec())))
 """What decides before anybody has published a policy: the learned strategy without terms and rules, version 0."""
 
 
@@ -54,7 +65,8 @@ def compile_spec(spec: dict[str, Any], channels: Collection[str]) -> Compiled:
         priors.check(read.prior)
     except InvalidRequest as error:
         raise _wrong(f"prior.{error.facts['channel']}", error.detail) from error
-    return Compiled(read, rules_text.parse(read.rules, channels), Prior(read.prior) if read.prior else EMPTY)
+    book = Book(read, rules_text.parse(read.rules, channels), Pricing(read))
+    return Compiled(book, Prior(read.prior) if read.prior else EMPTY)
 
 
 def compile_rules(text: str, channels: Collection[str]) -> Rules:

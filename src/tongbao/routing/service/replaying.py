@@ -9,8 +9,6 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
-import numpy as np
-
 from tongbao.core.clock import Clock
 from tongbao.core.errors import LimitExceeded
 from tongbao.core.ids import IdFactory
@@ -21,8 +19,10 @@ from tongbao.decisions.service.log import DecisionLog
 from tongbao.decisions.service.policies import Policies
 from tongbao.routing.models.board import BoardTuning
 from tongbao.routing.models.breakers import CLOSED, HALF_OPEN, OPEN
-from tongbao.routing.policy.ranking import Z90, Prospect
-from tongbao.routing.policy.reckoning import Known, Terms, reckon
+from tongbao.routing.policy.economics import Terms
+from tongbao.routing.policy.ranking import Z90
+from tongbao.routing.policy.reckoning import reckon
+from tongbao.routing.policy.traffic import Known
 from tongbao.routing.schema.payments import Payment
 from tongbao.routing.schema.volumes import Used, no_rates
 from tongbao.routing.service.compiling import POLICY, Compiled, compile_spec
@@ -106,10 +106,10 @@ def chances(compiled: Compiled, decision: Decision, tuning: BoardTuning) -> dict
     usable = [each for each in decision.candidates if each.score is not None]
     if not usable:
         return {decision.chosen: 1.0}
-    reckoned = reckon(compiled.spec, compiled.rules, _payment(decision), _known(usable), TERMS, tuning)
+    reckoned = reckon(compiled.book, _payment(decision), _known(usable), TERMS, tuning)
     if reckoned is None:
         return {decision.chosen: 1.0}
-    return dict(zip(reckoned.channels, map(float, reckoned.shares[0]), strict=True))
+    return reckoned.chances()
 
 
 def _payment(decision: Decision) -> Payment:
@@ -129,24 +129,20 @@ def _payment(decision: Decision) -> Payment:
 
 def _known(candidates: list[Candidate]) -> Known:
     """Return what was believed of channels when the decision was made."""
-    mean = [_fact(each, "approval", 0.5) for each in candidates]
+    state = [_state(each) for each in candidates]
+    chance = [_fact(each, "approval", 0.5) for each in candidates]
     low = [_fact(each, "approval_low", 0.0) for each in candidates]
     high = [_fact(each, "approval_high", 1.0) for each in candidates]
-    state = [_state(each) for each in candidates]
-    probes = [each.propensity if at == HALF_OPEN else 0.0 for each, at in zip(candidates, state, strict=True)]
-    prospect = Prospect(
-        np.array([mean]),
-        # An interval that reaches 0 or 1 was cut off there; its other side still has the whole width.
-        np.maximum(np.array([high]) - np.array([mean]), np.array([mean]) - np.array([low])) / Z90,
-        np.array([state]),
-        np.array([probes]),
-        np.array([[_fact(each, "waiting_s", 0.0) for each in candidates]]),
-    )
     return Known(
         tuple(each.name for each in candidates),
-        prospect,
-        np.array([[_fact(each, "technical_rate", 0.0) for each in candidates]]),
-        np.zeros((1, len(candidates))),
+        chance,
+        # An interval that reaches 0 or 1 was cut off there; its other side still has the whole width.
+        [max(top - mid, mid - bottom) / Z90 for bottom, mid, top in zip(low, chance, high, strict=True)],
+        state,
+        [each.propensity if at == HALF_OPEN else 0.0 for each, at in zip(candidates, state, strict=True)],
+        [_fact(each, "waiting_s", 0.0) for each in candidates],
+        [_fact(each, "technical_rate", 0.0) for each in candidates],
+        [0] * len(candidates),
     )
 
 

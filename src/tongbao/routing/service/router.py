@@ -7,26 +7,28 @@ facts only (``following``), so a decision that is never committed leaves no trac
 import random
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
-import numpy as np
 
 from tongbao.core.clock import Clock
 from tongbao.core.ids import IdFactory, uuid_text
 from tongbao.decisions.models.choosing import draw_one
 from tongbao.decisions.schema.log import Decision, Shadow
-from tongbao.decisions.service.live_policies import Deciding, LivePolicies
+from tongbao.decisions.service.live_policies import Deciding
 from tongbao.routing.errors import NoChannel
 from tongbao.routing.models.board import Board
-from tongbao.routing.policy import ranking, reckoning, recording
-from tongbao.routing.policy.reckoning import Known, Reckoned
+from tongbao.routing.models.prior import offsets
+from tongbao.routing.policy import reckoning, recording
+from tongbao.routing.policy.economics import Terms
+from tongbao.routing.policy.reckoning import Reckoned
+from tongbao.routing.policy.traffic import Known
 from tongbao.routing.schema.payments import Payment
 from tongbao.routing.schema.volumes import Convert, Used, no_rates
 from tongbao.routing.service.compiling import DEFAULT, POLICY, Compiled, policy_of
 from tongbao.routing.service.under_way import UnderWay
-from tongbao.routing.service.volumes import Volumes, month_left_share
+from tongbao.routing.service.volumes import month_left_share
 
 BUILT_IN = 0
 """The version of the policy that decides where none was published."""
@@ -49,14 +51,43 @@ class Routed(NamedTuple):
     decision: Decision
 
 
+class PoliciesInForce(Protocol):
+    """Who decides for a unit; see ``decisions.service.live_policies``."""
+
+    def deciding(self, policy: str, unit: str) -> Deciding | None:
+        """Return the version in force for a unit; None where the policy is not rolled out."""
+        ...
+
+
+class KnownVolumes(Protocol):
+    """What went over channels; see ``service.volumes``."""
+
+    def used(self, live: bool, channel: str) -> Used:
+        """Return the volumes of the running day and month."""
+        ...
+
+    def sent(self, attempt_id: UUID, channel: str, payment: Payment) -> None:
+        """Count what is about to be sent."""
+        ...
+
+    def ended(self, attempt_id: UUID, is_approved: bool) -> None:
+        """Take note of an end."""
+        ...
+
+
+def fresh_board() -> Board:
+    """Return a board that has learned nothing."""
+    return Board()
+
+
 class Router:
     """Decides for one process. ``chance`` draws; a seeded one makes equal runs equal."""
 
     def __init__(
         self,
         board: Board,
-        policies: LivePolicies,
-        volumes: Volumes,
+        policies: PoliciesInForce,
+        volumes: KnownVolumes,
         clock: Clock,
         ids: IdFactory,
         *,
@@ -77,11 +108,11 @@ class Router:
         begun = time.perf_counter()
         now = self._clock.now()
         payment = asked.payment
-        known = self._known(payment, asked.candidates, now.timestamp())
         deciding = self._deciding(payment)
         compiled = deciding.spec if deciding and isinstance(deciding.spec, Compiled) else DEFAULT
+        known = self._known(payment, asked.candidates, compiled, now.timestamp())
         reckoned = self._reckon(compiled, asked, known)
-        place = draw_one(reckoned.shares[0].tolist(), self._chance.random())
+        place = draw_one(reckoned.shares, self._chance.random())
         fallbacks = reckoned.fallbacks(place)
         decision = Decision(
             id=self._ids.uuid(),
@@ -105,9 +136,8 @@ class Router:
 
     def propensities(self, asked: Asked, compiled: Compiled) -> dict[str, float]:
         """Return what a policy would do with a payment now; writes and draws nothing."""
-        known = self._known(asked.payment, asked.candidates, self._clock.now().timestamp())
-        reckoned = self._reckon(compiled, asked, known)
-        return dict(zip(reckoned.channels, map(float, reckoned.shares[0]), strict=True))
+        known = self._known(asked.payment, asked.candidates, compiled, self._clock.now().timestamp())
+        return self._reckon(compiled, asked, known).chances()
 
     def heard(self, decision_id: UUID) -> None:
         """Note that the channel of a decision has answered, whatever it said."""
@@ -118,25 +148,34 @@ class Router:
         self._under_way.end(decision_id)
         self._volumes.ended(decision_id, approved)
 
-    def _known(self, payment: Payment, channels: Sequence[str], at_s: float) -> Known:
+    def _known(self, payment: Payment, channels: Sequence[str], compiled: Compiled, at_s: float) -> Known:
         """Return what is known of channels for a payment now."""
         names = tuple(channels)
         live, method = payment.live, payment.method
         calls = [self._under_way.calls((live, method, name), at_s) for name in names]
         path = self.board.path(live, method, payment.issuer, names)
-        pending = np.array([[float(each.open) for each in calls]])
-        sight = self.board.read(path, np.array([at_s]), None, pending)
-        overdue = np.array([[float(each.overdue) for each in calls]])
-        return Known(names, ranking.prospect(sight), sight.rate, overdue)
+        offset = offsets(compiled.prior, payment, names)[0].tolist() if compiled.prior else None
+        seen = self.board.glance(path, at_s, offset, [each.open for each in calls])
+        return Known(
+            names,
+            [each.chance.mean for each in seen],
+            [each.chance.sd for each in seen],
+            [each.breaker.state for each in seen],
+            [each.breaker.probe_share for each in seen],
+            [each.breaker.waiting_s for each in seen],
+            [each.rate for each in seen],
+            [each.overdue for each in calls],
+            offset,
+        )
 
     def _reckon(self, compiled: Compiled, asked: Asked, known: Known) -> Reckoned:
         payment = asked.payment
-        terms = reckoning.Terms(
+        terms = Terms(
             used=lambda name: self._used(payment.live, name),
             convert=self._convert,
             month_left_share=month_left_share(self._clock.now()),
         )
-        reckoned = reckoning.reckon(compiled.spec, compiled.rules, payment, known, terms, self.board.tuning)
+        reckoned = reckoning.reckon(compiled.book, payment, known, terms, self.board.tuning)
         if reckoned is None:
             raise NoChannel(uuid_text("pi", payment.subject_id), asked.candidates)
         return reckoned
@@ -153,7 +192,7 @@ class Router:
             reckoned = self._reckon(deciding.shadow_spec, asked, known)
         except NoChannel:
             return None
-        shares = dict(zip(reckoned.channels, map(float, reckoned.shares[0]), strict=True))
+        shares = reckoned.chances()
         chosen = max(shares, key=shares.__getitem__)
         return Shadow(version=deciding.shadow_version, chosen=chosen, propensities=shares)
 

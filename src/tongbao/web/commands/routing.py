@@ -63,7 +63,9 @@ def board(
     """Show what the router believes of every channel now, folded from the facts of all attempts."""
 
     async def work(desk: Desk) -> list[_Line]:
-        period = desk.routing.health.last(timedelta(days=days))
+        at = desk.runtime.clock.now()
+        # Whole minutes are counted, and the one that runs is of interest, too.
+        period = Period(at - timedelta(days=days), at + timedelta(minutes=1))
         by = (Dimension.METHOD, Dimension.CHANNEL)
         rates = await desk.routing.health.rates(HealthScope(live=live), period, by)
         await desk.routing.following.start()
@@ -71,7 +73,6 @@ def board(
             Segment(live, row.segment[Dimension.METHOD], row.segment[Dimension.CHANNEL]): row.counts.total
             for row in rates
         }
-        at = desk.runtime.clock.now()
         rows = board_rows(desk.routing.following.board, sorted(segments), at)
         return [_Line(row, segments[Segment(row.live, row.method, row.channel)]) for row in rows]
 

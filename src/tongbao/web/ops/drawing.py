@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 SPAN_WIDTH = 120
 SPAN_HEIGHT = 16
+SHARE_WIDTH = 80
 COURSE_WIDTH = 112
 COURSE_HEIGHT = 28
 PAD = 3
@@ -65,10 +66,12 @@ def loss(shown: Span, label: str, scale: tuple[float, float]) -> Markup:
 def share(part: float, label: str) -> Markup:
     """Return a bar that is filled as far as ``part`` of the whole, in [0, 1]."""
     return Markup(
-        '<svg class="span" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{label}">'
+        '<svg class="span part" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{label}">'
         '<rect class="track" x="0" y="5" width="{w}" height="6" rx="3"/>'
         '<rect class="value" x="0" y="5" width="{filled:g}" height="6" rx="3"/></svg>'
-    ).format(w=SPAN_WIDTH, h=SPAN_HEIGHT, label=label, filled=round(min(max(part, 0.0), 1.0) * SPAN_WIDTH, 1))
+    ).format(
+        w=SHARE_WIDTH, h=SPAN_HEIGHT, label=label, filled=round(min(max(part, 0.0), 1.0) * SHARE_WIDTH, 1)
+    )
 
 
 def course(values: Sequence[float | None], low: float, label: str) -> Markup:

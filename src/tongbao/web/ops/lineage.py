@@ -182,18 +182,13 @@ def _scopes(merchant: Merchant) -> tuple[Scope, Scope]:
 
 
 def _ordered(decision: Decision) -> tuple[Candidate, ...]:
-    """Return the candidates: what was chosen, then the most likely, those that could not be chosen last."""
-    return tuple(
-        sorted(
-            decision.candidates,
-            key=lambda each: (
-                each.name != decision.chosen,
-                each.excluded is not None,
-                -each.propensity,
-                each.name,
-            ),
-        )
-    )
+    """Return the candidates: what was chosen, then the most likely, at the end those that never could be chosen."""
+
+    def place(each: Candidate) -> tuple[bool, bool, bool, float, str]:
+        is_out = each.excluded is not None
+        return each.name != decision.chosen, is_out, each.score is None, -each.propensity, each.name
+
+    return tuple(sorted(decision.candidates, key=place))
 
 
 def _unknown(text: str) -> NotFound:

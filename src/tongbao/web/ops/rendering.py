@@ -28,6 +28,7 @@ def render(
         "room": room,
         "percent": percent,
         "points": points,
+        "spread": spread,
         "tenths": tenths,
         "clock_time": clock_time,
         "draw": drawing,
@@ -72,6 +73,11 @@ def choice(request: Request, name: str, known: Mapping[str, object], otherwise: 
 def percent(share: float, places: int = 1) -> str:
     """Return a share in percent."""
     return f"{share * 100:.{places}f}%".replace("-", "−")
+
+
+def spread(low: float, high: float) -> str:
+    """Return an interval of shares in percent, as short as can be."""
+    return f"{low * 100:.1f}–{high * 100:.1f}%"
 
 
 def points(change: float) -> str:
