@@ -17,11 +17,11 @@ from tongbao.core.events.facts import decode, topic_of
 from tongbao.core.ids import IdFactory
 from tongbao.decisions.service.live_policies import LivePolicies
 from tongbao.decisions.service.log import DecisionLog, Traced
-from tongbao.payments.adapters.routing import SmartRouting, payment_of
 from tongbao.payments.errors import ReferenceTaken, WrongState
 from tongbao.payments.ports import Route, RouteQuestion
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.orders import ConfirmOrder, IntentView
+from tongbao.payments.service.smart_routing import SmartRouting, payment_of
 from tongbao.routing.models.board import Board
 from tongbao.routing.schema.payments import Attempted, Mark
 from tongbao.routing.service.compiling import POLICY, compile_spec

@@ -105,7 +105,7 @@ def test_every_choice_is_a_sound_decision_with_reasons(
             assert each.score is None or math.isfinite(each.score)
         fallbacks = found.fallbacks(place)
         places = {*found.gate.traffic, *found.gate.probes} - {found.gate.forced}
-        usable = {found.channels[each] for each in places if each is not None}
+        usable = {found.channels[each] for each in places}
         assert set(fallbacks) == usable - {decision.chosen}
 
 

@@ -18,7 +18,9 @@ from tongbao.decisions.service.policies import Policies
 from tongbao.routing.models.board import BoardTuning
 from tongbao.routing.models.prior import Prior
 from tongbao.routing.service.compiling import POLICY, checker
-from tongbao.routing.service.refreshing import ContextReplaying, Refreshing, payment_of, shifted
+from tongbao.routing.service.logged import payment_of, shifted
+from tongbao.routing.service.refreshing import Refreshing
+from tongbao.routing.service.replaying import Replaying
 
 RATES = {"a": 0.93, "b": 0.88, "c": 0.84}
 LOGGED = {"a": 0.4, "b": 0.35, "c": 0.25}
@@ -116,7 +118,7 @@ async def desk(database: Database) -> tuple[Refreshing, Policies, DecisionLog]:
     clock, ids = FrozenClock(datetime(2026, 12, 1, tzinfo=UTC)), IdFactory(RealClock())
     log = DecisionLog(database, clock)
     policies = Policies(database, clock, ids, validators={POLICY: checker(RATES)}, new_salt=lambda: "salt")
-    replaying = ContextReplaying(log, policies, clock, ids, RATES, BoardTuning())
+    replaying = Replaying(log, policies, clock, ids, RATES, BoardTuning())
     return Refreshing(log, policies, replaying, {"do_not_honor", "issuer_declined"}), policies, log
 
 

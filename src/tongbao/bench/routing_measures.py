@@ -88,6 +88,7 @@ class Row:
     value_bps: float
     shed_mean: float
     shed_p90: float
+    shed_max: int
     shed_count: int
     shed_main_mean: float
     shed_main_count: int
@@ -229,6 +230,7 @@ def _row(regime: str, run: Played, peers: tuple[Played | None, Played | None, Pl
         value_bps=float(run.value_bps.mean()),
         shed_mean=float(events.shed.mean()) if len(events.shed) else nan,
         shed_p90=float(np.quantile(events.shed, 0.9)) if len(events.shed) else nan,
+        shed_max=int(events.shed.max()) if len(events.shed) else 0,
         shed_count=len(events.shed),
         shed_main_mean=float(main.mean()) if len(main) else nan,
         shed_main_count=len(main),

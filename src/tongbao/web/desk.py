@@ -21,7 +21,8 @@ from tongbao.routing.schema.payments import Mark
 from tongbao.routing.service import compiling
 from tongbao.routing.service.backtesting import Backtesting
 from tongbao.routing.service.health import Health
-from tongbao.routing.service.refreshing import ContextReplaying, Refreshing
+from tongbao.routing.service.refreshing import Refreshing
+from tongbao.routing.service.replaying import Replaying
 from tongbao.routing.service.routing import Routing
 from tongbao.web.house import WALLET_SPEC
 from tongbao.web.runtime import Runtime, open_runtime
@@ -39,7 +40,7 @@ class Desk:
     runtime: Runtime
     decisions: Decisions
     routing: Routing
-    replaying: ContextReplaying
+    replaying: Replaying
     refreshing: Refreshing
     backtesting: Backtesting
     channels: frozenset[str]
@@ -54,7 +55,7 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
         decisions = Decisions(database, clock, ids, {compiling.POLICY: compiling.checker(names)})
         log, policies = decisions.log, decisions.policies
         routing = Routing(database, clock, ids, policies, names)
-        replaying = ContextReplaying(log, policies, clock, ids, names, routing.following.board.tuning)
+        replaying = Replaying(log, policies, clock, ids, names, routing.following.board.tuning)
         refreshing = Refreshing(log, policies, replaying, ISSUER_LABELS)
         backtesting = Backtesting(log, policies, names)
         yield Desk(runtime, decisions, routing, replaying, refreshing, backtesting, names)

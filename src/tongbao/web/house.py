@@ -25,7 +25,6 @@ from tongbao.decisions.service.decisions import Decisions
 from tongbao.parties.schema import OperatorPermission
 from tongbao.parties.service.access import operator_of_job
 from tongbao.parties.service.parties import Parties
-from tongbao.payments.adapters.routing import SmartRouting
 from tongbao.payments.schema.webhooks import UrlRules
 from tongbao.payments.service.deliveries import Deliveries
 from tongbao.payments.service.delivering import Delivering
@@ -33,6 +32,7 @@ from tongbao.payments.service.events import Events, event_projection
 from tongbao.payments.service.payments import Payments
 from tongbao.payments.service.plain_hooks import PassRisk
 from tongbao.payments.service.secret_keys import open_box
+from tongbao.payments.service.smart_routing import SmartRouting
 from tongbao.payments.service.webhooks import WebhookEndpoints
 from tongbao.privacy.service import screening
 from tongbao.privacy.service.keys import open_keys

@@ -6,8 +6,7 @@ later part only. Nothing is published: people do that, after reading the replay.
 """
 
 import asyncio
-import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -15,24 +14,19 @@ import msgspec
 
 from tongbao.core.errors import AppError, InvalidRequest, LimitExceeded
 from tongbao.decisions.schema.evaluation import Report
-from tongbao.decisions.schema.log import Candidate, Decision, Range
+from tongbao.decisions.schema.log import Range
 from tongbao.decisions.service.log import DecisionLog, Learned
 from tongbao.decisions.service.policies import Policies
-from tongbao.routing.models.prior import Prior, keys_of, offsets
+from tongbao.routing.models.prior import keys_of
 from tongbao.routing.models.prior_fit import ChannelFit, Example, fit_channel
-from tongbao.routing.schema.payments import Payment
-from tongbao.routing.service.compiling import POLICY, Compiled
+from tongbao.routing.service.compiling import POLICY
+from tongbao.routing.service.logged import LOGGED_OFFSET, number_of, odds_of, payment_of
 from tongbao.routing.service.replaying import APPROVED, Replaying
 
 EARLIER_SHARE = 0.7
 ERROR_SHARE = 0.01
 """The chance that a prior is kept for any channel although context tells nothing."""
 EXAMPLES_MAX = 400_000
-CHANCE_MIN = 1e-4
-LOGGED_OFFSET = "offset"
-"""The fact of a candidate that says which offset its belief holds already."""
-_INTERVAL = ("approval", "approval_low", "approval_high")
-_ASKED = frozenset(Payment.__struct_fields__) - {"book_id", "live", "subject_id"}
 
 Told = Callable[[str, int], None]
 """Hears what is being done and how many decisions were read so far."""
@@ -64,14 +58,6 @@ class _Taught(NamedTuple):
     at: datetime
     channel: str
     example: Example
-
-
-class ContextReplaying(Replaying):
-    """Replays drafts with what their prior would have made of the logged beliefs."""
-
-    def target(self, compiled: Compiled, decision: Decision) -> Mapping[str, float]:
-        """Return with which probabilities a policy would have chosen, its own prior in place of the one of then."""
-        return super().target(compiled, shifted(compiled.prior, decision))
 
 
 class Refreshing:
@@ -172,52 +158,12 @@ class Refreshing:
             return None
         payment = payment_of(decision)
         chosen = next(each for each in decision.candidates if each.name == decision.chosen)
-        approval = _number(chosen, "approval")
+        approval = number_of(chosen, "approval")
         if payment is None or approval is None:
             return None
-        belief = _odds(approval) - (_number(chosen, LOGGED_OFFSET) or 0.0)
+        belief = odds_of(approval) - (number_of(chosen, LOGGED_OFFSET) or 0.0)
         example = Example(tuple(keys_of(payment)), belief, value >= 1)
         return _Taught(decision.decided_at, decision.chosen, example)
-
-
-def payment_of(decision: Decision) -> Payment | None:
-    """Return the payment that a decision of the log was about; None where its context is not one of routing's."""
-    known = {name: value for name, value in decision.context.items() if name in _ASKED and value is not None}
-    try:
-        return msgspec.convert(
-            {"book_id": decision.book_id, "live": decision.live, "subject_id": decision.subject_id, **known},
-            Payment,
-        )
-    except msgspec.ValidationError:
-        return None
-
-
-def shifted(prior: Prior, decision: Decision) -> Decision:
-    """Return a logged decision with its beliefs as ``prior`` would have made them, in place of the prior of then.
-
-    The offset acts on the chance of an approval as a whole, of which technical failures are a small part.
-    """
-    payment = payment_of(decision)
-    had = any(LOGGED_OFFSET in each.facts for each in decision.candidates)
-    if payment is None or not (prior or had):
-        return decision
-    added = offsets(prior, payment, [each.name for each in decision.candidates])[0]
-    candidates = tuple(
-        _moved(each, float(more)) for each, more in zip(decision.candidates, added, strict=True)
-    )
-    return msgspec.structs.replace(decision, candidates=candidates)
-
-
-def _moved(candidate: Candidate, offset: float) -> Candidate:
-    change = offset - (_number(candidate, LOGGED_OFFSET) or 0.0)
-    moved = {
-        name: 1.0 / (1.0 + math.exp(-_odds(value) - change))
-        for name in _INTERVAL
-        if (value := _number(candidate, name)) is not None
-    }
-    if not change or not moved:
-        return candidate
-    return msgspec.structs.replace(candidate, facts={**candidate.facts, **moved, LOGGED_OFFSET: offset})
 
 
 def _fitted(taught: list[_Taught], split_at: datetime) -> list[ChannelFit]:
@@ -239,14 +185,3 @@ def _reason(fits: list[ChannelFit]) -> str:
     if all(each.context is None for each in fits):
         return "the prior is empty: no channel has issuers' answers enough to fit and to compare"
     return "the prior is empty: over no channel does context foretell the issuers' answers better than no context"
-
-
-def _number(candidate: Candidate, name: str) -> float | None:
-    value = candidate.facts.get(name)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and value is not None else None
-
-
-def _odds(chance: float) -> float:
-    safe = min(max(chance, CHANCE_MIN), 1 - CHANCE_MIN)
-    return math.log(safe / (1 - safe))

@@ -5,6 +5,7 @@ not today's. Month volumes of the past are not in the log, so caps, tiers and co
 began; a report of a draft that differs only in those says little, and its agreement shows it.
 """
 
+import asyncio
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
@@ -23,9 +24,9 @@ from tongbao.routing.policy.economics import Terms
 from tongbao.routing.policy.ranking import Z90
 from tongbao.routing.policy.reckoning import reckon
 from tongbao.routing.policy.traffic import Known
-from tongbao.routing.schema.payments import Payment
 from tongbao.routing.schema.volumes import Used, no_rates
 from tongbao.routing.service.compiling import POLICY, Compiled, compile_spec
+from tongbao.routing.service.logged import payment_of, shifted
 
 APPROVED = "approved"
 REPLAYED_MAX = 200_000
@@ -88,13 +89,19 @@ class Replaying:
             value_range=1.0,
             safeguards=EXPLORING,
         )
-        report = evaluate(decisions, outcomes, lambda decision: self.target(compiled, decision), order)
+        # A hundred thousand decisions take seconds, and payments do not wait for them.
+        report = await asyncio.to_thread(
+            evaluate, decisions, outcomes, lambda decision: self.target(compiled, decision), order
+        )
         await self._policies.replayed(policy, version, report, actor)
         return report
 
     def target(self, compiled: Compiled, decision: Decision) -> Mapping[str, float]:
-        """Return with which probabilities a policy would have chosen, knowing what was known at a decision."""
-        return chances(compiled, decision, self._tuning)
+        """Return with which probabilities a policy would have chosen, knowing what was known at a decision.
+
+        Its own context prior stands in the place of the one of then.
+        """
+        return chances(compiled, shifted(compiled.prior, decision), self._tuning)
 
 
 def chances(compiled: Compiled, decision: Decision, tuning: BoardTuning) -> dict[str, float]:
@@ -104,27 +111,13 @@ def chances(compiled: Compiled, decision: Decision, tuning: BoardTuning) -> dict
     a payment always went somewhere.
     """
     usable = [each for each in decision.candidates if each.score is not None]
-    if not usable:
+    payment = payment_of(decision)
+    if not usable or payment is None:
         return {decision.chosen: 1.0}
-    reckoned = reckon(compiled.book, _payment(decision), _known(usable), TERMS, tuning)
+    reckoned = reckon(compiled.book, payment, _known(usable), TERMS, tuning)
     if reckoned is None:
         return {decision.chosen: 1.0}
     return reckoned.chances()
-
-
-def _payment(decision: Decision) -> Payment:
-    context = decision.context
-    fields = {
-        name: context[name]
-        for name in Payment.__struct_fields__
-        if name in context and context[name] is not None
-    }
-    return Payment(
-        book_id=decision.book_id,
-        live=decision.live,
-        subject_id=decision.subject_id,
-        **fields,  # type: ignore[arg-type]
-    )
 
 
 def _known(candidates: list[Candidate]) -> Known:

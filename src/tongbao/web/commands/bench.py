@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 import uvloop
 from rich.console import Console
+from rich.table import Table
 
-from tongbao.bench import ledger, payments
+from tongbao.bench import ledger, payments, routing
 
 app = typer.Typer(no_args_is_help=True, help="Measure, beside a reference in the same run.")
 
@@ -41,4 +42,21 @@ def bench_payments(
     console = Console(stderr=True, quiet=as_json, highlight=False)
     sizes = payments.QUICK if quick else payments.FULL
     figures = uvloop.run(payments.run(sizes, lambda text: console.print(text, soft_wrap=True)))
+    typer.echo(json.dumps(figures))
+
+
+@app.command("routing")
+def bench_routing(
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Few and short worlds, in under a minute.")] = False,
+) -> None:
+    """Regret and approvals against published policies in simulated worlds, evaluation off policy, and speed."""
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    figures = routing.run(routing.QUICK if quick else routing.FULL, lambda text: console.print(text))
+    table = Table(title="Regret: ours, the windowed hedge, ratios; points over static rules; approvals %")
+    for name in ("regime", "ours", "hedge", "ratio", "to the best", "uplift", "first", "final"):
+        table.add_column(name)
+    for line in routing.table(figures):
+        table.add_row(*line)
+    console.print(table)
     typer.echo(json.dumps(figures))
