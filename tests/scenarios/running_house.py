@@ -250,7 +250,11 @@ def channels_toml(specs: list[ChannelSpec]) -> str:
     """Return routes as the configuration file that an operator would write."""
     tables = []
     for spec in specs:
-        lines = [f"name = {toml(spec.name)}", f"adapter = {toml(spec.adapter)}"]
+        lines = [
+            f"name = {toml(spec.name)}",
+            f"adapter = {toml(spec.adapter)}",
+            f"mode = {toml(spec.mode.value)}",
+        ]
         tables.append("\n".join(["[[channel]]", *lines, f"settings = {toml(spec.settings)}", ""]))
     return "\n".join(tables)
 

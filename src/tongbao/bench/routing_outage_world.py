@@ -246,11 +246,12 @@ class OutageWorld:
 
 
 def policy_spec(channels: list[str], strategy: Strategy) -> dict[str, Any]:
-    """Return the drill's policy: terms of every channel, and the order of cost where the strategy asks for one."""
+    """Return the drill's policy: terms of every channel; for the strategies that ask for them, order of cost, equal shares."""
     bps = {name: ACQUIRERS[name].cost_bps if name in ACQUIRERS else HOST_SIM_BPS for name in channels}
     return {
         "strategy": strategy.value,
         "order": sorted(channels, key=bps.__getitem__),
+        "weights": dict.fromkeys(channels, 1),
         "costs": {name: {"currency": CURRENCY, "bps": bps[name]} for name in channels},
         "margin_bps": MARGIN_BPS,
     }

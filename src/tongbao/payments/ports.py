@@ -82,6 +82,10 @@ class Routing(Protocol):
         """Take note that the channel of an attempt has answered, whatever it said."""
         ...
 
+    def dropped(self, attempt: Attempt) -> None:
+        """Take note that an attempt was planned and not made: the request is a repeat, or somebody was faster."""
+        ...
+
 
 class MerchantProfiles(Protocol):
     """Where payments learn what channels and payers are told about a merchant."""

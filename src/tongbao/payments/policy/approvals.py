@@ -1,4 +1,7 @@
-"""What a yes means: charged, authorized, too late, or to something that nobody asked for. Pure; see ``outcomes``."""
+"""What a yes means: charged, authorized, too late, or to something that nobody asked for. Pure; see ``outcomes``.
+
+Steps say in ``suspense_minor`` what stands apart of an attempt and leave it to ``outcomes.settle`` to move it there.
+"""
 
 from datetime import datetime, timedelta
 
@@ -65,7 +68,7 @@ def _claimed_meanwhile(standing: Standing, answer: Answer, *, differs: bool) -> 
         suspense_minor=amount,
         due_at=now + timedelta(seconds=schedule.REVERSAL_S),
     )
-    return Step(None, claimed, (postings.unexpected(standing.money, claimed, amount, "late"),))
+    return Step(None, claimed)
 
 
 def _charged(standing: Standing, answer: Answer) -> Step:
@@ -134,6 +137,8 @@ def _captured_elsewhere(standing: Standing, answer: Answer) -> Step:
         now,
         **said(held, answer),
         captured_minor=held.authorized_minor,
+        # What was told of a part of it before, and stood apart, is in the whole.
+        suspense_minor=0,
         due_at=None,
     )
     intent = _succeeded(standing.intent, attempt, held.authorized_minor, now)
@@ -151,7 +156,7 @@ def _captured_elsewhere(standing: Standing, answer: Answer) -> Step:
 
 
 def _late(standing: Standing, answer: Answer) -> Step:
-    """Give back a yes that nobody waits for; its money stands apart meanwhile."""
+    """Give back a yes that nobody waits for; its money, with what stood apart before, stands apart meanwhile."""
     now, amount = standing.now, standing.attempt.amount_minor
     captured = amount if answer.captured else 0
     attempt = moved(
@@ -161,28 +166,22 @@ def _late(standing: Standing, answer: Answer) -> Step:
         **said(standing.attempt, answer),
         authorized_minor=amount,
         captured_minor=captured,
-        suspense_minor=captured,
+        suspense_minor=captured or standing.attempt.suspense_minor,
         due_at=now + timedelta(seconds=schedule.REVERSAL_S),
     )
-    transfers = (postings.unexpected(standing.money, attempt, captured, "late"),) if captured else ()
-    return Step(None, attempt, transfers, (("attempt.late_success", attempt),))
+    return Step(None, attempt, (), (("attempt.late_success", attempt),))
 
 
 def _conflicted(standing: Standing, answer: Answer) -> Step:
     """Never succeed by a yes to something that we did not ask for."""
     now = standing.now
-    same_currency = answer.currency in (None, standing.attempt.currency)
-    moved_minor = (answer.amount_minor or 0) if answer.captured and same_currency else 0
     attempt = moved(
         standing.attempt,
         AttemptState.CONFLICTED,
         now,
         **said(standing.attempt, answer),
-        suspense_minor=moved_minor,
+        suspense_minor=_unexplained(standing.attempt, answer),
         due_at=None,
-    )
-    transfers = (
-        (postings.unexpected(standing.money, attempt, moved_minor, "conflict"),) if moved_minor else ()
     )
     intent = None
     if standing.is_awaited:
@@ -194,24 +193,18 @@ def _conflicted(standing: Standing, answer: Answer) -> Step:
             next_action=None,
             due_at=None,
         )
-    return Step(intent, attempt, transfers, (("attempt.conflicted", attempt),), alarm="amount_conflict")
+    return Step(intent, attempt, (), (("attempt.conflicted", attempt),), alarm="amount_conflict")
 
 
 def _contradicted(standing: Standing, answer: Answer) -> Step:
-    """Book apart, once, the difference to an amount that the channel had confirmed otherwise."""
+    """Set apart, once, the difference to an amount that the channel had confirmed otherwise."""
     attempt, now = standing.attempt, standing.now
-    same_currency = answer.currency in (None, attempt.currency)
-    difference = 0
-    if same_currency and answer.amount_minor is not None and answer.captured:
-        difference = answer.amount_minor - attempt.captured_minor
+    difference = _unexplained(attempt, answer)
     if standing.intent.certainty is Certainty.CONFLICTED and attempt.suspense_minor == difference:
         return Step()
-    change = difference - attempt.suspense_minor
     told = attempt.changed(now, suspense_minor=difference)
-    label = f"contradiction:{told.version}"
-    transfers = (postings.unexpected(standing.money, told, change, label),) if change else ()
     intent = standing.intent.changed(now, certainty=Certainty.CONFLICTED)
-    return Step(intent, told, transfers, (("attempt.conflicted", told),), alarm="amount_conflict")
+    return Step(intent, told, (), (("attempt.conflicted", told),), alarm="amount_conflict")
 
 
 def _succeeded(intent: Intent, attempt: Attempt, amount_minor: int, now: datetime) -> Intent:
@@ -237,6 +230,16 @@ def _differs(attempt: Attempt, answer: Answer) -> bool:
         return False
     known = _claimed_totals(attempt) if answer.captured else _authorized_totals(attempt)
     return answer.amount_minor not in known
+
+
+def _unexplained(attempt: Attempt, answer: Answer) -> int:
+    """Return what stands apart once this is heard: all that was claimed, less what we have taken in as captured.
+
+    What stood apart before stays where the answer tells of no claim, or of one in another currency.
+    """
+    if not answer.captured or answer.amount_minor is None or answer.currency not in (None, attempt.currency):
+        return attempt.suspense_minor
+    return answer.amount_minor - attempt.captured_minor
 
 
 def _authorized_totals(attempt: Attempt) -> set[int]:

@@ -12,6 +12,8 @@ Rules, each of which exists because money was once lost without it:
 3. A no that contradicts money we have is ``conflicted``.
 4. ``not_found`` counts only from a channel that knows our references, after the time in which it may still be booking,
    and where the payer has still to act not before the intent has expired and could not be closed.
+5. What the books hold in suspense for an attempt is its ``suspense_minor``, after every answer and in any order of them.
+   Steps only say what it must be; ``settle`` alone posts, and only the difference to what it was.
 """
 
 from datetime import datetime, timedelta
@@ -39,6 +41,15 @@ __all__ = ["Explain", "Standing", "Step", "error_of", "intent_moved", "moved", "
 
 def settle(standing: Standing, answer: Answer, *, is_inquiry: bool = False) -> Step:
     """Return what ``answer``, to the call itself or with ``is_inquiry`` from anywhere else, changes."""
+    step = _meaning(standing, answer, is_inquiry=is_inquiry)
+    if step.attempt is None:
+        return step
+    apart = postings.suspended(standing.money, standing.attempt, step.attempt)
+    return step._replace(transfers=(*step.transfers, *apart))
+
+
+def _meaning(standing: Standing, answer: Answer, *, is_inquiry: bool) -> Step:
+    """Return the step without the transfer into or out of suspense that its attempt calls for."""
     match answer.outcome:
         case Outcome.APPROVED if answer.voided:
             # It was approved once, and let go of since: no money is there.

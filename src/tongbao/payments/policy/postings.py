@@ -27,8 +27,6 @@ from tongbao.ledger.schema import AccountId, BookId, Kind, Transfer, capture, vo
 from tongbao.payments.schema.attempts import Act, Attempt, HoldPart
 from tongbao.payments.schema.refunds import Dispute, Refund
 
-_UNEXPECTED = ("late", "conflict", "reversed")
-
 
 class Money(msgspec.Struct, frozen=True, gc=False):
     """The accounts that a payment of one book, channel and currency posts to."""
@@ -194,6 +192,15 @@ def unexpected(money: Money, attempt: Attempt, amount_minor: int, label: str) ->
     )
 
 
+def suspended(money: Money, before: Attempt, after: Attempt) -> tuple[Transfer, ...]:
+    """Return what moves the suspense of an attempt from what one version says to what a later one says; none if equal.
+
+    The only way into suspense, so that the books follow the document whatever order answers come in.
+    """
+    change = after.suspense_minor - before.suspense_minor
+    return (unexpected(money, after, change, str(after.version)),) if change else ()
+
+
 def trail_keys(
     attempts: Sequence[Attempt], refunds: Sequence[Refund], disputes: Sequence[Dispute]
 ) -> list[UUID]:
@@ -204,13 +211,8 @@ def trail_keys(
         keys += holds
         keys += [derive(hold, label) for hold in holds for label in ("void", "expiry")]
         keys += [derive(act.id, f"capture:{hold}") for act in attempt.acts for hold in holds]
-        keys += [
-            derive(attempt.id, label) for label in ("charged", *(f"suspense:{each}" for each in _UNEXPECTED))
-        ]
-        keys += [
-            derive(attempt.id, f"suspense:contradiction:{version}")
-            for version in range(1, attempt.version + 1)
-        ]
+        keys += [derive(attempt.id, label) for label in ("charged", "suspense:reversed")]
+        keys += [derive(attempt.id, f"suspense:{version}") for version in range(1, attempt.version + 1)]
     keys += [derive(refund.id, label) for refund in refunds for label in ("made", "done", "failed")]
     keys += [derive(dispute.id, label) for dispute in disputes for label in ("opened", "ended")]
     return keys

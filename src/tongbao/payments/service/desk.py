@@ -188,7 +188,19 @@ class Desk:
             return Planned(None, None), before
         if planned.change is None:
             return planned, Written()
-        return planned, await self.writing.write(planned.change)
+        result: Result | None = None
+        try:
+            result = await self.writing.write(planned.change)
+        finally:
+            if not isinstance(result, Written):
+                self._drop(planned.change)
+        return planned, result
+
+    def _drop(self, change: Change) -> None:
+        """Tell routing of the attempts in a change that was not written, or that nobody knows to have been."""
+        for each in change.inserts:
+            if isinstance(each, Attempt):
+                self.routing.dropped(each)
 
     def change(
         self,

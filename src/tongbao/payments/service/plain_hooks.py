@@ -39,6 +39,10 @@ class FirstChannel:
         """Learn nothing."""
         del attempt
 
+    def dropped(self, attempt: Attempt) -> None:
+        """Learn nothing."""
+        del attempt
+
 
 class OneProfile:
     """Tells channels the same of every merchant; for benchmarks and drills."""

@@ -115,8 +115,19 @@ class Resolving:
         elif attempt.state in HOLDING:
             await self._let_expire(attempt)
 
-    async def settle(self, book_id: int, attempt_id: UUID, answer: Answer, *, is_inquiry: bool) -> None:
-        """Commit what an answer from anywhere means for an attempt; the same answer again changes nothing."""
+    async def settle(
+        self,
+        book_id: int,
+        attempt_id: UUID,
+        answer: Answer,
+        *,
+        is_inquiry: bool,
+        source: str = "inquiry",
+    ) -> None:
+        """Commit what an answer from anywhere means for an attempt; the same answer again changes nothing.
+
+        ``source``: who brought it, for those who learn from it.
+        """
         step = Step()
 
         async def plan() -> Planned:
@@ -135,7 +146,7 @@ class Resolving:
                 updates=(step.intent, step.attempt, *kept.updates),
                 transfers=step.transfers,
                 events=(*announced(intent, step), *kept.events),
-                source="inquiry" if is_inquiry else "notification",
+                source=source,
             )
             return Planned(change, None)
 
@@ -162,7 +173,13 @@ class Resolving:
         match notification.kind:
             case NotificationKind.PAYMENT:
                 attempt = await self._attempt_named(notification.reference, channel_name)
-                await self.settle(attempt.book_id, attempt.id, notification.answer, is_inquiry=True)
+                await self.settle(
+                    attempt.book_id,
+                    attempt.id,
+                    notification.answer,
+                    is_inquiry=True,
+                    source="notification",
+                )
             case NotificationKind.REFUND:
                 refund = await self._refund_named(notification.reference, channel_name)
                 await self._refunding.settle(refund.book_id, refund.id, notification.answer)

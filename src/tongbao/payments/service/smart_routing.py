@@ -30,6 +30,11 @@ class SmartRouting:
         if attempt.decision_id is not None:
             self._router.heard(attempt.decision_id)
 
+    def dropped(self, attempt: Attempt) -> None:
+        """Tell the router that an attempt will not be made."""
+        if attempt.decision_id is not None:
+            self._router.ended(attempt.decision_id, approved=False)
+
 
 def payment_of(question: RouteQuestion) -> Payment:
     """Return what routing may know of a payment."""

@@ -87,10 +87,10 @@ def sentence(decision: Decision, language: str) -> str:
     if rival is not None:
         parts.append(_against(chosen, rival, chinese=chinese))
     out = [each for each in decision.candidates if each.excluded in {"breaker_open", "together", "silent"}]
-    if out:
-        names = ("、" if chinese else ", ").join(each.name for each in out)
-        words = text_of(str(out[0].excluded))
-        parts.append(f"{names}：{words.zh}" if chinese else f"{names} is {words.en}")
+    for code in dict.fromkeys(str(each.excluded) for each in out):
+        names = ("、" if chinese else ", ").join(each.name for each in out if each.excluded == code)
+        words = text_of(code)
+        parts.append(f"{names}：{words.zh}" if chinese else f"{names}: {words.en}")
     end, joint = ("。", "；") if chinese else (".", "; ")
     return joint.join(part for part in parts if part) + end
 

@@ -98,13 +98,14 @@ def _in_traffic(
         if name in filtered:
             continue
         technical, overdue = round(known.rate[place], 4), known.overdue[place]
+        # Calls without an answer count as failures that have not been told of yet.
+        suspected = 1.0 - (1.0 - technical) * (1.0 - breakers.step) ** overdue
         if state[place] == OPEN:
             closed[name] = Why("breaker_open", {"technical_rate": technical})
-        elif state[place] == CLOSED and overdue:
-            # Calls without an answer count as failures that have not been told of yet.
-            suspected = 1.0 - (1.0 - technical) * (1.0 - breakers.step) ** overdue
-            if suspected > breakers.threshold:
-                closed[name] = Why("silent", {"overdue": int(overdue)})
+        elif state[place] != CLOSED:
+            continue
+        elif overdue and suspected > breakers.threshold:
+            closed[name] = Why("silent", {"overdue": int(overdue)})
         elif name in together and technical > breakers.threshold_together:
             closed[name] = Why("together", {"upstream": together[name], "technical_rate": technical})
         if name in closed:

@@ -22,9 +22,9 @@ def _group() -> None:
 def check(file: Annotated[Path, typer.Argument(help="TOML file of channels.")]) -> None:
     """Read a file of channels and list its routes; nothing is called."""
     table = Table(box=box.SIMPLE)
-    for title in ("route", "adapter", "enabled"):
+    for title in ("route", "adapter", "mode", "enabled"):
         table.add_column(title)
     for spec in building.read_specs(file):
         building.check(spec)
-        table.add_row(spec.name, spec.adapter, "yes" if spec.enabled else "no")
+        table.add_row(spec.name, spec.adapter, spec.mode.value, "yes" if spec.enabled else "no")
     Console().print(table)

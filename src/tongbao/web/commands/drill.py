@@ -9,8 +9,9 @@ import typer
 import uvloop
 from rich.console import Console
 
-from tongbao.bench import kill, payment_drill
+from tongbao.bench import kill, payment_drill, routing_outage, routing_outage_chart
 from tongbao.bench.ledger import scratch_home
+from tongbao.routing.schema.spec import Strategy
 
 WRONG_EXIT = 1
 
@@ -68,6 +69,56 @@ def drill_payments(
                 say=lambda text: console.print(text, soft_wrap=True),
             )
         )
+    for fault in report.faults:
+        console.print(fault, style="red", markup=False, soft_wrap=True)
+    typer.echo(json.dumps({"sound": report.sound} | msgspec.to_builtins(report)))
+    if not report.sound:
+        raise typer.Exit(WRONG_EXIT)
+
+
+@app.command("routing")
+def drill_routing(
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Short outages at a low rate, under a minute.")
+    ] = False,
+    rate: Annotated[
+        float | None, typer.Option(min=1.0, max=500.0, help="Payments a second; 25, or 15 with --quick.")
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0.5, max=10.0, help="Seconds a channel may take; 10, or 2 with --quick."),
+    ] = None,
+    strategy: Annotated[
+        Strategy, typer.Option(help="Strategy of the routing policy that is rolled out.")
+    ] = Strategy.LEARNED,
+    seed: Annotated[int, typer.Option(help="Seed of the cards, the amounts and the issuers' answers.")] = 1,
+    peers: Annotated[Path, typer.Option(help="Folder of the peers that `make peers` installs.")] = Path(
+        ".peers"
+    ),
+    picture: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Draw what happened into this SVG file.")
+    ] = None,
+) -> None:
+    """Kill, then silence, the channel that most payments take: approvals, cost, and how fast others took over."""
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    plan = routing_outage.QUICK if quick else routing_outage.Plan()
+    plan = msgspec.structs.replace(
+        plan,
+        rate_per_s=rate or plan.rate_per_s,
+        timeout_s=timeout or plan.timeout_s,
+        strategy=strategy,
+        seed=seed,
+    )
+    with scratch_home("tongbao-drill-") as home:
+        seen = uvloop.run(
+            routing_outage.run(
+                home.parent, plan=plan, peers=peers, say=lambda text: console.print(text, soft_wrap=True)
+            )
+        )
+    report = seen.report
+    if picture is not None:
+        picture.write_text(routing_outage_chart.chart(seen.seconds, report.outages, report.channels))
     for fault in report.faults:
         console.print(fault, style="red", markup=False, soft_wrap=True)
     typer.echo(json.dumps({"sound": report.sound} | msgspec.to_builtins(report)))

@@ -1,7 +1,6 @@
 """What the channel must know of the merchant's application at Alipay."""
 
-from dataclasses import dataclass
-
+import msgspec
 from pydantic import SecretStr
 
 from tongbao.core.http import TIMEOUT_S
@@ -9,8 +8,7 @@ from tongbao.core.http import TIMEOUT_S
 GATEWAY_URL = "https://openapi.alipay.com/gateway.do"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlipaySettings:
+class AlipaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The merchant's application at Alipay. Keys in any form that ``adapters.signatures`` reads.
 
     ``seller_id``: the merchant's number (``2088…``). The two serial numbers are those of the certificate mode, which

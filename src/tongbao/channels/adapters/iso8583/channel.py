@@ -45,7 +45,7 @@ _TYPES = {
 }
 
 
-class Iso8583Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Iso8583Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The host, who we are to it, and what this acquirer can do beyond the standard.
 
     ``inquires``: it answers 0600 and recognizes repeats by field 48 (see ``dialect``), so "not found" is the truth

@@ -29,7 +29,7 @@ _LENGTH_BYTES = 2
 _log = logging.getLogger(__name__)
 
 
-class LineSettings(msgspec.Struct, frozen=True, kw_only=True):
+class LineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the host is and how patient we are.
 
     ``signs_on``: a connection counts once the host has answered our sign-on. ``echo_s``: after so many silent

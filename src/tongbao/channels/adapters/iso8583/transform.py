@@ -27,7 +27,7 @@ _CVC_RESULTS = {"M": "pass", "N": "fail", "P": "unavailable"}
 _NAME_CHARS, _CITY_CHARS = 25, 13
 
 
-class Terminal(msgspec.Struct, frozen=True, kw_only=True):
+class Terminal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who we are to the acquirer. Ids are ASCII; ``city`` and ``country`` complete field 43."""
 
     terminal_id: str

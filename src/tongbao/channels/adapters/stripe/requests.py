@@ -22,7 +22,7 @@ SEARCH_AROUND_S = 300
 CURRENCIES_TAKEN = frozenset(row.code for row in CURRENCIES if row.kind is Kind.MONEY and row.exponent < 4)
 
 
-class StripeSettings(msgspec.Struct, frozen=True, kw_only=True):
+class StripeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the API is and how we are known there.
 
     ``plain``: send only what every replica of the API understands: no description, return address, filters or

@@ -1,8 +1,8 @@
 """What the channel must know of the merchant at WeChat Pay."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+import msgspec
 from pydantic import SecretStr
 
 from tongbao.core.http import TIMEOUT_S
@@ -10,8 +10,7 @@ from tongbao.core.http import TIMEOUT_S
 BASE_URL = "https://api.mch.weixin.qq.com"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WechatPaySettings:
+class WechatPaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The merchant at WeChat Pay. Keys in any form that ``adapters.signatures`` reads.
 
     ``merchant_serial``: serial number of the merchant's certificate. ``platform_public_keys``: what WeChat Pay signs
@@ -31,5 +30,5 @@ class WechatPaySettings:
     notify_url: str | None = None
     store_id: str = "1"
     transfer_scene_id: str = "1000"
-    transfer_reports: Mapping[str, str] = field(default_factory=dict)
+    transfer_reports: Mapping[str, str] = {}
     timeout_s: float = TIMEOUT_S
