@@ -2,14 +2,17 @@
 
 from datetime import timedelta
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.payments.builders import AMOUNT, NOW, Books, applied, attempt, no, said, standing, yes
 
 from tongbao.channels.schema import FINAL, Answer, Outcome
+from tongbao.ledger.schema import Transfer
 from tongbao.payments.policy import outcomes, postings
 from tongbao.payments.policy.outcomes import Standing, Step
-from tongbao.payments.schema.attempts import ATTEMPT_MOVES, PAID, AttemptState
+from tongbao.payments.schema.attempts import ATTEMPT_MOVES, PAID, Attempt, AttemptState
 from tongbao.payments.schema.intents import INTENT_MOVES, IntentState
 
 ANSWERS = st.one_of(
@@ -24,6 +27,9 @@ ANSWERS = st.one_of(
 )
 HEARD = st.tuples(ANSWERS, st.booleans(), st.sampled_from([0, 3, 61, 90_001]))
 STARTS = st.builds(attempt, st.sampled_from(sorted(AttemptState)))
+APART = st.sampled_from([0, 0, 1, -100, AMOUNT, 1100])
+ONE, MORE, LESS = yes(1), yes(1100), yes(900)
+RESERVED, LET_GO, ABROAD = yes(captured=False), no(voided=True), yes(1, currency="USD")
 
 
 def walk(stands: Standing, answer: Answer, *, is_inquiry: bool) -> tuple[Standing, Step]:
@@ -35,7 +41,65 @@ def walk(stands: Standing, answer: Answer, *, is_inquiry: bool) -> tuple[Standin
     assert state is before or state in INTENT_MOVES[before]
     assert after.attempt.version - stands.attempt.version == (step.attempt is not None)
     assert after.intent.version - stands.intent.version == (step.intent is not None)
+    assert into_suspense(step.transfers) == after.attempt.suspense_minor - stands.attempt.suspense_minor
     return after, step
+
+
+def into_suspense(transfers: tuple[Transfer, ...]) -> int:
+    """What transfers put into suspense, less what they take out of it."""
+    books = Books()
+    books.post(tuple(each for each in transfers if each.code in ("payment.unexpected", "payment.returned")))
+    return books.balances["suspense"]
+
+
+SEQUENCES: list[tuple[list[Answer], AttemptState, int]] = [
+    ([RESERVED, ONE], AttemptState.AUTHORIZED, 1),
+    ([RESERVED, ONE, LET_GO], AttemptState.VOIDED, 1),
+    ([RESERVED, ONE, LET_GO, yes()], AttemptState.REVERSING, AMOUNT),
+    ([RESERVED, ONE, LET_GO, RESERVED], AttemptState.VOIDED, 1),
+    ([RESERVED, ONE, LET_GO, MORE], AttemptState.CONFLICTED, 1100),
+    ([RESERVED, MORE, LET_GO, yes()], AttemptState.REVERSING, AMOUNT),
+    ([RESERVED, MORE, LET_GO, MORE], AttemptState.CONFLICTED, 1100),
+    ([RESERVED, MORE, LET_GO, LESS], AttemptState.CONFLICTED, 900),
+    ([RESERVED, MORE, LET_GO, ABROAD], AttemptState.CONFLICTED, 1100),
+    ([RESERVED, MORE, LET_GO, yes(900, captured=False)], AttemptState.VOIDED, 1100),
+    ([RESERVED, ONE, yes()], AttemptState.CAPTURED, 0),
+    ([RESERVED, MORE, yes()], AttemptState.CAPTURED, 0),
+    ([RESERVED, ONE, yes(), MORE], AttemptState.CAPTURED, 100),
+    ([yes(), MORE, ABROAD], AttemptState.CHARGED, 100),
+    ([yes(), MORE, yes(900, captured=False)], AttemptState.CHARGED, 100),
+    ([yes(), MORE, LESS, MORE, LESS], AttemptState.CHARGED, -100),
+    ([no(), yes(), MORE], AttemptState.REVERSING, AMOUNT),
+    ([no(), RESERVED, yes()], AttemptState.REVERSING, AMOUNT),
+    ([MORE, yes(), LESS], AttemptState.CONFLICTED, 1100),
+]
+
+
+@pytest.mark.parametrize(("heard", "state", "suspense_minor"), SEQUENCES)
+def test_answers_one_after_another_leave_apart_what_nothing_explains(
+    heard: list[Answer], state: AttemptState, suspense_minor: int
+) -> None:
+    books, stands = Books(), standing(attempt(AttemptState.SENT, capture=False))
+    for answer in heard:
+        stands, step = walk(stands, answer, is_inquiry=True)
+        books.post(step.transfers)
+    tried = stands.attempt
+    assert (tried.state, tried.suspense_minor, books.balances["suspense"]) == (
+        state,
+        suspense_minor,
+        suspense_minor,
+    )
+    assert books.keys <= set(postings.trail_keys([tried], [], []))
+
+
+@given(start=STARTS, apart_minor=APART, answer=ANSWERS, is_inquiry=st.booleans())
+def test_any_answer_in_any_state_moves_suspense_from_what_it_was_to_what_it_must_be(
+    start: Attempt, apart_minor: int, answer: Answer, is_inquiry: bool
+) -> None:
+    stands = standing(msgspec.structs.replace(start, suspense_minor=apart_minor))
+    after, _ = walk(stands, answer, is_inquiry=is_inquiry)
+    _, again = walk(after, answer, is_inquiry=True)
+    assert again.transfers == ()
 
 
 @given(start=STARTS, answer=ANSWERS, is_inquiry=st.booleans(), after_s=st.sampled_from([0, 61]))

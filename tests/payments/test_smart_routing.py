@@ -46,6 +46,9 @@ class Failing:
     def heard(self, attempt: Attempt) -> None:
         del attempt
 
+    def dropped(self, attempt: Attempt) -> None:
+        del attempt
+
 
 class Late:
     """Routing whose router comes once the house has a clock; remembers what it was asked."""
@@ -62,6 +65,10 @@ class Late:
     def heard(self, attempt: Attempt) -> None:
         assert self.smart is not None
         self.smart.heard(attempt)
+
+    def dropped(self, attempt: Attempt) -> None:
+        assert self.smart is not None
+        self.smart.dropped(attempt)
 
 
 class Smart:

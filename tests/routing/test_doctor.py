@@ -338,9 +338,9 @@ def test_texts_tell_cause_and_actions_in_both_languages() -> None:
     cause = found.causes[0]
     assert texts.verdict_text(found, "zh").startswith("支付成功率由")
     assert texts.verdict_text(found, "en").startswith("The approval rate fell from")
-    assert texts.cause_text(cause, "zh").startswith("渠道 adyen：渠道技术故障，每天约少成功")
+    assert texts.cause_text(cause, "zh").startswith("通道 adyen：通道技术故障，每天约少成功")
     assert texts.cause_text(cause, "en").startswith("Channel adyen: technical failures of the channel, about")
-    assert texts.action_text(cause.actions[0], "zh").startswith("暂停渠道 adyen，流量改走")
+    assert texts.action_text(cause.actions[0], "zh").startswith("暂停通道 adyen，流量改走")
     assert "approvals a day (90% interval" in texts.action_text(cause.actions[0], "en")
     assert texts.segment_text({}, "en") == "all traffic"
     assert texts.segment_text({ISSUER: ""}, "zh") == "发卡行 （未知）"

@@ -70,8 +70,8 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
 class ConfirmOrder(msgspec.Struct, frozen=True, kw_only=True):
     """How to collect: with a saved method or one given now, from a payer who is here or under a mandate.
 
-    ``method`` without ``method_id`` is kept beside its payment, so that refunds and receipts can name it, and saved for
-    a customer only where the intent asks for that. ``payer_address``: the payer's network address.
+    ``method`` without ``method_id`` is kept beside its payment, so that refunds and receipts can name it; its customer
+    gets it only where ``setup_future_usage`` asks for that. ``payer_address``: the payer's network address.
     ``extended``: keep what is authorized for longer than usual, where the channel can.
     """
 

@@ -21,7 +21,7 @@ from tongbao.routing.schema.health import (
 LANGUAGES = ("zh", "en")
 
 FAULTS: Mapping[Fault, tuple[str, str]] = {
-    Fault.TECHNICAL: ("渠道技术故障", "technical failures of the channel"),
+    Fault.TECHNICAL: ("通道技术故障", "technical failures of the channel"),
     Fault.CONFIGURATION: ("配置或请求错误", "wrong configuration or requests"),
     Fault.AUTHENTICATION: ("身份验证未通过", "missing or failed authentication"),
     Fault.FUNDS: ("付款人余额或限额不足", "payers' lack of funds"),
@@ -85,9 +85,9 @@ CODES: Mapping[str, tuple[str, str]] = {
     "card_number_invalid": ("卡号有误", "card number invalid"),
     "card_stolen": ("卡被盗", "card stolen"),
     "card_velocity_exceeded": ("刷卡过于频繁", "card used too often"),
-    "channel_error": ("渠道错误", "channel error"),
-    "channel_rate_limited": ("渠道限流", "channel rate limited"),
-    "channel_unavailable": ("渠道不可用", "channel unavailable"),
+    "channel_error": ("通道错误", "channel error"),
+    "channel_rate_limited": ("通道限流", "channel rate limited"),
+    "channel_unavailable": ("通道不可用", "channel unavailable"),
     "configuration_invalid": ("配置错误", "configuration invalid"),
     "currency_not_supported": ("不支持该币种", "currency not supported"),
     "cvc_incorrect": ("安全码有误", "security code incorrect"),
@@ -123,7 +123,7 @@ CODES: Mapping[str, tuple[str, str]] = {
     "try_again_later": ("请稍后再试", "try again later"),
 }
 _NAMES: Mapping[Dimension, tuple[str, str]] = {
-    Dimension.CHANNEL: ("渠道 {}", "channel {}"),
+    Dimension.CHANNEL: ("通道 {}", "channel {}"),
     Dimension.METHOD: ("支付方式 {}", "method {}"),
     Dimension.ISSUER: ("发卡行 {}", "issuer {}"),
     Dimension.CURRENCY: ("币种 {}", "currency {}"),
@@ -181,7 +181,7 @@ def cause_text(cause: Cause, language: str) -> str:
 
 def action_text(action: Action, language: str) -> str:
     """Return a proposal with its gain, or with the words that there is nothing to compare with."""
-    elsewhere = _of(("其他渠道", "another channel"), language)
+    elsewhere = _of(("其他通道", "another channel"), language)
     text = _of(ACTIONS[action.kind], language).format(
         where=segment_text(action.segment, language), to=action.to_channel or elsewhere
     )
@@ -200,7 +200,7 @@ def gain_text(gain: Gain, language: str) -> str:
         )
     value, low, high = _numbers(gain.payments_a_day)
     if language == "zh":
-        basis = "按其他渠道目前的表现" if gain.basis is Basis.COMPARISON else "如完全恢复到此前水平"
+        basis = "按其他通道目前的表现" if gain.basis is Basis.COMPARISON else "如完全恢复到此前水平"
         return f"；{basis}，每天约可多成功 {value} 笔（90% 区间 {low} 至 {high}）。"
     basis = "as others do now" if gain.basis is Basis.COMPARISON else "if all is as before again"
     return f"; {basis}, about {value} more approvals a day (90% interval {low} to {high})."
