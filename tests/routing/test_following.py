@@ -395,6 +395,35 @@ async def test_issuers_of_a_channel_that_is_out_are_no_news(house: House) -> Non
     assert [(each.kind, each.issuer) for each in told] == [(NoticeKind.OPENED, "")]
 
 
+async def test_issuers_that_heal_after_their_channel_are_no_news_where_their_opening_was_none(
+    house: House,
+) -> None:
+    process = await house.started()
+    issuers = ("411111", "522222", "633333")
+    facts = house.ends(Mark.TECHNICAL, 12, issuer=issuers[0])
+    for issuer in issuers[1:]:
+        facts += house.ends(Mark.TECHNICAL, 12, 13.0, issuer=issuer, took_ms=30_000)
+    for place, issuer in enumerate(issuers):
+        facts += house.ends(Mark.APPROVED, 8, 600.0 + 100.0 * place, issuer=issuer)
+    await house.tell(*facts)
+    await process.step()
+    told = [(each.kind, each.issuer) for each in await house.notices()]
+    assert told == [(NoticeKind.OPENED, ""), (NoticeKind.CLOSED, "")]
+
+
+async def test_issuer_that_was_told_of_is_told_of_again_when_it_heals(house: House) -> None:
+    process = await house.started()
+    facts = house.ends(Mark.APPROVED, 60, issuer="411111")
+    for number in range(60, 90):
+        facts += house.ends(Mark.TECHNICAL, 1, number, issuer="666666")
+        facts += house.ends(Mark.APPROVED, 5, number, issuer="411111")
+    facts += house.ends(Mark.APPROVED, 8, 600.0, issuer="666666")
+    await house.tell(*facts)
+    await process.step()
+    told = [(each.kind, each.issuer) for each in await house.notices()]
+    assert told == [(NoticeKind.OPENED, "666666"), (NoticeKind.CLOSED, "666666")]
+
+
 async def test_notice_that_could_not_be_written_is_told_by_the_next_step(house: House) -> None:
     process = await house.started()
     await house.tell(*house.ends(Mark.TECHNICAL, 12))

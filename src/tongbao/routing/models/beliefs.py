@@ -201,6 +201,30 @@ class Beliefs:
         added[:, _BAD, WELL] = np.where(told, 1.0 - lesson.well, 0.0)
         self.counts[path] += (added * weight[:, None, :])[:, None]
 
+    def teach(
+        self, path: Sequence[int], index: float, at_s: float, yes: float | None, well: float | None
+    ) -> bool:
+        """Take in one end of one first attempt as ``learn`` does, in plain numbers; False where only ``learn`` can.
+
+        ``path``: rows of pool, channel and issuer. None stands for nan.
+        """
+        begun, at = self.since[path[POOL]].tolist()
+        if begun == 0.0:
+            return False
+        clock = (at_s - at) * self._per_second
+        ages = [(index - begun) * each + clock for each in self._per_count.tolist()]
+        if max(ages) > AGE_MAX:
+            return False
+        long, late, fine = (2.0**age for age in ages)
+        good = 0.0 if yes is None else yes
+        bad = 0.0 if yes is None else 1.0 - yes
+        healthy = 0.0 if well is None else well
+        ill = 0.0 if well is None else 1.0 - well
+        added = np.array(((good * long, good * late, healthy * fine), (bad * long, bad * late, ill * fine)))
+        for row in path:
+            self.counts[row] += added
+        return True
+
     def _blame(
         self,
         path: Ints,

@@ -38,7 +38,6 @@ LEVELS = 3
 NOBODY = "-"
 """The issuer of methods that have none."""
 _WELL = Standing(CLOSED, 0.0, -math.inf)
-_NOTHING = np.array([np.nan])
 _JUDGED = frozenset({Mark.APPROVED, Mark.ISSUER_DECLINED})
 Key = tuple[bool, str, str, str]
 """Mode, method, channel, issuer; empty where the row is of a level above."""
@@ -165,16 +164,17 @@ class Board:
         judged = fact.mark in _JUDGED and fact.before not in _JUDGED
         if not first and not judged:
             return []
-        at_s = np.array([fact.occurred_at.timestamp()])
-        ill = np.array([float(fact.mark in SICK)])
+        at_s, ill = fact.occurred_at.timestamp(), fact.mark in SICK
+        pool = path[POOL]
         if first:
-            self._seen[path[0, POOL]] += 1
-        yes = np.array([float(fact.mark is Mark.APPROVED)]) if judged else _NOTHING
-        lesson = Lesson(yes, 1.0 - ill if first else _NOTHING, np.array([fact.is_cascade]))
-        self.beliefs.learn(path, self._seen[path[:, POOL]], at_s, lesson)
-        if not first:
-            return []
-        return self._judged(path[0], fact, at_s, at_s - fact.took_ms / 1_000, ill)
+            self._seen[pool] += 1
+        yes = float(fact.mark is Mark.APPROVED) if judged else None
+        well = float(not ill) if first else None
+        index = float(self._seen[pool])
+        if fact.is_cascade or not self.beliefs.teach(path, index, at_s, yes, well):
+            lesson = Lesson(_one(yes), _one(well), np.array([fact.is_cascade]))
+            self.beliefs.learn(np.array([path]), _one(index), _one(at_s), lesson)
+        return self._judged(path, fact, at_s, ill) if first else []
 
     def learn_many(
         self, path: Ints, at_s: Floats, sent_s: Floats, ends: Ints, *, again: bool = False
@@ -250,17 +250,16 @@ class Board:
     def _tables(self) -> Sequence[tuple[str, Any]]:
         return (("beliefs", self.beliefs), ("breakers", self.breakers))
 
-    def _grown(self, fact: Attempted) -> Ints:
-        """Return the rows of a fact (1, 3), made where they are new."""
+    def _grown(self, fact: Attempted) -> tuple[int, int, int]:
+        """Return the rows of a fact by level, made where they are new."""
         live, method, channel = fact.live, fact.method, fact.channel
         if len(self._rows) + LEVELS > ROWS_MAX:
             self._forget_quiet()
-        keys = (
-            (live, method, "", ""),
-            (live, method, channel, ""),
-            (live, method, channel, fact.issuer or NOBODY),
+        return (
+            self._row((live, method, "", "")),
+            self._row((live, method, channel, "")),
+            self._row((live, method, channel, fact.issuer or NOBODY)),
         )
-        return np.array([[self._row(key) for key in keys]])
 
     def _row(self, key: Key) -> int:
         found = self._rows.get(key)
@@ -300,18 +299,26 @@ class Board:
         self._paths.clear()
         self._enroll_all()
 
-    def _judged(self, path: Ints, fact: Attempted, at_s: Floats, sent_s: Floats, ill: Floats) -> list[Turned]:
+    def _judged(self, path: tuple[int, int, int], fact: Attempted, at_s: float, ill: bool) -> list[Turned]:
         """Let the breakers of the channel and of its issuer learn; return those that opened or closed."""
         turned = []
         for level, issuer in ((CHANNEL, ""), (ISSUER, fact.issuer or NOBODY)):
-            row = path[level : level + 1]
-            was_out = bool(np.isfinite(self.breakers.opened_s[row[0]]))
-            self.breakers.learn(row, at_s, sent_s, ill)
-            is_out = bool(np.isfinite(self.breakers.opened_s[row[0]]))
+            row = path[level]
+            if self.breakers.teach(row, ill):
+                continue
+            was_out = bool(np.isfinite(self.breakers.opened_s[row]))
+            sent_s = at_s - fact.took_ms / 1_000
+            self.breakers.learn(np.array([row]), _one(at_s), _one(sent_s), _one(float(ill)))
+            is_out = bool(np.isfinite(self.breakers.opened_s[row]))
             if is_out != was_out:
                 key = (fact.live, fact.method, fact.channel, issuer)
-                turned.append(Turned(key, is_out, float(self.breakers.rate[row[0]])))
+                turned.append(Turned(key, is_out, float(self.breakers.rate[row])))
         return turned
+
+
+def _one(value: float | None) -> Floats:
+    """Return an array of one; nan for None."""
+    return np.array([np.nan if value is None else value])
 
 
 def _worse(both: Reading) -> Reading:

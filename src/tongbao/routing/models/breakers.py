@@ -133,6 +133,17 @@ class Breakers:
                 worst = found
         return worst
 
+    def teach(self, row: int, ill: bool) -> bool:
+        """Take in one end of a closed breaker that stays closed, in plain numbers; False where only ``learn`` can."""
+        if self.opened_s[row] != np.inf:
+            return False
+        before = float(self.rate[row])
+        rate = before + self.tuning.step * (float(ill) - before)
+        if ill and rate > self.tuning.threshold:
+            return False
+        self.rate[row] = rate
+        return True
+
     def learn(self, rows: Ints, at_s: Floats, sent_s: Floats, ill: Floats) -> None:
         """Take in one end for each row (n,), no row twice: ``ill`` is 1 for a technical end, 0 for any other.
 

@@ -18,7 +18,7 @@ from tongbao.core.events.facts import Delivered
 from tongbao.core.events.outbox import Outbox
 from tongbao.core.events.tail import Tail
 from tongbao.core.ids import IdFactory, derive
-from tongbao.routing.models.board import Board, BoardTuning, Turned
+from tongbao.routing.models.board import Board, BoardTuning, Key, Turned
 from tongbao.routing.schema.notices import Announced, Notice, NoticeKind
 from tongbao.routing.schema.payments import Attempted, Mark
 from tongbao.routing.store import notices as notice_store
@@ -29,6 +29,8 @@ SNAPSHOT_FACTS = 20_000
 SNAPSHOT_EVERY = timedelta(hours=1)
 SNAPSHOTS_KEPT = 5
 ROUNDS_MAX = 10_000
+QUIET_MAX = 10_000
+"""Issuers' breakers that opened while their channel was out; beyond it the oldest are forgotten."""
 TOGETHER_S = 60.0
 """Channels that go out of traffic within so long are told of together: as a rule they share an upstream."""
 
@@ -58,6 +60,8 @@ class Following:
         self.board = Board(self._tuning)
         self.position = 0
         self._untold: list[Notice] = []
+        # Issuers' breakers that opened without anybody being told, oldest first.
+        self._quiet: dict[Key, None] = {}
         self._since_snapshot = 0
         self._snapshot_at = clock.now()
 
@@ -125,13 +129,15 @@ class Following:
     def _told(self, delivered: Delivered, fact: Attempted, turned: Sequence[Turned]) -> list[Notice]:
         """Return what people should hear: a channel that went out or came back, and that several went at once.
 
-        An issuer's own breaker is news only while its channel is in traffic.
+        An issuer's own breaker is news only while its channel is in traffic, and its closing only where its opening was.
         """
         if not turned:
             return []
         news = [each for each in turned if not each.key[3]]
-        if not news and fact.channel not in self.board.opened_since(fact.live, fact.method, 0.0):
-            news = list(turned)
+        is_channel_out = fact.channel in self.board.opened_since(fact.live, fact.method, 0.0)
+        for each in turned:
+            if each.key[3] and self._is_news(each, is_quiet=bool(news) or is_channel_out):
+                news.append(each)
         notices = [_notice(delivered, fact, each) for each in news]
         since_s = fact.occurred_at.timestamp() - TOGETHER_S
         others = self.board.opened_since(fact.live, fact.method, since_s)
@@ -149,6 +155,20 @@ class Following:
                 )
             )
         return notices
+
+    def _is_news(self, turned: Turned, *, is_quiet: bool) -> bool:
+        """Return whether people are told that an issuer's breaker turned; remember which openings they were not told of.
+
+        A process that started from a snapshot after such an opening tells of the closing: better once too often.
+        """
+        if turned.is_out and is_quiet:
+            if len(self._quiet) >= QUIET_MAX:
+                del self._quiet[next(iter(self._quiet))]
+            self._quiet[turned.key] = None
+            return False
+        was_quiet = turned.key in self._quiet
+        self._quiet.pop(turned.key, None)
+        return not (is_quiet or was_quiet)
 
     async def _tell(self) -> None:
         if self._untold:
