@@ -9,7 +9,15 @@ from tongbao.core.errors import InvalidRequest
 from tongbao.decisions.models.base import NOWHERE, Floats
 from tongbao.decisions.models.beta_thompson import BetaThompson
 from tongbao.decisions.models.chooser import Choice, Chooser
-from tongbao.decisions.models.choosing import Mask, draw, floored, thompson_propensities, top_two
+from tongbao.decisions.models.choosing import (
+    Mask,
+    draw,
+    draw_one,
+    floored,
+    thompson_of_one,
+    thompson_propensities,
+    top_two,
+)
 from tongbao.decisions.schema.log import CANDIDATES_MAX
 
 ALMOST_ONE = math.nextafter(1.0, 0.0)
@@ -142,9 +150,51 @@ def test_propensities_agree_with_fine_integration_within_a_thousandth(
 
 
 @pytest.mark.parametrize(("sds_apart", "chance"), [(3, 1.35e-3), (4, 3.17e-5), (5, 2.87e-7)])
-def test_small_propensities_are_overstated_by_less_than_four_times(sds_apart: float, chance: float) -> None:
-    result = thompson_propensities(np.array([sds_apart * math.sqrt(2), 0.0]), np.ones(2), everything(2))
-    assert chance <= result[1] < 4 * chance
+def test_small_propensities_of_two_arms_are_exact_for_one_choice_and_overstated_for_many(
+    sds_apart: float, chance: float
+) -> None:
+    mean, sd = np.array([sds_apart * math.sqrt(2), 0.0]), np.ones(2)
+    alone = thompson_propensities(mean, sd, everything(2))
+    assert alone[1] == pytest.approx(chance, rel=0.01)
+    together = thompson_propensities(np.stack([mean] * 2), np.stack([sd] * 2), np.ones((2, 2), dtype=bool))
+    assert chance <= together[1, 1] < 4 * chance
+
+
+@given(beliefs())
+def test_one_choice_in_plain_numbers_equals_the_arrays(case: tuple[Floats, Floats, Mask]) -> None:
+    mean, sd, _ = case
+    plain = thompson_of_one(mean.tolist(), sd.tolist())
+    many = thompson_propensities(
+        np.stack([mean] * 2), np.stack([sd] * 2), np.ones((2, len(mean)), dtype=bool)
+    )
+    assert math.fsum(plain) == pytest.approx(1.0, abs=1e-12)
+    np.testing.assert_allclose(plain, many[0], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "code"),
+    [
+        ([], [], "no_arm_allowed"),
+        ([math.nan, 1.0], [1.0, 1.0], "beliefs_invalid"),
+        ([0.0, 1.0], [-1.0, 1.0], "beliefs_invalid"),
+        ([0.0, 1.0], [math.inf, 1.0], "beliefs_invalid"),
+    ],
+)
+def test_one_choice_of_senseless_beliefs_is_refused(mean: list[float], sd: list[float], code: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        thompson_of_one(mean, sd)
+    assert refused.value.code == code
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8).filter(any), st.floats(0, 1, exclude_max=True))
+def test_draw_of_one_line_never_takes_what_has_no_chance(shares: list[float], uniform: float) -> None:
+    place = draw_one(shares, uniform)
+    assert shares[place] > 0
+    if (
+        abs(sum(shares[:place]) - uniform * sum(shares)) > 1e-9
+        and abs(sum(shares[: place + 1]) - uniform * sum(shares)) > 1e-9
+    ):
+        assert place == int(draw(np.array(shares), uniform))
 
 
 def test_propensities_of_equal_arms_are_equal_to_the_last_digits() -> None:

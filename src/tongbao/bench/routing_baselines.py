@@ -4,7 +4,8 @@ They see only success and failure (class 0 or not), ignore issuer groups and cos
 list knows costs, for its order. All state is (n, K): n seeds side by side.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from tongbao.bench.routing_baselines_bandits import (
 from tongbao.bench.routing_baselines_queues import Autopilot, WindowedHedge
 from tongbao.bench.routing_play import Feedback, Moment, Player, best_of
 from tongbao.bench.routing_world_draws import FloatArray, IntArray
-from tongbao.bench.routing_worlds import Outcome, World
+from tongbao.bench.routing_worlds import Outcome
 
 SURVEY = 2_000
 """Payments that the static rules spend on a survey of all channels before they are written."""
@@ -147,11 +148,27 @@ class NaiveCascade:
         self._inner.learn(feedback)
 
 
-Maker = Callable[[World], Player]
+class Rows(Protocol):
+    """What a player has to know of a world, or of several walked at once, to be made for it."""
+
+    @property
+    def count(self) -> int:
+        """How many rows are played side by side."""
+
+    @property
+    def channels(self) -> int:
+        """How many channels there are to choose from."""
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        """The seed of each row."""
+
+
+Maker = Callable[[Rows], Player]
 
 
 def _sized(kind: Callable[[int, int], Player]) -> Maker:
-    return lambda world: kind(world.count, world.spec.channels)
+    return lambda rows: kind(rows.count, rows.channels)
 
 
 BASELINES: dict[str, Maker] = {
@@ -160,14 +177,14 @@ BASELINES: dict[str, Maker] = {
     "round_robin": _sized(RoundRobin),
     "priority": _sized(PriorityList),
     "hedge_125": _sized(WindowedHedge),
-    "hedge_200": lambda world: WindowedHedge(world.count, world.spec.channels, bucket=200),
+    "hedge_200": lambda rows: WindowedHedge(rows.count, rows.channels, bucket=200),
     "autopilot": _sized(Autopilot),
-    "ucb1": lambda world: DiscountedUcb(world.count, world.spec.channels, UCB1, name="ucb1"),
-    "sw_ucb": lambda world: WindowedUcb(world.count, world.spec.channels, SW_UCB),
-    "d_ucb": lambda world: DiscountedUcb(world.count, world.spec.channels, D_UCB, name="d_ucb"),
-    "sw_ts": lambda world: WindowedThompson(world.seeds, world.spec.channels, SW_TS),
-    "d_ts": lambda world: DiscountedThompson(world.seeds, world.spec.channels, D_TS),
-    "exp3s": lambda world: Exp3S(world.count, world.spec.channels, EXP3S),
+    "ucb1": lambda rows: DiscountedUcb(rows.count, rows.channels, UCB1, name="ucb1"),
+    "sw_ucb": lambda rows: WindowedUcb(rows.count, rows.channels, SW_UCB),
+    "d_ucb": lambda rows: DiscountedUcb(rows.count, rows.channels, D_UCB, name="d_ucb"),
+    "sw_ts": lambda rows: WindowedThompson(rows.seeds, rows.channels, SW_TS),
+    "d_ts": lambda rows: DiscountedThompson(rows.seeds, rows.channels, D_TS),
+    "exp3s": lambda rows: Exp3S(rows.count, rows.channels, EXP3S),
     "naive_cascade": _sized(NaiveCascade),
 }
-"""Every baseline by name; each call makes a fresh player for a world."""
+"""Every baseline by name; each call makes a fresh player for the rows of a world, or of several."""

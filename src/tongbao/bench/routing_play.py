@@ -1,4 +1,4 @@
-"""The harness: a player routes the payments of a world, many seeds side by side, and is measured.
+"""The harness: a player routes the payments of a world, or of several at once, many seeds side by side, and is measured.
 
 Per payment: the player chooses a channel, the world answers, at most one cascade follows, and the answers that become
 visible are learned. A cascade happens only after an explicit answer that nothing was charged; after a time-out never,
@@ -13,18 +13,20 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from tongbao.bench.routing_measures import Played, events_measured
-from tongbao.bench.routing_world_draws import MARGIN_BPS, FloatArray, IntArray, Regime
+from tongbao.bench.routing_world_draws import MARGIN_BPS, FloatArray, IntArray
 from tongbao.bench.routing_worlds import (
     LOAD_MEMORY,
     Block,
     BoolArray,
     ClassArray,
+    Luck,
     Outcome,
     World,
     outcomes,
     success,
     value,
 )
+from tongbao.bench.routing_worlds_together import Together
 
 KNOWN_UNCHARGED = (Outcome.ISSUER_DECLINED, Outcome.TECHNICAL)
 """Explicit answers that nothing was charged and that another channel may better."""
@@ -111,10 +113,19 @@ def best_of(worth: FloatArray) -> IntArray:
 
 def play(world: World, player: Player) -> Played:
     """Play a player through a world once. The world is not changed; the player is."""
-    run = _Run(world, player)
-    for block in world.blocks():
+    return play_together(Together([world]), player)[0]
+
+
+def play_together(worlds: Together, player: Player) -> list[Played]:
+    """Play a player that has a row for every row of ``worlds`` through all of them in one walk.
+
+    Each world's figures are those of ``play`` with a player of its own that keeps its rows apart and draws from the
+    moment's uniforms only. The worlds are not changed; the player is.
+    """
+    run = _Run(worlds, player)
+    for block in worlds.blocks():
         run.play_block(block)
-    return run.result()
+    return run.results()
 
 
 @dataclass
@@ -144,14 +155,14 @@ class _Answers:
 
 @dataclass
 class _Run:
-    world: World
+    worlds: Together
     player: Player
     load: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
-        n, payments = self.world.count, self.world.spec.payments
+        n, payments = self.worlds.count, self.worlds.payments
         self.rows = np.arange(n)
-        self.load = np.zeros((n, self.world.spec.channels))
+        self.load = np.zeros((n, self.worlds.channels))
         self.tally = _Tally(*(np.zeros(n) for _ in range(8)))
         self.answers = _Answers(*(np.full((payments, n), -1, dtype=np.int8) for _ in range(5)))
         self.due: dict[int, list[tuple[IntArray, IntArray]]] = defaultdict(list)
@@ -161,34 +172,38 @@ class _Run:
         self.cascade_after = np.isin(
             np.arange(len(Outcome)), getattr(self.player, "cascade_after", KNOWN_UNCHARGED)
         )
-        self.is_delayed = self.world.spec.regime is Regime.DELAYED
+        self.is_delayed = len(self.worlds.delayed) > 0
+        self.is_loaded = len(self.worlds.loaded) > 0
 
     def play_block(self, block: Block) -> None:
         """Play the payments of one block in order and add up what they came to."""
         size = len(block.group)
         self.answers.group[block.start : block.start + size] = block.group
         first = np.empty(block.group.shape, dtype=np.int8)
-        times = np.repeat(np.arange(block.start, block.start + size)[:, None], self.world.count, axis=1)
+        times = np.repeat(np.arange(block.start, block.start + size)[:, None], self.worlds.count, axis=1)
         if self.is_delayed:
             self._plan(block)
-        if self.world.is_loaded:
-            for step in range(size):
-                block.technical[step] = self.world.technical_under(self.load)
-                given = outcomes(block.technical[step], block.acceptance[step], block.luck.at(step))
-                shown = self._shown(given, block.mislabel[step][:, None])
-                first[step] = self._pay(block, times[step], given, shown)
-        else:
-            truth = outcomes(block.technical, block.acceptance, block.luck)
-            labels = self._shown(truth, block.mislabel[..., None])
-            for step in range(size):
-                first[step] = self._pay(block, times[step], truth[step], labels[step])
+        truth = outcomes(block.technical, block.acceptance, block.luck)
+        labels = _shown(truth, block.mislabel[..., None], self.worlds.mislabel[:, None])
+        for step in range(size):
+            if self.is_loaded:
+                self._answer_loaded(block, step, truth, labels)
+            first[step] = self._pay(block, times[step], truth[step], labels[step])
         self._add_up(block, first)
 
+    def _answer_loaded(self, block: Block, step: int, truth: ClassArray, labels: ClassArray) -> None:
+        """Write what the channels under load would answer now, which only the traffic so far can tell."""
+        at = (step, self.worlds.loaded)
+        block.technical[at] = self.worlds.technical_under(self.load)
+        luck = Luck(block.luck.technical[at], block.luck.accept[at], block.luck.neutral[at])
+        truth[at] = outcomes(block.technical[at], block.acceptance[at], luck)
+        labels[at] = _shown(truth[at], block.mislabel[at][:, None], self.worlds.mislabel[at[1], None])
+
     def _pay(self, block: Block, t0: IntArray, given: ClassArray, shown: ClassArray) -> ClassArray:
-        """Route one payment of every seed; return what the first attempts truly met."""
+        """Route one payment of every row; return what the first attempts truly met."""
         t = int(t0[0])
         step = t - block.start
-        moment = Moment(t, block.now_s[step], block.group[step], self.world.cost_bps, block.draws[step])
+        moment = Moment(t, block.now_s[step], block.group[step], self.worlds.cost_bps, block.draws[step])
         if self.seer is not None:
             self.seer.foresee(self._worth(block, step))
         arm = self.player.choose(moment)
@@ -196,12 +211,12 @@ class _Run:
         seen: ClassArray = shown[self.rows, arm]
         self.answers.arms[t] = arm
         self.answers.seen[t] = seen
-        if self.world.is_loaded:
+        if self.is_loaded:
             self._carry(self.rows, arm)
         if self.cascader is not None:
             self._cascade(moment, given, met, block.mislabel[step])
         if self.is_delayed:
-            self._learn_due(moment)
+            self._learn_visible(moment, t0)
         else:
             self.player.learn(Feedback(self.rows, arm, moment.group, seen, t0, moment.now_s))
             if self.cascader is not None:
@@ -210,20 +225,7 @@ class _Run:
 
     def _worth(self, block: Block, step: int) -> FloatArray:
         prob = success(block.technical[step], block.acceptance[step])
-        return value(prob, self.world.cost_bps) if self._counts_value else prob
-
-    @property
-    def _counts_value(self) -> bool:
-        return self.world.spec.regime is Regime.COST_SPREAD
-
-    def _shown(self, met: ClassArray, uniform: FloatArray) -> ClassArray:
-        """Return what the channels say: nothing of hidden charges, and some failures under the wrong label."""
-        shown = np.where(met == Outcome.HIDDEN_CHARGED, np.int8(Outcome.UNRESOLVED), met)
-        if self.world.spec.mislabel:
-            failed = (shown == Outcome.ISSUER_DECLINED) | (shown == Outcome.TECHNICAL)
-            swapped = Outcome.ISSUER_DECLINED + Outcome.TECHNICAL - shown
-            shown = np.where(failed & (uniform < self.world.spec.mislabel), swapped, shown)
-        return shown.astype(np.int8)
+        return np.where(self.worlds.counts_value[:, None], value(prob, self.worlds.cost_bps), prob)
 
     def _carry(self, rows: IntArray, arm: IntArray) -> None:
         self.load[rows] *= 1.0 - 1.0 / LOAD_MEMORY
@@ -239,13 +241,15 @@ class _Run:
         again = given[rows, other[rows]]
         self.answers.second_arms[moment.t, rows] = other[rows]
         # Another part of the same uniform: the labels of the two attempts are wrong independently enough.
-        self.answers.second_seen[moment.t, rows] = self._shown(again, (uniform[rows] + 0.5) % 1.0)
+        self.answers.second_seen[moment.t, rows] = _shown(
+            again, (uniform[rows] + 0.5) % 1.0, self.worlds.mislabel[rows]
+        )
         self.tally.attempts[rows] += 1
         won = rows[again == Outcome.APPROVED]
         self.tally.approved_finally[won] += 1
-        self.tally.cost[won] += self.world.cost_bps[won, other[won]]
+        self.tally.cost[won] += self.worlds.cost_bps[won, other[won]]
         self.tally.double_charges[won] += met[won] == Outcome.HIDDEN_CHARGED
-        if self.world.is_loaded:
+        if self.is_loaded:
             self._carry(rows, other[rows])
 
     def _learn_second(self, moment: Moment, t0: IntArray, row: IntArray) -> None:
@@ -270,32 +274,33 @@ class _Run:
         self.player.learn(Feedback(row, arm, group, seen[t0, row], t0, moment.now_s[row], is_second))
 
     def _plan(self, block: Block) -> None:
-        """Note at which payment the answers of a block will be seen."""
-        step, row = np.nonzero(block.delay >= 0)
-        t0 = step + block.start
-        due = t0 + block.delay[step, row]
+        """Note at which payment the late answers of a block will be seen."""
+        delay = block.delay[:, self.worlds.delayed]
+        step, place = np.nonzero(delay >= 0)
+        t0, row = step + block.start, self.worlds.delayed[place]
+        due = t0 + delay[step, place]
         order = np.argsort(due, kind="stable")
         t0, row, due = t0[order], row[order], due[order]
         at, first = np.unique(due, return_index=True)
         for instant, begin, end in zip(at, first, [*first[1:], len(due)], strict=True):
             self.due[int(instant)].append((t0[begin:end], row[begin:end]))
 
-    def _learn_due(self, moment: Moment) -> None:
-        waiting = self.due.pop(moment.t, [])
-        if not waiting:
-            return
-        t0 = np.concatenate([part[0] for part in waiting])
+    def _learn_visible(self, moment: Moment, t0: IntArray) -> None:
+        """Tell what is seen now: the answers of rows that are never late, and the late ones that are due."""
+        prompt = self.worlds.prompt
+        waiting = [(t0[prompt], prompt), *self.due.pop(moment.t, [])]
+        at = np.concatenate([part[0] for part in waiting])
         row = np.concatenate([part[1] for part in waiting])
         for part in _without_repeats(row):
-            self._tell(moment, t0[part], row[part], (self.answers.arms, self.answers.seen))
+            self._tell(moment, at[part], row[part], (self.answers.arms, self.answers.seen))
             if self.cascader is not None:
-                self._learn_second(moment, t0[part], row[part])
+                self._learn_second(moment, at[part], row[part])
 
     def _add_up(self, block: Block, first: ClassArray) -> None:
         tally, size = self.tally, len(first)
         arms = self.answers.arms[block.start : block.start + size].astype(np.int64)[..., None]
         prob = block.success
-        worth = value(prob, self.world.cost_bps)
+        worth = value(prob, self.worlds.cost_bps)
         chosen = np.take_along_axis(worth, arms, axis=-1)[..., 0]
         tally.regret_success += (prob.max(axis=-1) - np.take_along_axis(prob, arms, axis=-1)[..., 0]).sum(0)
         tally.regret_value += (worth.max(axis=-1) - chosen).sum(0)
@@ -304,31 +309,52 @@ class _Run:
         tally.approved += won.sum(0)
         tally.approved_finally += won.sum(0)
         tally.attempts += size
-        tally.cost += (self.world.cost_bps[self.rows, arms[..., 0]] * won).sum(0)
+        tally.cost += (self.worlds.cost_bps[self.rows, arms[..., 0]] * won).sum(0)
 
-    def result(self) -> Played:
-        """Return the figures of the whole run."""
-        payments, tally = self.world.spec.payments, self.tally
+    def results(self) -> list[Played]:
+        """Return the figures of the whole run, world by world."""
+        return [
+            self._result(world, place)
+            for world, place in zip(self.worlds.worlds, self.worlds.places, strict=True)
+        ]
+
+    def _result(self, world: World, place: slice) -> Played:
+        payments, tally = world.spec.payments, self.tally
+        by_value = self.worlds.counts_value[place]
+        approved_finally = tally.approved_finally[place]
+        arms = np.ascontiguousarray(self.answers.arms[:, place])
         return Played(
             player=self.player.name,
-            spec=self.world.spec,
-            seeds=self.world.seeds,
-            regret=tally.regret_value if self._counts_value else tally.regret_success,
-            regret_success=tally.regret_success,
-            regret_value=tally.regret_value,
-            value_bps=1e4 * tally.worth / payments,
-            success_share=tally.approved / payments,
-            final_share=tally.approved_finally / payments,
-            attempts=tally.attempts / payments,
-            cost_bps=tally.cost / np.maximum(tally.approved_finally, 1),
-            double_charges=tally.double_charges,
-            events=events_measured(self.world, self.answers.arms),
-            arms=self.answers.arms,
+            spec=world.spec,
+            seeds=world.seeds,
+            regret=np.where(by_value, tally.regret_value[place], tally.regret_success[place]),
+            regret_success=tally.regret_success[place],
+            regret_value=tally.regret_value[place],
+            value_bps=1e4 * tally.worth[place] / payments,
+            success_share=tally.approved[place] / payments,
+            final_share=approved_finally / payments,
+            attempts=tally.attempts[place] / payments,
+            cost_bps=tally.cost[place] / np.maximum(approved_finally, 1),
+            double_charges=tally.double_charges[place],
+            events=events_measured(world, arms),
+            arms=arms,
         )
 
 
+def _shown(met: ClassArray, uniform: FloatArray, mislabel: FloatArray) -> ClassArray:
+    """Return what the channels say: nothing of hidden charges, and a share of failures under the wrong label."""
+    shown = np.where(met == Outcome.HIDDEN_CHARGED, np.int8(Outcome.UNRESOLVED), met)
+    if mislabel.any():
+        failed = (shown == Outcome.ISSUER_DECLINED) | (shown == Outcome.TECHNICAL)
+        swapped = Outcome.ISSUER_DECLINED + Outcome.TECHNICAL - shown
+        shown = np.where(failed & (uniform < mislabel), swapped, shown)
+    return shown.astype(np.int8)
+
+
 def _without_repeats(row: IntArray) -> Iterator[IntArray]:
-    """Split places into parts in which no seed appears twice; the order of each seed's answers is kept."""
+    """Split places into parts in which no row appears twice, rows ascending; each row's answers keep their order."""
+    if not len(row):
+        return
     order = np.argsort(row, kind="stable")
     ordered = row[order]
     starts = np.searchsorted(ordered, ordered, side="left")

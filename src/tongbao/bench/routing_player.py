@@ -1,12 +1,10 @@
 """Our own routing as a player of the worlds: the product's learned strategy, hundreds of seeds side by side."""
 
-from collections import deque
-
 import numpy as np
 
 from tongbao.bench.routing_play import Feedback, Moment
-from tongbao.bench.routing_world_draws import FloatArray, IntArray
-from tongbao.bench.routing_worlds import DELAY_MAX, Outcome
+from tongbao.bench.routing_world_draws import IntArray
+from tongbao.bench.routing_worlds import DELAY_MAX, BoolArray, Outcome
 from tongbao.routing.service.simulating import ISSUER_DECLINED, NEUTRAL, TECHNICAL, Simulated
 
 _ENDS = np.zeros(len(Outcome), dtype=np.int64)
@@ -19,23 +17,21 @@ _ENDS[[Outcome.ISSUER_DECLINED, Outcome.TECHNICAL, Outcome.UNRESOLVED, Outcome.N
 
 
 class Routed:
-    """The learned strategy; ``by_value`` ranks by earnings, otherwise by approvals."""
+    """The learned strategy; ``by_value`` (n,) tells which rows rank by earnings, the others by approvals."""
 
     name = "tongbao"
 
-    def __init__(self, simulated: Simulated, *, by_value: bool = False) -> None:
+    def __init__(self, simulated: Simulated, by_value: BoolArray) -> None:
         self._simulated = simulated
-        self._by_value = by_value
-        self._sent_s: deque[FloatArray] = deque(maxlen=DELAY_MAX + 2)
-        self._first_sent = 0
+        self._by_value = by_value[:, None]
+        # An answer may come as late as DELAY_MAX payments: so far back the instants of sending are kept.
+        self._sent_s = np.zeros((DELAY_MAX + 1, len(by_value)))
 
     def choose(self, moment: Moment) -> IntArray:
-        """Return the channel of each seed's payment."""
-        self._sent_s.append(moment.now_s)
-        self._first_sent = moment.t + 1 - len(self._sent_s)
-        gain = np.ones_like(moment.cost_bps)
-        if self._by_value:
-            gain = (moment.margin_bps - moment.cost_bps) / 1e4
+        """Return the channel of each row's payment."""
+        self._sent_s[moment.t % len(self._sent_s)] = moment.now_s
+        earned = (moment.margin_bps - moment.cost_bps) / 1e4
+        gain = np.where(self._by_value, earned, 1.0)
         return self._simulated.choose(moment.group, moment.now_s, gain, moment.uniforms[:, 0])
 
     def second(self, moment: Moment, first: IntArray) -> IntArray:
@@ -51,13 +47,7 @@ class Routed:
                 feedback.arm,
                 feedback.group,
                 feedback.now_s,
-                self._sent(feedback.t0, feedback.row),
+                self._sent_s[feedback.t0 % len(self._sent_s), feedback.row],
                 _ENDS[feedback.seen],
                 again=feedback.is_second,
             )
-
-    def _sent(self, t0: IntArray, rows: IntArray) -> FloatArray:
-        if (t0 == t0[0]).all():
-            return self._sent_s[int(t0[0]) - self._first_sent][rows]
-        pairs = zip(t0, rows, strict=True)
-        return np.array([self._sent_s[t - self._first_sent][row] for t, row in pairs])

@@ -157,6 +157,11 @@ class World:
         return len(self.seeds)
 
     @property
+    def channels(self) -> int:
+        """How many channels there are to choose from."""
+        return self.spec.channels
+
+    @property
     def is_loaded(self) -> bool:
         """Return whether technical failures depend on the player's own traffic."""
         return self.spec.regime is Regime.RATE_LIMIT
