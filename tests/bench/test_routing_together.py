@@ -15,8 +15,8 @@ from tongbao.bench.routing_worlds_together import WORLDS_MAX, Together
 from tongbao.core.errors import InvalidRequest
 from tongbao.routing.service.simulating import Simulated
 
-PAYMENTS = 1_100
-"""More than two blocks of the walk."""
+PAYMENTS = 550
+"""More than one block of the walk."""
 SPECS = (
     WorldSpec(Regime.DELAYED, PAYMENTS),
     WorldSpec(Regime.HARD_OUTAGE, PAYMENTS),

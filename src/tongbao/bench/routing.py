@@ -6,7 +6,7 @@ groups and learns from second attempts; the baselines see success and failure, a
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import Any, NamedTuple
@@ -15,12 +15,14 @@ import msgspec
 import numpy as np
 
 from tongbao.bench import off_policy, routing_speed
+from tongbao.bench.off_policy import OffPolicyFigures
 from tongbao.bench.routing_baselines import BASELINES
 from tongbao.bench.routing_measures import Played, Row, summary
-from tongbao.bench.routing_play import play
+from tongbao.bench.routing_play import play_together
 from tongbao.bench.routing_player import Routed
 from tongbao.bench.routing_world_draws import Regime, WorldSpec, every_spec
 from tongbao.bench.routing_worlds import World
+from tongbao.bench.routing_worlds_together import Together
 from tongbao.routing.service.simulating import Simulated
 
 OURS = "tongbao"
@@ -31,18 +33,23 @@ Say = Callable[[str], None]
 
 
 class Sizes(NamedTuple):
-    """How much is played: seeds and payments of each regime, which baselines, replications off policy, decisions."""
+    """How much is played: seeds and payments of each regime, which baselines, replications off policy, decisions.
+
+    ``is_joined``: all regimes in one walk a player. A step costs about the same for few rows as for many, so this pays
+    for few seeds; with many, walks apart need less memory and fill all processors evenly.
+    """
 
     seeds: int
     payments: int
     baselines: tuple[str, ...]
     replications: int
     decisions: int
+    is_joined: bool = False
 
 
 FULL = Sizes(200, 20_000, tuple(BASELINES), 200, 20_000)
-QUICK = Sizes(4, 2_500, (REFERENCE, "static", "ucb1", "d_ucb", "d_ts"), 20, 2_000)
-"""Quick figures come from few and short worlds: their errors are several times as large."""
+QUICK = Sizes(3, 20_000, (REFERENCE, "static", "ucb1", "d_ucb", "d_ts"), 20, 2_000, is_joined=True)
+"""Quick figures come from few seeds: their errors are several times as large."""
 
 
 def run(sizes: Sizes, say: Say) -> dict[str, Any]:
@@ -50,9 +57,8 @@ def run(sizes: Sizes, say: Say) -> dict[str, Any]:
     begun = time.perf_counter()
     say("Speed of one decision …")
     speed = routing_speed.measure(sizes.decisions)
-    rows = _worlds(sizes, say)
-    say("Evaluation off policy …")
-    judged = off_policy.run(sizes.replications)
+    say("Walks through worlds, and evaluation off policy …")
+    rows, judged = _played_and_judged(sizes, say)
     return {
         **headline(rows),
         "ope_abs_error_points": round(judged.abs_error_points[judged.recommended], 3),
@@ -90,27 +96,33 @@ def headline(rows: Iterable[Row]) -> dict[str, float]:
     }
 
 
-def _worlds(sizes: Sizes, say: Say) -> list[Row]:
-    """Play every regime by every player, on all processors; return a row each."""
+def _played_and_judged(sizes: Sizes, say: Say) -> tuple[list[Row], OffPolicyFigures]:
+    """Play every regime by every player and evaluate off policy, on all processors; return a row each, and figures."""
     specs = every_spec(sizes.payments)
-    jobs = [(spec, name, sizes.seeds) for spec in specs for name in (OURS, *sizes.baselines)]
+    walks = [specs] if sizes.is_joined else [[spec] for spec in specs]
+    # Ours takes longest by far, so it begins.
+    jobs = [(walk, name, sizes.seeds) for name in (OURS, *sizes.baselines) for walk in walks]
     runs: list[Played] = []
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
         pending = [pool.submit(_played, *job) for job in jobs]
+        judging = pool.submit(off_policy.run, sizes.replications)
         for number, done in enumerate(as_completed(pending), 1):
-            runs.append(done.result())
-            if number % len(specs) == 0:
+            runs += done.result()
+            if number % len(walks) == 0:
                 say(f"  {number} of {len(jobs)} walks through worlds")
+        judged = judging.result()
     rows = summary(runs, reference=REFERENCE, candidates=frozenset({OURS, "naive_cascade"}))
-    return sorted(rows, key=lambda row: (row.regime, row.player))
+    return sorted(rows, key=lambda row: (row.regime, row.player)), judged
 
 
-def _played(spec: WorldSpec, name: str, seeds: int) -> Played:
-    world = World(spec, range(FIRST_SEED, FIRST_SEED + seeds))
-    if name != OURS:
-        return play(world, BASELINES[name](world))
-    simulated = Simulated(seeds, spec.channels, spec.groups)
-    return play(world, Routed(simulated, by_value=spec.regime is Regime.COST_SPREAD))
+def _played(specs: Sequence[WorldSpec], name: str, seeds: int) -> list[Played]:
+    """Play one player through the worlds of all specifications in one walk."""
+    rows = Together([World(spec, range(FIRST_SEED, FIRST_SEED + seeds)) for spec in specs])
+    return play_together(rows, _ours(rows) if name == OURS else BASELINES[name](rows))
+
+
+def _ours(rows: Together) -> Routed:
+    return Routed(Simulated(rows.count, rows.channels, rows.groups), rows.counts_value)
 
 
 def _told(row: Row) -> dict[str, Any]:
@@ -130,7 +142,7 @@ def table(figures: dict[str, Any]) -> list[tuple[str, ...]]:
     by_regime: dict[str, dict[str, dict[str, Any]]] = {}
     for row in figures["regimes"]:
         by_regime.setdefault(row["regime"], {})[row["player"]] = row
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for regime, players in by_regime.items():
         ours, reference = players[OURS], players[REFERENCE]
         low, high = ours.get("ratio_hedge_low"), ours.get("ratio_hedge_high")

@@ -53,7 +53,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
 
 
-QUICK = Plan(rate_per_s=15.0, calm_s=6.0, outage_s=6.0, recovery_s=5.0, timeout_s=2.0)
+QUICK = Plan(rate_per_s=15.0, calm_s=5.0, outage_s=5.5, recovery_s=4.0, timeout_s=2.0)
 
 
 class OutageReport(msgspec.Struct, frozen=True, kw_only=True):

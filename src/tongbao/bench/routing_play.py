@@ -174,6 +174,7 @@ class _Run:
         )
         self.is_delayed = len(self.worlds.delayed) > 0
         self.is_loaded = len(self.worlds.loaded) > 0
+        self.loaded_mislabel = self.worlds.mislabel[self.worlds.loaded, None]
 
     def play_block(self, block: Block) -> None:
         """Play the payments of one block in order and add up what they came to."""
@@ -194,10 +195,10 @@ class _Run:
     def _answer_loaded(self, block: Block, step: int, truth: ClassArray, labels: ClassArray) -> None:
         """Write what the channels under load would answer now, which only the traffic so far can tell."""
         at = (step, self.worlds.loaded)
-        block.technical[at] = self.worlds.technical_under(self.load)
+        block.technical[at] = technical = self.worlds.technical_under(self.load)
         luck = Luck(block.luck.technical[at], block.luck.accept[at], block.luck.neutral[at])
-        truth[at] = outcomes(block.technical[at], block.acceptance[at], luck)
-        labels[at] = _shown(truth[at], block.mislabel[at][:, None], self.worlds.mislabel[at[1], None])
+        truth[at] = met = outcomes(technical, block.acceptance[at], luck)
+        labels[at] = _shown(met, block.mislabel[at][:, None], self.loaded_mislabel)
 
     def _pay(self, block: Block, t0: IntArray, given: ClassArray, shown: ClassArray) -> ClassArray:
         """Route one payment of every row; return what the first attempts truly met."""

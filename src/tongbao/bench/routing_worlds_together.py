@@ -45,6 +45,7 @@ class Together:
         self.delayed: IntArray = np.flatnonzero(is_delayed)
         self.prompt: IntArray = np.flatnonzero(~is_delayed)
         self.loaded: IntArray = np.flatnonzero(np.repeat([world.is_loaded for world in worlds], counts))
+        self._under_load = [pair for pair in zip(worlds, self.places, strict=True) if pair[0].is_loaded]
 
     @property
     def count(self) -> int:
@@ -53,13 +54,8 @@ class Together:
 
     def technical_under(self, load: FloatArray) -> FloatArray:
         """Return the technical rates of the ``loaded`` rows (m, K) for the shares of recent traffic of all (n, K)."""
-        return np.concatenate(
-            [
-                world.technical_under(load[place])
-                for world, place in zip(self.worlds, self.places, strict=True)
-                if world.is_loaded
-            ]
-        )
+        rates = [world.technical_under(load[place]) for world, place in self._under_load]
+        return rates[0] if len(rates) == 1 else np.concatenate(rates)
 
     def blocks(self) -> Iterator[Block]:
         """Walk all worlds from their first payment to their last."""

@@ -156,7 +156,7 @@ def _captured_elsewhere(standing: Standing, answer: Answer) -> Step:
 
 
 def _late(standing: Standing, answer: Answer) -> Step:
-    """Give back a yes that nobody waits for; its money, with what stood apart before, stands apart meanwhile."""
+    """Give back a yes that nobody waits for; its money stands apart meanwhile, also where a part of it did."""
     now, amount = standing.now, standing.attempt.amount_minor
     captured = amount if answer.captured else 0
     attempt = moved(

@@ -56,7 +56,7 @@ def intent_from(
             "payment_method_type_mismatch", "payment_method", "the method is not of an allowed type"
         )
     check_top_up(order.wallet_book_id, order.capture_method)
-    # A method that is given once and not kept is there only for a confirmation that comes with it.
+    # A method that is given in full is there only for a confirmation that comes with it.
     has_method = order.method_id is not None or (order.method is not None and order.confirm is not None)
     return Intent(
         id=intent_id,

@@ -12,7 +12,7 @@ One payment posts inside one merchant's book::
     disputed       transfer   in_transit → dispute_reserve
     dispute lost   transfer   dispute_reserve → channel_receivable/<channel>
     dispute won    transfer   dispute_reserve → in_transit
-    unexpected     transfer   channel_receivable/<channel> → suspense, and back when it was returned
+    suspended      transfer   channel_receivable/<channel> → suspense, and back when it was returned
 
 Because a key says which step of which document it is, a step that is taken twice posts once.
 """
@@ -175,30 +175,26 @@ def dispute_ended(money: Money, attempt: Attempt, dispute: Dispute, *, won: bool
     )
 
 
-def unexpected(money: Money, attempt: Attempt, amount_minor: int, label: str) -> Transfer:
-    """Return the transfer for money of which the channel tells and we know no reason; negative goes back.
-
-    ``label`` tells what made it known, and is the same when that is heard again.
-    """
-    into = amount_minor > 0
-    return _transfer(
-        money,
-        derive(attempt.id, f"suspense:{label}"),
-        money.receivable if into else money.suspense,
-        money.suspense if into else money.receivable,
-        abs(amount_minor),
-        "payment.unexpected" if into else "payment.returned",
-        attempt,
-    )
-
-
 def suspended(money: Money, before: Attempt, after: Attempt) -> tuple[Transfer, ...]:
     """Return what moves the suspense of an attempt from what one version says to what a later one says; none if equal.
 
-    The only way into suspense, so that the books follow the document whatever order answers come in.
+    Money of which the channel tells and we know no reason stands there. The only way in and out, so that the books follow
+    the document whatever order answers come in.
     """
     change = after.suspense_minor - before.suspense_minor
-    return (unexpected(money, after, change, str(after.version)),) if change else ()
+    if not change:
+        return ()
+    into = change > 0
+    transfer = _transfer(
+        money,
+        derive(after.id, f"suspense:{after.version}"),
+        money.receivable if into else money.suspense,
+        money.suspense if into else money.receivable,
+        abs(change),
+        "payment.unexpected" if into else "payment.returned",
+        after,
+    )
+    return (transfer,)
 
 
 def trail_keys(
@@ -211,7 +207,7 @@ def trail_keys(
         keys += holds
         keys += [derive(hold, label) for hold in holds for label in ("void", "expiry")]
         keys += [derive(act.id, f"capture:{hold}") for act in attempt.acts for hold in holds]
-        keys += [derive(attempt.id, label) for label in ("charged", "suspense:reversed")]
+        keys.append(derive(attempt.id, "charged"))
         keys += [derive(attempt.id, f"suspense:{version}") for version in range(1, attempt.version + 1)]
     keys += [derive(refund.id, label) for refund in refunds for label in ("made", "done", "failed")]
     keys += [derive(dispute.id, label) for dispute in disputes for label in ("opened", "ended")]

@@ -300,9 +300,8 @@ class Resolving:
                     self._desk.alarm("reversal_failed", waiting)
                 return Planned(self._desk.change(waiting, now, updates=(waiting,)), None)
             money = await self._desk.money(standing)
-            back = standing.suspense_minor
             done = moved(standing, AttemptState.REVERSED, now, suspense_minor=0, due_at=None)
-            transfers = (postings.unexpected(money, done, -back, "reversed"),) if back else ()
+            transfers = postings.suspended(money, standing, done)
             change = self._desk.change(
                 done, now, updates=(done,), transfers=transfers, events=(("attempt.reversed", done),)
             )

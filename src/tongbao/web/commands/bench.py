@@ -48,14 +48,18 @@ def bench_payments(
 @app.command("routing")
 def bench_routing(
     as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="Few and short worlds, in under a minute.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few seeds and baselines, in under a minute.")
+    ] = False,
 ) -> None:
     """Regret and approvals against published policies in simulated worlds, evaluation off policy, and speed."""
     console = Console(stderr=True, quiet=as_json, highlight=False)
-    figures = routing.run(routing.QUICK if quick else routing.FULL, lambda text: console.print(text))
+    figures = routing.run(
+        routing.QUICK if quick else routing.FULL, lambda text: console.print(text, soft_wrap=True)
+    )
     table = Table(title="Regret: ours, the windowed hedge, ratios; points over static rules; approvals %")
     for name in ("regime", "ours", "hedge", "ratio", "to the best", "uplift", "first", "final"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=name == "regime", overflow="fold")
     for line in routing.table(figures):
         table.add_row(*line)
     console.print(table)
