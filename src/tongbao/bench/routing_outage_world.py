@@ -6,6 +6,7 @@ behind the recorder that keeps its book. All channels take the same cards in dol
 
 import asyncio
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,9 +109,7 @@ class OutageWorld:
 
     async def open(self, strategy: Strategy) -> str:
         """Start everything, roll out the policy; return the merchant's secret key. Raises what starting raises."""
-        key, *_ = await asyncio.gather(
-            self._open_house(strategy), *(program.start() for program in self.peers.values())
-        )
+        key, _ = await asyncio.gather(self._open_house(strategy), _start(self.peers.values()))
         if HOST_SIM in self.peers:
             await self.recorder.open()
         self._channels_file.touch(0o600)
@@ -129,7 +128,7 @@ class OutageWorld:
         # The first role to start makes what the house keeps in files (keys of the vault), so it starts alone.
         first, *others = self._roles.values()
         await first.start()
-        await asyncio.gather(*(program.start() for program in others))
+        await _start(others)
         return key
 
     async def close(self) -> None:
@@ -255,6 +254,10 @@ def policy_spec(channels: list[str], strategy: Strategy) -> dict[str, Any]:
         "costs": {name: {"currency": CURRENCY, "bps": bps[name]} for name in channels},
         "margin_bps": MARGIN_BPS,
     }
+
+
+async def _start(programs: Iterable[Program]) -> None:
+    await asyncio.gather(*(program.start() for program in programs))
 
 
 async def _roll_out(database: Database, spec: dict[str, Any], channels: list[str]) -> None:

@@ -51,12 +51,36 @@ def thompson_propensities(mean: Floats, sd: Floats, allowed: Mask) -> Floats:
         result = np.zeros(usable.shape)
         result[usable] = thompson_of_one(mean[usable].tolist(), sd[usable].tolist())
         return result
-    if everywhere:
-        return _greatest(*_sound(mean, sd), None)
-    stand_in = usable.argmax(axis=-1)[..., None]
-    mean = np.where(usable, mean, np.take_along_axis(mean, stand_in, axis=-1))
-    sd = np.where(usable, sd, np.take_along_axis(sd, stand_in, axis=-1))
-    return _greatest(*_sound(mean, sd), usable)
+    if not everywhere:
+        stand_in = usable.argmax(axis=-1)[..., None]
+        mean = np.where(usable, mean, np.take_along_axis(mean, stand_in, axis=-1))
+        sd = np.where(usable, sd, np.take_along_axis(sd, stand_in, axis=-1))
+    mean, sd = _sound(mean, sd)
+    width = usable.shape[-1]
+    shares = _by_rivals(mean.reshape(-1, width), sd.reshape(-1, width), usable.reshape(-1, width))
+    return shares.reshape(usable.shape)
+
+
+def _by_rivals(mean: Floats, sd: Floats, usable: Mask) -> Floats:
+    """Return the probabilities of many choices (n, k) by how many arms of each could be the greatest.
+
+    One takes everything, of two the probability is known in closed form, and only more of them are integrated.
+    """
+    reach = REACH * sd
+    bar = np.where(usable, mean - reach, -np.inf).max(axis=1)
+    rivals = usable & (mean + reach >= bar[:, None])
+    count = rivals.sum(axis=1)
+    shares: Floats = (rivals & (count == 1)[:, None]).astype(np.float64)
+    two = np.flatnonzero(count == 2)
+    if len(two):
+        one = rivals[two].argmax(axis=1)
+        other = rivals.shape[1] - 1 - rivals[two, ::-1].argmax(axis=1)
+        share = ndtr((mean[two, one] - mean[two, other]) / np.hypot(sd[two, one], sd[two, other]))
+        shares[two, one], shares[two, other] = share, 1.0 - share
+    more = np.flatnonzero(count > 2)
+    if len(more):
+        shares[more] = _greatest(mean[more], sd[more], rivals[more])
+    return shares
 
 
 def thompson_of_one(mean: Sequence[float], sd: Sequence[float]) -> list[float]:
@@ -179,7 +203,7 @@ def _sound(mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
 
 
 def _greatest(mean: Floats, sd: Floats, usable: Mask | None) -> Floats:
-    """Return the integrals; arms that are not usable, where given, have numbers that change no grid."""
+    """Return the integrals; arms that are not usable, where given, count for nothing but points of the grid."""
     grid = (mean[..., None] + sd[..., None] * _QUANTILES).reshape(*mean.shape[:-1], -1)
     grid.sort(axis=-1)
     below = grid[..., None, :] - mean[..., None]
