@@ -93,6 +93,8 @@ class Board:
         self.tuning = tuning or BoardTuning()
         self.beliefs = Beliefs(self.tuning.beliefs)
         self.breakers = Breakers(self.tuning.breakers)
+        self.issuers: dict[int, list[int]] = {}
+        """Rows of issuers by the row of their channel."""
         self._rows: dict[Key, int] = {}
         self._seen = np.zeros(1)
         self._paths: dict[tuple[bool, str, str, tuple[str, ...]], Ints] = {}
@@ -189,8 +191,14 @@ class Board:
         ill = (ends == 2).astype(float)
         lesson = Lesson(yes, 1.0 - ill, np.full(len(ends), again))
         self.beliefs.learn(path, self._seen[pool], at_s, lesson)
-        for level in (CHANNEL, ISSUER):
-            self.breakers.learn(path[:, level], at_s, sent_s, ill)
+        channel = path[:, CHANNEL]
+        was_out = np.isfinite(self.breakers.opened_s[channel])
+        self.breakers.learn(channel, at_s, sent_s, ill)
+        own = ~was_out
+        if own.any():
+            self.breakers.learn(path[own, ISSUER], at_s[own], sent_s[own], ill[own])
+        for row in channel[was_out & np.isinf(self.breakers.opened_s[channel])]:
+            self.breakers.close(self.issuers.get(int(row), ()))
 
     def hold(self, count: int) -> None:
         """Make room for rows up to ``count``."""
@@ -272,12 +280,15 @@ class Board:
 
     def _enroll(self, key: Key, row: int) -> None:
         """Tell the beliefs which pool a row belongs to; a pool's own row comes before its members'."""
-        live, method, channel, _ = key
+        live, method, channel, issuer = key
         if channel:
             self.beliefs.members.setdefault(self._rows[live, method, "", ""], []).append(row)
+        if issuer:
+            self.issuers.setdefault(self._rows[live, method, channel, ""], []).append(row)
 
     def _enroll_all(self) -> None:
         self.beliefs.members.clear()
+        self.issuers.clear()
         for key, row in self._rows.items():
             self._enroll(key, row)
 
@@ -300,19 +311,26 @@ class Board:
         self._enroll_all()
 
     def _judged(self, path: tuple[int, int, int], fact: Attempted, at_s: float, ill: bool) -> list[Turned]:
-        """Let the breakers of the channel and of its issuer learn; return those that opened or closed."""
+        """Let the breakers of the channel and of its issuer learn; return those that opened or closed.
+
+        While a channel is out, its failures are its own and no issuer's; when it is well again, so are its issuers.
+        """
         turned = []
+        channel = path[CHANNEL]
+        was_out = bool(np.isfinite(self.breakers.opened_s[channel]))
         for level, issuer in ((CHANNEL, ""), (ISSUER, fact.issuer or NOBODY)):
             row = path[level]
-            if self.breakers.teach(row, ill):
+            if (level == ISSUER and was_out) or self.breakers.teach(row, ill):
                 continue
-            was_out = bool(np.isfinite(self.breakers.opened_s[row]))
+            before = bool(np.isfinite(self.breakers.opened_s[row]))
             sent_s = at_s - fact.took_ms / 1_000
             self.breakers.learn(np.array([row]), _one(at_s), _one(sent_s), _one(float(ill)))
-            is_out = bool(np.isfinite(self.breakers.opened_s[row]))
-            if is_out != was_out:
+            after = bool(np.isfinite(self.breakers.opened_s[row]))
+            if after != before:
                 key = (fact.live, fact.method, fact.channel, issuer)
-                turned.append(Turned(key, is_out, float(self.breakers.rate[row])))
+                turned.append(Turned(key, after, float(self.breakers.rate[row])))
+        if was_out and not np.isfinite(self.breakers.opened_s[channel]):
+            self.breakers.close(self.issuers.get(channel, ()))
         return turned
 
 

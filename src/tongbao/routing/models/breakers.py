@@ -144,6 +144,14 @@ class Breakers:
         self.rate[row] = rate
         return True
 
+    def close(self, rows: Sequence[int]) -> None:
+        """Close breakers as if nothing had happened: what was wrong was not theirs."""
+        for row in rows:
+            self.opened_s[row] = np.inf
+            self.rate[row] = 0.0
+            self.probes[row] = 0
+            self.wait_s[row] = self.tuning.wait_s
+
     def learn(self, rows: Ints, at_s: Floats, sent_s: Floats, ill: Floats) -> None:
         """Take in one end for each row (n,), no row twice: ``ill`` is 1 for a technical end, 0 for any other.
 

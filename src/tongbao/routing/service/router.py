@@ -141,7 +141,7 @@ class Router:
 
     def heard(self, decision_id: UUID) -> None:
         """Note that the channel of a decision has answered, whatever it said."""
-        self._under_way.end(decision_id)
+        self._under_way.end(decision_id, self._clock.now().timestamp())
 
     def ended(self, decision_id: UUID, *, approved: bool) -> None:
         """Note how the attempt of a decision ended; volumes count what was approved."""

@@ -48,6 +48,10 @@ class Simulated:
             int(pool[world]): [*channel[world].tolist(), *issuer[world].ravel().tolist()]
             for world in range(count)
         }
+        self._board.issuers = {
+            int(row): own.tolist()
+            for row, own in zip(channel.ravel(), issuer.reshape(-1, issuers), strict=True)
+        }
         self._worlds = np.arange(count)
         self._allowed = np.ones((count, channels), dtype=np.bool_)
         self._pending = np.zeros((count, channels))
