@@ -79,9 +79,9 @@ _REFUSALS: dict[Refusal, tuple[str, str]] = {
         "加权后的记录只相当于 {effective} 条等权决策，至少需要 {effective_min} 条：请选更长的时间段，或增加探索。",
     ),
     Refusal.PROPENSITIES_OFF: (
-        "The weights do not average one, so the probabilities in the log cannot be those by which was chosen: "
-        "mend the log first.",
-        "权重的平均值不为一，记录中的概率不可能是当时选择所用的概率：请先修正记录。",
+        "The weights do not average one: either the probabilities in the log are not those by which was chosen, or the "
+        "policy wants what the log did so rarely that too few of it are in the sample. Check the log, or take a longer time.",
+        "权重的平均值不为一：要么记录中的概率不是当时选择所用的概率，要么新策略想要的选择在记录中过于罕见。请核对记录，或选更长的时间段。",
     ),
     Refusal.WEIGHTS_CLIPPED: (
         "Cutting weights at {limit} would take away {clipped} of all weight; what is left speaks of another policy.",

@@ -228,5 +228,6 @@ def codes_risen(strata: Strata, found: Found, fault_codes: list[tuple[str, str]]
         counts = strata.codes[key][:, found.members].sum(axis=1)
         rises[key[1]] = rises.get(key[1], 0.0) + float(counts[1] - counts[0] * total[1] / total[0])
     whole = sum(rise for rise in rises.values() if rise > 0)
-    told = [code for code, rise in rises.items() if rise > CODE_SHARE_MIN * whole]
+    # What is unresolved has no code.
+    told = [code for code, rise in rises.items() if code and rise > CODE_SHARE_MIN * whole]
     return tuple(sorted(told, key=lambda code: (-rises[code], code))[:CODES_TOLD_MAX])

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tongbao.core.config import Settings
+from tongbao.core.money import Money
 from tongbao.decisions.schema.log import Range
 from tongbao.routing.service import compiling, explaining
 from tongbao.routing.service.backtesting import Approval, RuleResult, Tested
@@ -123,7 +124,7 @@ def _row(result: RuleResult) -> tuple[str, ...]:
         f"{result.matched_count:,}",
         f"{result.changed_count:,.1f}",
         _approval(result.approval),
-        ", ".join(f"{minor:,} {currency}" for currency, minor in result.amounts.items()),
+        ", ".join(f"{Money(round(minor), currency)}" for currency, minor in result.amounts.items()),
     )
 
 
