@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.web.whole_house import CHANNELS, Whole, open_whole, random_decision
+from tests.web.whole_house import CHANNELS, Whole, open_whole
 
 from tongbao.core.db import Database
 from tongbao.parties.schema import Permission
@@ -73,7 +73,7 @@ async def test_decision_of_another_merchant_or_mode_is_unknown(whole: Whole) -> 
 @pytest.mark.parametrize(
     ("path", "code"),
     [
-        (f"/v2/decisions/{random_decision()}", "decision_unknown"),
+        ("/v2/decisions/dec_01m81s34p4e9nv59tdwh9edd1r", "decision_unknown"),
         ("/v2/decisions/dec_x", "resource_missing"),
         ("/v2/decisions/pi_00000000000000000000000000", "resource_missing"),
         ("/v2/decisions/%00", "resource_missing"),
