@@ -91,8 +91,8 @@ def test_thompson_by_written_probabilities_loses_no_more_than_by_draws_from_the_
 
 
 def test_floor_costs_little_while_rates_are_steady() -> None:
-    # Measured: 1.12, where Beta draws gave 1.14.
-    assert 1.0 <= lost("floor", STEADY)[0] / lost("thompson", STEADY)[0] <= 1.15
+    # Measured: 1.15, where Beta draws gave 1.14.
+    assert 1.0 <= lost("floor", STEADY)[0] / lost("thompson", STEADY)[0] <= 1.18
 
 
 def test_floor_costs_nothing_after_a_swap() -> None:

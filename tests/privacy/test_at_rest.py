@@ -188,7 +188,7 @@ async def test_reveal_of_an_altered_row_is_refused(
         "UPDATE privacy.person_key SET destroyed_at = created_at WHERE book_id = $1",
         "UPDATE privacy.person_key SET wrapped_key = 'clear key' WHERE book_id = $1",
         "UPDATE privacy.person_key SET key_version = 0 WHERE book_id = $1",
-        "UPDATE privacy.blind_index SET digest = '4242424242424242424' WHERE book_id = $1",
+        "UPDATE privacy.blind_index SET digest = '1234567890123456789' WHERE book_id = $1",
         "UPDATE privacy.reveal SET purpose = 'curiosity' WHERE book_id = $1",
         "UPDATE privacy.reveal SET actor = 'key:1' WHERE book_id = $1",
         "UPDATE privacy.reveal SET subject = '' WHERE book_id = $1",

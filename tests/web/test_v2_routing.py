@@ -108,7 +108,7 @@ async def test_doctor_says_in_words_why_less_is_approved(whole: Whole, tenant: T
     assert "由 95.0% 降至 70.0%" in found["words"]["zh"]
     cause = found["causes"][0]
     assert (cause["fault"], cause["codes"]) == ("technical", ["channel_error"])
-    assert "渠道技术故障" in cause["words"]["zh"]
+    assert "通道技术故障" in cause["words"]["zh"]
     assert "technical failures of the channel" in cause["words"]["en"]
     assert cause["actions"]
     assert all(action["words"]["en"] and action["words"]["zh"] for action in cause["actions"])
