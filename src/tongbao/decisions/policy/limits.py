@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from tongbao.decisions.schema.experiments import LOOKS_MAX
 
@@ -42,9 +42,9 @@ def constant(looks: int, alpha: float) -> float:
         raise ValueError(f"there are 1 to {LOOKS_MAX} looks")
     if not 0 < alpha < 1:
         raise ValueError("alpha must lie between 0 and 1")
-    single = float(norm.isf(alpha / 2))
+    single = float(-ndtri(alpha / 2))
     # The sum of all errors is at most that of testing each look alone: Bonferroni bounds C from above.
-    highest = float(norm.isf(alpha / (2 * looks))) + 1e-9
+    highest = float(-ndtri(alpha / (2 * looks))) + 1e-9
     if looks == 1:
         return single
     return float(brentq(lambda c: 1 - _inside(looks, c, 0.0) - alpha, single, highest, xtol=1e-10))

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from tongbao.decisions.policy.confidence import confidence_sequence
 from tongbao.decisions.policy.limits import limit
@@ -62,7 +62,7 @@ def sample_ratio_p(cells: Sequence[Cell], epochs: Sequence[Epoch]) -> float:
         if min(weights.values()) * share >= EXPECTED_MIN:
             statistic += sum((units.get(arm, 0) - w * share) ** 2 / (w * share) for arm, w in weights.items())
             freedom += len(weights) - 1
-    return float(chi2.sf(statistic, freedom)) if freedom else 1.0
+    return float(chdtrc(freedom, statistic)) if freedom else 1.0
 
 
 def effect(cells: Sequence[Cell], arm: str, control: str) -> Effect | None:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.sparse import csr_matrix, hstack
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from tongbao.routing.models.prior import ALWAYS, Key, feature_of
 from tongbao.routing.schema.spec import FEATURES_MAX, WEIGHT_MAX
@@ -124,7 +124,7 @@ def fit_channel(
     better = plain - _loss(_sigmoid(odds), held.answers)
     gain = float(better.mean())
     gain_error = float(better.std(ddof=1)) / math.sqrt(len(better))
-    needed = float(norm.isf(error_share)) * gain_error
+    needed = float(-ndtri(error_share)) * gain_error
     kept = bool(gain > needed and weights.any())
     return ChannelFit(
         channel=channel,
