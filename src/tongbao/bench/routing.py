@@ -48,7 +48,7 @@ class Sizes(NamedTuple):
 
 
 FULL = Sizes(200, 20_000, tuple(BASELINES), 200, 20_000)
-QUICK = Sizes(4, 20_000, (REFERENCE, "static", "ucb1", "d_ucb", "d_ts"), 20, 2_000, is_joined=True)
+QUICK = Sizes(3, 20_000, (REFERENCE, "static", "ucb1", "d_ucb", "d_ts"), 20, 2_000, is_joined=True)
 """Quick figures come from few seeds: their errors are several times as large."""
 
 
