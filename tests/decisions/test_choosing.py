@@ -97,6 +97,15 @@ def test_propensities_by_rows_equal_those_one_by_one(case: tuple[Floats, Floats,
         )
 
 
+def test_what_can_be_told_apart_is_reckoned_for_each_row_of_its_own() -> None:
+    mean, sd = np.array([[1.0, 1.0 + 1e-7, 1.0 + 1e-7], [1e9, 2e9, 1e9]]), np.zeros((2, 3))
+    together = thompson_propensities(mean, sd, np.ones((2, 3), dtype=np.bool_))
+    np.testing.assert_allclose(together, [[0.0, 0.5, 0.5], [0.0, 1.0, 0.0]], atol=1e-9)
+    for row in range(2):
+        alone = thompson_propensities(mean[row], sd[row], everything(3))
+        np.testing.assert_allclose(together[row], alone, atol=1e-9)
+
+
 def monte_carlo(mean: Floats, sd: Floats, draws: int, seed: int) -> Floats:
     greatest = np.random.default_rng(seed).normal(mean, sd, (draws, len(mean))).argmax(axis=1)
     return np.bincount(greatest, minlength=len(mean)) / draws

@@ -552,7 +552,8 @@ async def test_stop_harmful_stops_what_breaks_a_guardrail_and_nothing_else(lab: 
     reading = await lab.experiments.read(lab.book_id, "coupon")
     assert reading.state is ReadoutState.HARMFUL
     assert reading.guardrails[0].harmful == ("treated",)
-    assert await lab.experiments.stop_harmful(lab.book_id) == ("coupon",)
+    assert (lab.book_id, "coupon") in await lab.experiments.stop_harmful_anywhere()
+    assert await lab.experiments.stop_harmful(lab.book_id) == ()
     stopped = await lab.experiments.get(lab.book_id, "coupon")
     assert stopped.state is ExperimentState.STOPPED
     assert (await lab.experiments.get(lab.book_id, "banner")).state is ExperimentState.RUNNING

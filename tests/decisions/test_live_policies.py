@@ -11,7 +11,7 @@ import pytest
 from tongbao.core.clock import FrozenClock, RealClock
 from tongbao.core.db import Database
 from tongbao.core.ids import IdFactory
-from tongbao.decisions.policy.rollout import RolloutOrder, arm_of
+from tongbao.decisions.policy.rollout import RolloutOrder, is_challenged
 from tongbao.decisions.schema.evaluation import Estimate, Report, Verdict
 from tongbao.decisions.schema.policies import Rollout
 from tongbao.decisions.service.live_policies import LivePolicies
@@ -107,9 +107,10 @@ async def test_deciding_goes_by_the_arms_of_the_rollout(house: House) -> None:
     for unit in UNITS:
         deciding = house.live.deciding(house.name, unit)
         assert deciding is not None
-        arm = arm_of(rollout, unit)
-        assert (deciding.arm, deciding.version) == (arm.name, arm.version)
-        assert deciding.spec == f"made {arm.version}"
+        tried = is_challenged(rollout.salt, rollout.share_bps, unit)
+        version = 2 if tried else 1
+        assert (deciding.arm, deciding.version) == ("challenger" if tried else "champion", version)
+        assert deciding.spec == f"made {version}"
         assert (deciding.shadow_version, deciding.shadow_spec, deciding.epoch) == (3, "made 3", 1)
         seen.add(deciding.arm)
     assert seen == {"champion", "challenger"}

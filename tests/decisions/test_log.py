@@ -147,7 +147,8 @@ async def test_write_joins_the_transaction_of_its_effect(diary: Diary) -> None:
 @pytest.mark.parametrize(
     ("wrong", "what"),
     [
-        ({"reasons": ()}, "no reasons"),
+        ({"reasons": ()}, "not 1 to 32 reasons"),
+        ({"reasons": (Why(code="x"),) * 33}, "not 1 to 32 reasons"),
         ({"candidates": ()}, "candidates are not"),
         ({"candidates": (Candidate(name="one", propensity=0.5),) * 2}, "candidates are not"),
         (

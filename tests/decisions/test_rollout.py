@@ -2,31 +2,18 @@
 
 import hashlib
 import math
-from datetime import UTC, datetime
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tongbao.decisions.policy.rollout import Arm, RolloutOrder, arm_of, bucket, fault_of, is_unproved
+from tongbao.decisions.policy.rollout import RolloutOrder, bucket, fault_of, is_challenged, is_unproved
 from tongbao.decisions.schema.evaluation import Verdict
-from tongbao.decisions.schema.policies import Guardrail, Rollout
+from tongbao.decisions.schema.policies import Guardrail
 
+SALT = "5a17"
 UNITS = [f"cus_{number}" for number in range(20_000)]
-
-
-def rollout(share_bps: int, *, salt: str = "5a17", challenger: int | None = 2) -> Rollout:
-    return Rollout(
-        policy="routing",
-        epoch=1,
-        champion=1,
-        challenger=challenger,
-        share_bps=share_bps,
-        salt=salt,
-        started_at=datetime(2026, 11, 1, tzinfo=UTC),
-        started_by="op",
-    )
 
 
 def test_bucket_is_the_head_of_sha_256() -> None:
@@ -62,21 +49,20 @@ def test_buckets_under_different_salts_are_independent() -> None:
 @given(st.text(max_size=20), st.integers(0, 10_000), st.integers(0, 10_000))
 def test_growing_share_never_takes_a_unit_from_the_challenger(unit: str, one: int, other: int) -> None:
     smaller, larger = sorted((one, other))
-    if arm_of(rollout(smaller), unit).name == "challenger":
-        assert arm_of(rollout(larger), unit) == Arm("challenger", 2)
+    if is_challenged(SALT, smaller, unit):
+        assert is_challenged(SALT, larger, unit)
 
 
 @pytest.mark.parametrize("share_bps", [1, 500, 5_000])
-def test_arm_of_gives_the_challenger_its_share(share_bps: int) -> None:
+def test_challenger_gets_its_share_of_the_units(share_bps: int) -> None:
     share = share_bps / 10_000
-    found = sum(arm_of(rollout(share_bps), unit).name == "challenger" for unit in UNITS) / len(UNITS)
+    found = sum(is_challenged(SALT, share_bps, unit) for unit in UNITS) / len(UNITS)
     assert abs(found - share) < 4 * math.sqrt(share * (1 - share) / len(UNITS))
 
 
-def test_arm_of_at_the_ends_and_without_a_challenger() -> None:
-    assert {arm_of(rollout(0), unit) for unit in UNITS[:500]} == {Arm("champion", 1)}
-    assert {arm_of(rollout(10_000), unit) for unit in UNITS[:500]} == {Arm("challenger", 2)}
-    assert arm_of(rollout(10_000, challenger=None), "cus_1") == Arm("champion", 1)
+def test_challenger_at_the_ends_gets_nobody_and_everybody() -> None:
+    assert not any(is_challenged(SALT, 0, unit) for unit in UNITS[:500])
+    assert all(is_challenged(SALT, 10_000, unit) for unit in UNITS[:500])
 
 
 SOUND = RolloutOrder(

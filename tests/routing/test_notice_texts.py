@@ -22,7 +22,6 @@ def notice(kind: NoticeKind, facts: dict[str, str | int | float], issuer: str = 
     ("kind", "facts", "zh", "en"),
     [
         (NoticeKind.OPENED, {"technical_rate": 0.5, "code": "x"}, "因技术故障暂停，技术故障率 50.0%。", " is out of traffic for technical failures, 50.0% technical failures."),
-        (NoticeKind.PROBING, {}, "正在试探恢复。", " is tried with a few payments again."),
         (NoticeKind.CLOSED, {"technical_rate": 0.01}, "已恢复，技术故障率 1.0%。", " is in traffic again, 1.0% technical failures."),
         (NoticeKind.TOGETHER, {"channels": "north, west"}, "与其他通道同时故障：north, west。", " fails together with others: north, west."),
         (NoticeKind.ACCEPTANCE_FELL, RATES, "的通过率下降，由 90.0% 变为 80.0%。", " fell, from 90.0% to 80.0%."),

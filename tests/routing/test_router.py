@@ -32,7 +32,7 @@ from tongbao.routing.models.board import Board, BoardTuning
 from tongbao.routing.policy.reasons import CHOSEN, EXCLUDED, said, sentence, text_of
 from tongbao.routing.schema.payments import Mark
 from tongbao.routing.schema.spec import RoutingSpec, Strategy
-from tongbao.routing.service.compiling import DEFAULT, POLICY, compile_spec, policy_of
+from tongbao.routing.service.compiling import POLICY, compile_spec, policy_of
 from tongbao.routing.service.replaying import chances
 from tongbao.routing.service.router import BUILT_IN, Asked, Routed, Router
 from tongbao.routing.service.volumes import Volumes
@@ -242,14 +242,6 @@ async def test_no_channel_names_the_payment_and_the_candidates(house: House) -> 
     assert refused.value.code == "no_channel_left"
     assert refused.value.facts["candidates"] == list(THREE)
     assert str(refused.value.facts["payment_intent"]).startswith("pi_")
-
-
-def test_propensities_draw_nothing_and_leave_no_trace(house: House) -> None:
-    asked = Asked(payment=payment(), candidates=THREE)
-    shares = house.router.propensities(asked, DEFAULT)
-    assert shares == house.router.propensities(asked, DEFAULT)
-    assert sum(shares.values()) == pytest.approx(1)
-    assert propensities(house.choose().decision) == pytest.approx(shares)
 
 
 # Cascades

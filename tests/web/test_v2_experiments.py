@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
+from tests.parties.conftest import DRAFT as MERCHANT
 from tests.web.v2_house import Json, Tenant
 from tests.web.whole_house import Whole, open_whole, refusal
 
 from tongbao.core.db import Database
-from tongbao.parties.schema import Permission
+from tongbao.parties.schema import Package, Permission
 
 PATH = "/v2/experiments"
 DRAFT: Json = {
@@ -232,3 +234,10 @@ async def test_call_needs_its_permission(
     tenant.key = await whole.key(tenant, permission)
     assert (await whole.send(tenant, method, PATH + path)).status_code in {200, 400, 404}
     assert (await whole.http.request(method, PATH + path)).status_code == 401
+
+
+async def test_experiment_is_begun_only_where_the_package_holds_them(whole: Whole) -> None:
+    merchant = await whole.people.merchant(msgspec.structs.replace(MERCHANT, package=Package.BASIC))
+    tenant = await whole.tenant(merchant)
+    assert await whole.refused(tenant, "POST", PATH, DRAFT) == (403, "feature_missing")
+    assert (await whole.get(tenant, PATH))["data"] == []

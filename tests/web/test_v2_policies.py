@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
+from tests.parties.conftest import DRAFT
 from tests.web.v2_house import Json, Tenant
 from tests.web.whole_house import Whole, open_whole, refusal, told
 
 from tongbao.core.db import Database
-from tongbao.parties.schema import OperatorRole, Permission
+from tongbao.parties.schema import OperatorRole, Package, Permission
 
 OWN = "/v2/policies/routing"
 HOUSE = "/v2/operations/policies/routing"
@@ -379,3 +381,10 @@ async def test_document_tells_that_a_replay_is_drawn(whole: Whole) -> None:
     paths = (await whole.http.get("/v2/openapi.json")).json()["paths"]
     drawn = paths[f"{OWN}/versions/{{version}}/replays/{{replay}}.svg"]["get"]["responses"]["200"]
     assert list(drawn["content"]) == ["image/svg+xml"]
+
+
+async def test_versions_are_written_only_where_the_package_holds_custom_routing(whole: Whole) -> None:
+    merchant = await whole.people.merchant(msgspec.structs.replace(DRAFT, package=Package.ECOMMERCE))
+    tenant = await whole.tenant(merchant)
+    assert await whole.refused(tenant, "POST", f"{OWN}/versions", WEST_FIRST) == (403, "feature_missing")
+    assert (await whole.get(tenant, OWN))["rollout"] is None

@@ -145,10 +145,15 @@ def _decision_routes(house: House, calls: Calls, gate: Gate) -> list[APIRouter]:
     return [
         decisions.router(calls, gate, house.payments, made.log),
         policies.router(
-            calls, gate, acts, policies.Services(made.policies, house.routing.replaying, house.routing.live)
+            calls,
+            gate,
+            acts,
+            policies.Services(
+                made.policies, house.routing.replaying, house.routing.live, house.parties.merchants
+            ),
         ),
         routing.router(calls, gate, acts, routing.Services(house.routing.health, backtesting, supposing)),
-        experiments.router(calls, gate, acts, made.experiments),
+        experiments.router(calls, gate, acts, made.experiments, house.parties.merchants),
     ]
 
 

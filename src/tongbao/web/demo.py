@@ -1,4 +1,8 @@
-"""The demonstration: a sandbox for the outside world, two merchants with keys, and shoppers who pay over HTTP."""
+"""The demonstration: a sandbox for the outside world, two merchants with keys, shoppers who pay over HTTP.
+
+The three acquirers differ in what they approve, and one of them is away for a minute of every ten: so there is
+something to choose, and something to see on the routing board.
+"""
 
 import asyncio
 import os
@@ -12,13 +16,16 @@ from tongbao.core.clock import Clock
 from tongbao.core.http import HttpClient
 from tongbao.parties.service.demo import open_demo
 from tongbao.simulator import sandbox_routes
-from tongbao.simulator.sandbox.behavior import Duration, Habits, Payers
+from tongbao.simulator.sandbox.behavior import Duration, Habits, Payers, Trouble, TroubleKind
 from tongbao.simulator.sandbox.server import Sandbox, SandboxConfig
 from tongbao.simulator.shoppers import Shopper
 from tongbao.web.house import House
 
 KEYS_FILE = "demo-keys.json"
-ACQUIRERS = ("card_east", "card_west")
+DECLINE_PROBS = {"card_east": 0.04, "card_west": 0.09, "card_north": 0.02}
+"""The acquirers, and how often issuers refuse over each."""
+AWAY_EVERY_S, AWAY_S, AWAY_TIMES = 600.0, 60.0, 144
+"""``card_north`` refuses connections for a minute of every ten, for a day."""
 VISITS_PER_S = 0.7
 SEED = "city 8"
 
@@ -34,12 +41,14 @@ class Demo:
     async def open_world(self, stack: AsyncExitStack, clock: Clock) -> list[ChannelSpec]:
         """Start the sandbox in this process; return the routes to it."""
         world = self._home / "sandbox"
-        habits = Habits(latency=Duration(median_ms=25.0, sigma=0.4))
         config = SandboxConfig(
             home=world,
             journal=world / "journal.jsonl",
-            acquirers=dict.fromkeys(ACQUIRERS, 0),
-            habits={**dict.fromkeys(ACQUIRERS, habits), "alipay": Habits(payers=Payers(pays_prob=0.9))},
+            acquirers=dict.fromkeys(DECLINE_PROBS, 0),
+            habits={
+                **{name: _habits(name) for name in DECLINE_PROBS},
+                "alipay": Habits(payers=Payers(pays_prob=0.9)),
+            },
         )
         self.sandbox = await stack.enter_async_context(Sandbox(config, clock))
         return sandbox_routes.routes(self.sandbox.credentials.merchant)
@@ -73,6 +82,18 @@ class Demo:
             }
         _write(path, known)
         return known
+
+
+def _habits(name: str) -> Habits:
+    """Return how an acquirer behaves."""
+    away = [AWAY_EVERY_S * number for number in range(1, AWAY_TIMES + 1)] if name == "card_north" else []
+    return Habits(
+        decline_prob=DECLINE_PROBS[name],
+        latency=Duration(median_ms=25.0, sigma=0.4),
+        troubles=tuple(
+            [Trouble(kind=TroubleKind.REFUSED, from_s=begin, until_s=begin + AWAY_S) for begin in away]
+        ),
+    )
 
 
 def _write(path: Path, keys: dict[str, dict[str, str]]) -> None:

@@ -6,15 +6,12 @@ yet, so it is served on loopback only.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.routing import APIRoute
 
-from tongbao.core.errors import AppError, InvalidRequest
+from tongbao.core.errors import InvalidRequest
 from tongbao.core.ids import parse_int, parse_uuid
 from tongbao.ledger.errors import UnknownAccount, UnknownBook, UnknownTransfer
 from tongbao.ledger.schema import ACCOUNT_PREFIX, TRANSFER_PREFIX, AccountId, BalanceAt, Book, StatementPage
@@ -22,6 +19,7 @@ from tongbao.ledger.service.ledger import Ledger
 from tongbao.ledger.service.reading import Axis
 from tongbao.web import charts, ledger_views, pages
 from tongbao.web.figures import Figures
+from tongbao.web.page_route import page_route
 
 ENTRIES_SHOWN = 50
 FINDINGS_SHOWN = 100
@@ -29,26 +27,10 @@ QUERY_CHARS_MAX = 200
 HASH_BYTES = 32
 
 
-class _Page(APIRoute):
-    """A route whose errors are pages too."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler, guarded."""
-        handler = super().get_route_handler()
-
-        async def guarded(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except AppError as error:
-                return pages.error_page(request, error)
-
-        return guarded
-
-
 def router(ledger: Ledger) -> APIRouter:
     """Return the routes of the explorer over an open ledger."""
     explorer = _Explorer(ledger)
-    routes = APIRouter(include_in_schema=False, route_class=_Page)
+    routes = APIRouter(include_in_schema=False, route_class=page_route(pages.error_page))
     for path, answer in (
         ("/", explorer.overview),
         ("/books/{code}", explorer.book),

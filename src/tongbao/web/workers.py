@@ -45,6 +45,7 @@ class Workers:
             ("webhooks", DELIVER_S, self._deliver),
             ("partitions", PREPARE_S, self._prepare),
             ("guardrails", GUARD_S, house.decisions.guarding.look),
+            ("experiments", GUARD_S, house.decisions.experiments.stop_harmful_anywhere),
             ("retention", RETENTION_S, self._forget),
             ("vault", PREPARE_S, house.vault.forget_expired),
         ]

@@ -93,6 +93,9 @@ def thompson_of_one(mean: Sequence[float], sd: Sequence[float]) -> list[float]:
         raise InvalidRequest("no_arm_allowed", "no arm may be chosen")
     if not all(math.isfinite(each) and 0 <= spread < math.inf for each, spread in zip(mean, sd, strict=True)):
         raise _beliefs_invalid()
+    scale = max(map(abs, mean)) + max(sd)
+    least = _SD_SHARE_MIN * scale or 1.0
+    sd = [max(spread, least) for spread in sd]
     bar = max(each - REACH * spread for each, spread in zip(mean, sd, strict=True))
     rivals = [place for place, each in enumerate(mean) if each + REACH * sd[place] >= bar]
     shares = [0.0] * len(mean)
@@ -100,12 +103,12 @@ def thompson_of_one(mean: Sequence[float], sd: Sequence[float]) -> list[float]:
         shares[rivals[0]] = 1.0
     elif len(rivals) == 2:
         one, other = rivals
-        apart = math.hypot(sd[one], sd[other])
-        share = 0.5 * math.erfc((mean[other] - mean[one]) / (apart * math.sqrt(2))) if apart else 0.5
+        apart = math.hypot(sd[one], sd[other]) * math.sqrt(2)
+        share = 0.5 * math.erfc((mean[other] - mean[one]) / apart)
         shares[one], shares[other] = share, 1.0 - share
     else:
-        some = _sound(np.array([mean[place] for place in rivals]), np.array([sd[place] for place in rivals]))
-        for place, share in zip(rivals, _greatest(*some, None).tolist(), strict=True):
+        means, sds = np.array([mean[place] for place in rivals]), np.array([sd[place] for place in rivals])
+        for place, share in zip(rivals, _greatest(means, sds, None).tolist(), strict=True):
             shares[place] = share
     return shares
 
@@ -194,12 +197,12 @@ def _beliefs_invalid() -> InvalidRequest:
 
 
 def _sound(mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
-    """Return means, and sds that can be divided by."""
-    least, scale = sd.min(), np.abs(mean).max() + sd.max()
-    if not (least >= 0 and scale < np.inf):
+    """Return means, and sds that can be divided by: by what can be told apart in each choice of its own, shape (..., k)."""
+    scale = np.abs(mean).max(axis=-1, keepdims=True) + sd.max(axis=-1, keepdims=True)
+    if not (sd.min() >= 0 and scale.max() < np.inf):
         raise _beliefs_invalid()
-    smallest = _SD_SHARE_MIN * scale or 1.0
-    return mean, sd if least > smallest else np.maximum(sd, smallest)
+    least = _SD_SHARE_MIN * scale
+    return mean, np.maximum(sd, np.where(least > 0, least, 1.0))
 
 
 def _greatest(mean: Floats, sd: Floats, usable: Mask | None) -> Floats:

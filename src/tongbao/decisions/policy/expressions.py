@@ -68,7 +68,7 @@ def compile_condition(source: str, language: Language) -> Compiled:
     tree = ast.fix_missing_locations(ast.Expression(ast.Lambda(one, part.code)))
     names = {name: each.call for name, each in language.function_of.items()}
     # Nothing of the source reaches this but constants and declared names: the tree was built by the checker.
-    test = eval(compile(tree, "<condition>", "eval"), {"__builtins__": {}, **names})  # noqa: S307
+    test = eval(compile(tree, "<condition>", "eval"), {"__builtins__": {}, **names})  # noqa: S307 - as said
     return Compiled(part.text, frozenset(root.fields), test)
 
 

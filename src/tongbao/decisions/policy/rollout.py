@@ -11,7 +11,7 @@ import math
 import msgspec
 
 from tongbao.decisions.schema.evaluation import Verdict
-from tongbao.decisions.schema.policies import NAME_CHARS_MAX, SHARE_BPS_MAX, Guardrail, Rollout
+from tongbao.decisions.schema.policies import NAME_CHARS_MAX, SHARE_BPS_MAX, Guardrail
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -20,13 +20,6 @@ UNPROVED_SHARE_BPS_MAX = 500
 GUARDRAILS_MAX = 10
 GUARDRAIL_COUNT_MIN = 50
 """Below some dozens of decisions an arm the central limit theorem, on which guardrails rest, promises nothing."""
-
-
-class Arm(msgspec.Struct, frozen=True):
-    """Who decides: ``champion`` or ``challenger``, and which version that is."""
-
-    name: str
-    version: int
 
 
 class RolloutOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,14 +50,6 @@ def bucket(salt: str, unit: str) -> float:
 def is_challenged(salt: str, share_bps: int, unit: str) -> bool:
     """Return whether the challenger decides for ``unit`` at a share of ``share_bps`` in 1/10,000."""
     return bucket(salt, unit) < share_bps / SHARE_BPS_MAX
-
-
-def arm_of(rollout: Rollout, unit: str) -> Arm:
-    """Return who decides for ``unit``."""
-    challenger = rollout.challenger
-    if challenger is not None and is_challenged(rollout.salt, rollout.share_bps, unit):
-        return Arm(CHALLENGER, challenger)
-    return Arm(CHAMPION, rollout.champion)
 
 
 def fault_of(order: RolloutOrder) -> str:

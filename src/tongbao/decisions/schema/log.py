@@ -125,8 +125,8 @@ def check(decision: Decision) -> None:
     names = {each.name for each in decision.candidates}
     total = math.fsum(each.propensity for each in decision.candidates)
     wrong = ""
-    if not decision.reasons:
-        wrong = "it has no reasons"
+    if not 0 < len(decision.reasons) <= REASONS_MAX:
+        wrong = f"it has not 1 to {REASONS_MAX} reasons"
     elif len(names) != len(decision.candidates) or not 0 < len(names) <= CANDIDATES_MAX:
         wrong = f"its candidates are not 1 to {CANDIDATES_MAX} different ones"
     elif decision.chosen not in names or decision.propensity <= 0:

@@ -30,6 +30,9 @@ from tongbao.decisions.schema.experiments import (
 from tongbao.decisions.service.units import Units, found
 from tongbao.decisions.store import experiments as store
 
+BOOKS_MAX = 10_000
+"""Books whose experiments one round of a worker looks after."""
+
 
 class Experiments(Units):
     """The use cases, with those of ``Units``. ``new_salt`` returns random text of 16 characters or more."""
@@ -173,6 +176,12 @@ class Experiments(Units):
                 await self.stop(book_id, name, note="stopped because it surely does harm")
                 stopped.append(name)
         return tuple(stopped)
+
+    async def stop_harmful_anywhere(self) -> tuple[tuple[int, str], ...]:
+        """Do so in every book that has a running experiment; return book and name of each that was stopped."""
+        async with self._database.connection() as connection:
+            books = await store.busy_books(connection, BOOKS_MAX)
+        return tuple([(book_id, name) for book_id in books for name in await self.stop_harmful(book_id)])
 
     async def _keep(self, experiment: Experiment, look: Look) -> Experiment:
         """Keep a look, unless somebody took it in the meantime; the version stays, nobody's edit is in the way."""

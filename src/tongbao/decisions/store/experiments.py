@@ -32,6 +32,9 @@ _LIST = "SELECT body FROM decisions.experiment WHERE book_id = $1 ORDER BY creat
 _RUNNING = """
 SELECT body FROM decisions.experiment WHERE book_id = $1 AND state = 'running' ORDER BY name LIMIT $2
 """
+_BUSY_BOOKS = (
+    "SELECT DISTINCT book_id FROM decisions.experiment WHERE state = 'running' ORDER BY book_id LIMIT $1"
+)
 # Drafts are locked too: two of them that start at once wait for each other, in the order of their names.
 _LOCK_LAYER = """
 SELECT body FROM decisions.experiment WHERE book_id = $1 AND layer = $2 AND state IN ('draft', 'running')
@@ -160,6 +163,11 @@ async def experiments(connection: Connection, book_id: int) -> list[Experiment]:
     """Return the experiments of a book, the newest first, at most ``EXPERIMENTS_MAX``."""
     rows = await connection.fetch(_LIST, book_id, EXPERIMENTS_MAX)
     return [_experiment(row) for row in rows]
+
+
+async def busy_books(connection: Connection, limit: int) -> list[int]:
+    """Return the books that have a running experiment."""
+    return [row["book_id"] for row in await connection.fetch(_BUSY_BOOKS, limit)]
 
 
 async def running(connection: Connection, book_id: int) -> list[Experiment]:

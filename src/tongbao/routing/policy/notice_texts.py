@@ -24,7 +24,6 @@ _TEXTS: Mapping[NoticeKind, _Text] = {
     NoticeKind.OPENED: _Text(
         "{where}因技术故障暂停", "{where} is out of traffic for technical failures", *_TECHNICAL
     ),
-    NoticeKind.PROBING: _Text("{where}正在试探恢复", "{where} is tried with a few payments again"),
     NoticeKind.CLOSED: _Text("{where}已恢复", "{where} is in traffic again", *_TECHNICAL),
     NoticeKind.TOGETHER: _Text(
         "{where}与其他通道同时故障", "{where} fails together with others", "：{channels}", ": {channels}"

@@ -13,7 +13,6 @@ class NoticeKind(enum.StrEnum):
     """Why people are told."""
 
     OPENED = "opened"  # a breaker opened: the channel gets no payments but probes
-    PROBING = "probing"  # half-open: a few payments try it again
     CLOSED = "closed"  # it is well again
     TOGETHER = "together"  # several channels, or everything of one issuer, fail at once
     ACCEPTANCE_FELL = "acceptance_fell"

@@ -134,11 +134,6 @@ class Router:
         self._begin(decision, payment)
         return Routed(decision.chosen, fallbacks, decision)
 
-    def propensities(self, asked: Asked, compiled: Compiled) -> dict[str, float]:
-        """Return what a policy would do with a payment now; writes and draws nothing."""
-        known = self._known(asked.payment, asked.candidates, compiled, self._clock.now().timestamp())
-        return self._reckon(compiled, asked, known).chances()
-
     def heard(self, decision_id: UUID) -> None:
         """Note that the channel of a decision has answered, whatever it said."""
         self._under_way.end(decision_id, self._clock.now().timestamp())

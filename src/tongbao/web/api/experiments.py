@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from tongbao.core.requests.asks import Rendered
 from tongbao.decisions.schema import experiments as schema
 from tongbao.decisions.service.experiments import Experiments
-from tongbao.parties.schema import Permission, Scope
+from tongbao.parties.schema import Feature, Permission, Scope
+from tongbao.parties.service.merchants import Merchants
 from tongbao.web.api import experiment_models as models
 from tongbao.web.api.access import Gate
 from tongbao.web.api.acts import Acts
@@ -24,11 +25,11 @@ Name = Annotated[str, Path(max_length=80, description="Name of the experiment.")
 Place = Callable[[int, str, str], Awaitable[schema.Place | None]]
 
 
-def router(calls: Calls, gate: Gate, acts: Acts, experiments: Experiments) -> APIRouter:
+def router(calls: Calls, gate: Gate, acts: Acts, experiments: Experiments, merchants: Merchants) -> APIRouter:
     """Return the routes over open services."""
     routes = calls.router(PREFIX, "experiments", body_bytes_max=BODY_BYTES_MAX)
     _add_reads(routes, gate, experiments)
-    _add_life(routes, gate, acts, experiments)
+    _add_life(routes, gate, acts, experiments, merchants)
     _add_ends(routes, gate, acts, experiments)
     _add_units(routes, gate, acts, experiments)
     _add_measurements(routes, calls, gate, acts, experiments)
@@ -55,8 +56,17 @@ def _add_reads(routes: APIRouter, gate: Gate, experiments: Experiments) -> None:
         return models.Readout.of(await experiments.read(scope.book_id, experiment))
 
 
-def _add_life(routes: APIRouter, gate: Gate, acts: Acts, experiments: Experiments) -> None:
-    writer = Depends(gate.scope(Permission.EXPERIMENTS_WRITE))
+def _add_life(
+    routes: APIRouter, gate: Gate, acts: Acts, experiments: Experiments, merchants: Merchants
+) -> None:
+    may = gate.scope(Permission.EXPERIMENTS_WRITE)
+
+    async def writing(scope: Annotated[Scope, Depends(may)]) -> Scope:
+        """Let in whose package holds experiments; to end one nobody needs it."""
+        await merchants.require_feature(scope, Feature.EXPERIMENTS)
+        return scope
+
+    writer = Depends(writing)
 
     @routes.post("", status_code=201, response_model=models.Experiment)
     async def draft(request: Request, scope: Annotated[Scope, writer], order: models.Draft) -> Response:

@@ -16,7 +16,8 @@ from tongbao.decisions.schema.policies import PolicyVersion, Rollout
 from tongbao.decisions.service.live_policies import LivePolicies
 from tongbao.decisions.service.policies import Policies
 from tongbao.decisions.service.policy_reading import NUMBER_MAX
-from tongbao.parties.schema import OperatorPermission, Permission, Scope
+from tongbao.parties.schema import Feature, OperatorPermission, Permission, Scope
+from tongbao.parties.service.merchants import Merchants
 from tongbao.routing.service import compiling
 from tongbao.routing.service.replaying import Replaying
 from tongbao.web.api import policy_models as models
@@ -58,6 +59,7 @@ class Services(NamedTuple):
     policies: Policies
     replaying: Replaying
     live: LivePolicies
+    merchants: Merchants
 
 
 class Svg(Response):
@@ -69,7 +71,7 @@ class Svg(Response):
 def router(calls: Calls, gate: Gate, acts: Acts, services: Services) -> APIRouter:
     """Return the routes of both sides."""
     routes = calls.router(PREFIX, "policies", body_bytes_max=BODY_BYTES_MAX)
-    for side in (_merchants(gate), _house(gate)):
+    for side in (_merchants(gate, services.merchants), _house(gate)):
         _add_reads(routes, side, services)
         _add_replays(routes, side, acts, services)
         _add_versions(routes, side, acts, services.policies)
@@ -77,15 +79,23 @@ def router(calls: Calls, gate: Gate, acts: Acts, services: Services) -> APIRoute
     return routes
 
 
-def _merchants(gate: Gate) -> Side:
-    def may(permission: Permission) -> Any:
+def _merchants(gate: Gate, merchants: Merchants) -> Side:
+    """Return a merchant's side. To write a version takes the feature; whoever lost it may still look and go back."""
+
+    def may(permission: Permission, feature: Feature | None = None) -> Any:
         async def steward(scope: Annotated[Scope, Depends(gate.scope(permission))]) -> Steward:
+            if feature is not None:
+                await merchants.require_feature(scope, feature)
             return Steward(compiling.policy_of(scope.book_id), Caller(scope.live, scope.actor, scope))
 
         return Depends(steward)
 
-    writer = may(Permission.ROUTING_WRITE)
-    return Side(OWN, may(Permission.ROUTING_READ), writer, writer)
+    return Side(
+        OWN,
+        may(Permission.ROUTING_READ),
+        may(Permission.ROUTING_WRITE, Feature.CUSTOM_ROUTING),
+        may(Permission.ROUTING_WRITE),
+    )
 
 
 def _house(gate: Gate) -> Side:

@@ -4,14 +4,12 @@ Every form is answered with a redirect to the page of the session, so that going
 A form must come from this site (``Origin``); whoever has no account here has no cookie that another site could use.
 """
 
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
-from fastapi.routing import APIRoute
 
 from tongbao.channels.schema import kind_of
 from tongbao.core.clock import Clock
@@ -31,6 +29,7 @@ from tongbao.web.api.v1.ports import Cards
 from tongbao.web.cashier import faces, views
 from tongbao.web.cashier.faces import Face
 from tongbao.web.cashier.paying import Payer, Paying, Problem, payer_scope, read_form
+from tongbao.web.page_route import page_route
 
 LINK_INACTIVE = "payment_link_inactive"
 _TEXTS = {400: "failed", 403: "foreign", 404: "missing", 429: "busy", 503: "busy"}
@@ -70,26 +69,10 @@ class _Visit(NamedTuple):
     face: Face
 
 
-class _Page(APIRoute):
-    """A route whose errors are pages of the checkout."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler, guarded."""
-        handler = super().get_route_handler()
-
-        async def guarded(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except AppError as error:
-                return _error_page(request, error)
-
-        return guarded
-
-
 def router(till: Till) -> APIRouter:
     """Return the routes of the checkout."""
     checkout = _Checkout(till)
-    routes = APIRouter(include_in_schema=False, route_class=_Page)
+    routes = APIRouter(include_in_schema=False, route_class=page_route(_error_page))
     for method, path, answer in (
         ("GET", "/l/{reference}", checkout.follow),
         ("GET", "/c/{reference}", checkout.show),

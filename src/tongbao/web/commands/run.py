@@ -140,6 +140,7 @@ def _print_addresses(console: Console, base: str, settings: Settings, demo: Demo
         ("payments API", f"{base}/v1   (the official stripe client works: api_base)"),
         ("OpenAPI", f"{base}/v1/openapi.json   {base}/v2/openapi.json"),
         ("ledger explorer", f"{base}/"),
+        ("routing", f"{base}/ops/routing   (why each payment went where it went: /ops/payments)"),
         ("health", f"{base}/healthz   /readyz   /metrics"),
     ]
     if demo.sandbox is not None:

@@ -15,7 +15,7 @@ from tongbao.core.ids import parse_uuid, uuid_text
 from tongbao.decisions.schema.log import PREFIX as DECISION_PREFIX
 from tongbao.decisions.schema.log import Candidate, Decision, Range
 from tongbao.decisions.service.log import Learned, Traced
-from tongbao.parties.schema import PAGE_SIZE_MAX, Merchant, OperatorPermission, PageRequest, Scope
+from tongbao.parties.schema import PAGE_SIZE_MAX, Merchant, MerchantId, OperatorPermission, PageRequest, Scope
 from tongbao.parties.service.access import operator_of_job
 from tongbao.payments.errors import Missing
 from tongbao.payments.schema.attempts import Attempt
@@ -141,9 +141,9 @@ class Lineage:
         self, wanted: UUID, text: str, *, is_attempt: bool = False
     ) -> tuple[tuple[Merchant, Scope], Intent | Attempt]:
         """Return whose document this is, and the document."""
-        request: PageRequest[object] = PageRequest(limit=PAGE_SIZE_MAX)
+        request: PageRequest[MerchantId] = PageRequest(limit=PAGE_SIZE_MAX)
         for _ in range(MERCHANTS_MAX // PAGE_SIZE_MAX):
-            page = await self._house.parties.merchants.all(self._operator, request)  # type: ignore[arg-type]
+            page = await self._house.parties.merchants.all(self._operator, request)
             places = [(each, scope) for each in page.items for scope in _scopes(each)]
             found = await asyncio.gather(
                 *(self._document(scope, wanted, is_attempt=is_attempt) for _, scope in places)

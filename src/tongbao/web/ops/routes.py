@@ -1,16 +1,14 @@
 """The routes of the ops console: the routing board, the doctor, a payment's decisions, policies."""
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
-from fastapi.routing import APIRoute
 from markupsafe import Markup
 
 from tongbao.channels.schema import Reason
 from tongbao.channels.service.codes import reason_info
-from tongbao.core.errors import AppError, NotFound
+from tongbao.core.errors import NotFound
 from tongbao.core.ids import uuid_text
 from tongbao.decisions.policy import report_chart, report_words
 from tongbao.decisions.schema.evaluation import Report
@@ -24,31 +22,16 @@ from tongbao.web.house import House
 from tongbao.web.ops import board_view, doctor_view, lineage, policies_view
 from tongbao.web.ops.drawing import Span
 from tongbao.web.ops.rendering import choice, error_page, query, render
+from tongbao.web.page_route import page_route
 
 MODES = {"live": True, "test": False}
 _TONES = {Verdict.FELL: "bad", Verdict.ROSE: "good", Verdict.STEADY: "good", Verdict.TOO_FEW: "quiet"}
 
 
-class _Page(APIRoute):
-    """A route whose errors are pages of the console too."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler, guarded."""
-        handler = super().get_route_handler()
-
-        async def guarded(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except AppError as error:
-                return error_page(request, error)
-
-        return guarded
-
-
 def router(house: House) -> APIRouter:
     """Return the routes of the console over an open house."""
     console = _Console(house)
-    routes = APIRouter(prefix="/ops", include_in_schema=False, route_class=_Page)
+    routes = APIRouter(prefix="/ops", include_in_schema=False, route_class=page_route(error_page))
     for path, answer in (
         ("", console.home),
         ("/routing", console.routing),
@@ -195,7 +178,7 @@ def _excluded(candidate: Candidate, language: str) -> str:
 
 def _chart(report: Report, language: str) -> Markup:
     """Return the drawing of a replay; everything from outside was escaped where it was put in."""
-    return Markup(report_chart.report_chart(report, language))  # noqa: S704
+    return Markup(report_chart.report_chart(report, language))  # noqa: S704 - drawn by us, escaped there
 
 
 def _notes(details: Mapping[str, object]) -> str:
