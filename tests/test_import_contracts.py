@@ -20,6 +20,7 @@ CLEAN = {
     "privacy/__init__.py": "",
     "channels/__init__.py": "",
     "routing/__init__.py": "",
+    "risk/__init__.py": "",
     "decisions/__init__.py": "",
     "payments/__init__.py": "",
     "ledger/errors.py": "from tongbao.core import errors",
@@ -53,7 +54,7 @@ def lint(folder: Path, seeded: dict[str, str]) -> subprocess.CompletedProcess[st
     [
         {},
         {"__main__.py": "from tongbao.web import app"},
-        {"risk/__init__.py": "", "risk/policy.py": "from tongbao.ledger import schema"},
+        {"risk/policy.py": "from tongbao.ledger import schema"},
         {"ledger/tasks.py": "from tongbao.ledger import service"},
         {"ledger/schema.py": "from tongbao.core import ids"},
     ],
