@@ -11,7 +11,7 @@ PYTHON ?= python3
 PYTHONS := $(PYTHON) python3.13 python3.12 python3.11
 PYTEST_ARGS ?=
 # Files of tests go to several processes, each with a database server of its own; most of them wait most of the time.
-PARALLEL ?= -n 3 --dist loadfile
+PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -98,6 +98,7 @@ $(STAMP): pyproject.toml constraints.txt
 		"$$found" -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }; \
 	}
 	@$(BIN)/python -m pip install --quiet --only-binary :all: --no-binary tongbao -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m tongbao.risk.models.warming
 	@touch $@
 
 # What tests talk to never shares an environment with the project: two of them install a module of the same name,

@@ -1,9 +1,16 @@
-"""One embedded PostgreSQL for the whole run, one database a test file, and a ledger over it."""
+"""One embedded PostgreSQL for the whole run, one database a test file, and a ledger over it.
 
+Files go to several processes, each file to one; those that last long go first, so that none is left for the end.
+"""
+
+import gc
+import os
 import random
 import shutil
+import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -22,6 +29,49 @@ from tongbao.ledger.service.ledger import Ledger
 
 CNY = 156
 USD = 840
+LONGEST_FIRST = (
+    "scenarios/test_payment_drill.py",
+    "bench/test_routing_outage.py",
+    "scenarios/test_kill.py",
+    "payments/test_any_order.py",
+    "payments/test_losing_database.py",
+    "bench/test_ledger.py",
+    "scenarios",
+)
+"""Files of which one test alone takes long; most of that time they wait, and the others run beside them.
+
+Scenarios share a house in each process, so they follow each other.
+"""
+
+# What one process has compiled the others read, whatever the environment says: every process of a run reads every
+# test, and the drills start the program dozens of times.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect no garbage while tests are gathered: all of it stays, and is not looked through again afterwards."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that last long first, then those with most tests; within a file nothing changes place."""
+    tests = Path(__file__).parent
+    places = {tests / name: place for place, name in enumerate(LONGEST_FIRST)}
+    counts = Counter(item.path for item in items)
+
+    def turn(item: pytest.Item) -> tuple[int, int, Path]:
+        path = item.path
+        place = places.get(path, places.get(path.parent, len(places)))
+        return place, -counts[path], path
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")

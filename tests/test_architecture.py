@@ -21,8 +21,9 @@ SOURCE = ROOT / "src" / "tongbao"
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 600
 DOORS = {"service", "schema", "errors", "ports", "api"}
-SHARED = {"decisions": DOORS | {"models", "policy"}}
-"""Rooms that exist to be built upon: learners and evaluation are what the rooms above use of ``decisions`` (0009)."""
+SHARED = {"decisions": DOORS | {"models", "policy"}, "risk": DOORS | {"models", "policy"}}
+"""Rooms that exist to be built upon: learners and evaluation are what the rooms above use of ``decisions`` (0009);
+benchmarks measure the features, models and tiers of ``risk`` by themselves (0010)."""
 OPEN_ROOMS = {
     "core",
     "bench",

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tongbao.core.currencies import CURRENCIES, Kind
@@ -400,6 +400,7 @@ def test_canonical_text_compiles_to_the_same_condition(source: str, hour: int, c
         max_size=14,
     ).map(" ".join)
 )
+@example("0,")
 def test_compile_any_text_gives_a_condition_or_a_placed_error(source: str) -> None:
     outcome = outcome_of(source)
     if isinstance(outcome, Compiled):

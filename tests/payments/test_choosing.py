@@ -16,11 +16,12 @@ from tongbao.core.db import Database
 from tongbao.core.errors import Unavailable
 from tongbao.core.ids import IdFactory
 from tongbao.payments.errors import BadParameter, Missing, WrongState
-from tongbao.payments.ports import RiskQuestion, RiskTier, Route, RouteQuestion, Verdict
+from tongbao.payments.ports import RiskQuestion, Route, RouteQuestion, Verdict
 from tongbao.payments.schema.intents import RiskState
 from tongbao.payments.schema.methods import MandateState
 from tongbao.payments.schema.orders import ConfirmOrder, MandateTerms
 from tongbao.payments.service.plain_hooks import FirstChannel
+from tongbao.risk.schema.tiers import Tier
 
 NOT_SENT = Answer(outcome=Outcome.NOT_SENT, code="connect")
 BROKEN = [RuntimeError("bug"), Unavailable("model_away", "no answer"), TimeoutError(), ZeroDivisionError()]
@@ -466,7 +467,7 @@ async def test_verdict_of_a_working_risk_control_is_not_overruled(
     class Declines:
         async def assess(self, question: RiskQuestion) -> Verdict:
             del question
-            return Verdict(tier=RiskTier.DECLINE)
+            return Verdict(tier=Tier.DECLINE)
 
     codes = Codes()
     async with open_house(payments_database, ids, risk=Declines(), cards=codes) as house:

@@ -13,9 +13,10 @@ from tongbao.core.db import Database
 from tongbao.core.errors import Conflict
 from tongbao.core.ids import IdFactory
 from tongbao.payments.errors import BadParameter, Missing, WrongState
-from tongbao.payments.ports import RiskQuestion, RiskTier, Verdict
+from tongbao.payments.ports import RiskQuestion, Verdict
 from tongbao.payments.schema.intents import CancelReason, CaptureMethod, Certainty
 from tongbao.payments.schema.orders import ConfirmOrder, IntentOrder, PageOrder
+from tongbao.risk.schema.tiers import Tier
 
 CONFIRM = ConfirmOrder(method=CARD)
 NOT_SENT = Answer(outcome=Outcome.NOT_SENT, code="connect")
@@ -356,13 +357,13 @@ class Strict:
 @pytest.mark.parametrize(
     ("tier", "state", "risk_state", "calls"),
     [
-        (RiskTier.DECLINE, "requires_payment_method", "blocked", 0),
-        (RiskTier.STEP_UP, "requires_action", "clear", 0),
-        (RiskTier.REVIEW, "succeeded", "review", 1),
+        (Tier.DECLINE, "requires_payment_method", "blocked", 0),
+        (Tier.STEP_UP, "requires_action", "clear", 0),
+        (Tier.REVIEW, "succeeded", "review", 1),
     ],
 )
 async def test_risk_control_decides_before_any_channel_is_called(
-    payments_database: Database, ids: IdFactory, tier: RiskTier, state: str, risk_state: str, calls: int
+    payments_database: Database, ids: IdFactory, tier: Tier, state: str, risk_state: str, calls: int
 ) -> None:
     async with open_house(
         payments_database, ids, risk=Strict(Verdict(tier=tier, step_up_url="https://x"))

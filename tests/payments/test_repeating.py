@@ -13,10 +13,11 @@ from tongbao.core.db import Database
 from tongbao.core.errors import Conflict
 from tongbao.core.ids import IdFactory
 from tongbao.payments.errors import BadParameter
-from tongbao.payments.ports import RiskQuestion, RiskTier, Verdict
+from tongbao.payments.ports import RiskQuestion, Verdict
 from tongbao.payments.schema.intents import CaptureMethod, Intent
 from tongbao.payments.schema.orders import ConfirmOrder, Done, IntentOrder
 from tongbao.payments.store import documents as store
+from tongbao.risk.schema.tiers import Tier
 
 Send = Callable[[], Awaitable[Done[Any]]]
 
@@ -85,7 +86,7 @@ class StepUp:
 
     async def assess(self, question: RiskQuestion) -> Verdict:
         del question
-        return Verdict(tier=RiskTier.STEP_UP, step_up_url="https://bank.example/")
+        return Verdict(tier=Tier.STEP_UP, step_up_url="https://bank.example/")
 
 
 async def test_step_up_of_an_intent_that_exists_waits_for_its_payer(

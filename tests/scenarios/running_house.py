@@ -49,7 +49,7 @@ CHANNEL_TIMEOUT_S = 1.5
 SETTLES_NOT_FOUND_S = 1
 """The sandbox books at once: what its acquirers do not know a second later was never done."""
 WAIT_S = 20.0
-START_S = 60.0
+START_S, STOP_S = 180.0, 60.0
 Got = TypeVar("Got")
 
 
@@ -233,7 +233,7 @@ def _process(dsn: str, home: Path, channels: Path, log: Path) -> Iterator[str]:
         try:
             yield wait_for(served, "the start of the house", timeout_s=START_S)
             process.send_signal(signal.SIGINT)
-            assert process.wait(20.0) == 0, log.read_text()[-3_000:]
+            assert process.wait(STOP_S) == 0, log.read_text()[-3_000:]
         finally:
             process.kill()
             process.wait()

@@ -32,12 +32,9 @@ from tongbao.core.metrics import Metrics
 from tongbao.ledger.schema import BULK_SIZE_MAX, AccountId, BookId, Transfer
 from tongbao.ledger.service.ledger import Ledger
 
-ACCOUNTS = 10_000
-BOOKS = 1_000
 PROCESSES = 4
 CASES = ("uniform", "books", "hot", "hot_limited", "holds", "groups", "bulk")
 DATABASE = "bench"
-READS = 300
 Say = Callable[[str], None]
 
 # Accounts are opened by SQL because there are 21,000 of them; money comes in by transfers like everywhere else.
@@ -63,11 +60,18 @@ WHERE n.nspname = 'ledger' AND c.relkind IN ('r', 'm')
 
 
 class Sizes(msgspec.Struct, frozen=True):
-    """How long each row runs, how many transfers the statements are read from, how large TPC-B's tables are."""
+    """How long each row runs, how many transfers the statements are read from, how large TPC-B's tables are.
+
+    ``accounts`` of the large book, of the textbook ledger, and of the small ``books`` together, which share them
+    equally; ``reads``: how often a page and a balance are read.
+    """
 
     seconds: float
     transfers: int
     pgbench_scale: int = 50
+    accounts: int = 10_000
+    books: int = 1_000
+    reads: int = 300
 
 
 FULL = Sizes(6.0, 1_000_000)
@@ -118,7 +122,7 @@ class _Run:
 
     async def all(self) -> dict[str, float]:
         """Run every row in order."""
-        await reference.prepare(self.server, ACCOUNTS, self.sizes.pgbench_scale)
+        await reference.prepare(self.server, self.sizes.accounts, self.sizes.pgbench_scale)
         charts = await self._open_books()
         await self._reference()
         for case in CASES:
@@ -133,7 +137,8 @@ class _Run:
         return {name: round(value, 2) for name, value in sorted(self.figures.items())}
 
     async def _open_books(self) -> Charts:
-        """Make the ledger's database: 10,000 accounts with floor 0 in one book, and 1,000 books of 10."""
+        """Make the ledger's database: accounts with floor 0 in one book, and as many in the small ones."""
+        accounts, books = self.sizes.accounts, self.sizes.books
         admin = await asyncpg.connect(self.server.dsn())
         await admin.execute(f"CREATE DATABASE {DATABASE}")
         await admin.close()
@@ -145,13 +150,13 @@ class _Run:
             large = await ledger.accounts.open_book("large", "empty", "One book")
             striped = await ledger.accounts.open_account(large.book_id, "clearing", "CNY", striped=True)
             small = [
-                await ledger.accounts.open_book(f"small-{i}", "empty", "A merchant") for i in range(BOOKS)
+                await ledger.accounts.open_book(f"small-{i}", "empty", "A merchant") for i in range(books)
             ]
             async with database.transaction() as connection:
-                await connection.execute(_FILL, large.book_id, _STRIDE, ACCOUNTS)
+                await connection.execute(_FILL, large.book_id, _STRIDE, accounts)
                 for at, book in enumerate(small):
-                    await connection.execute(_FILL, book.book_id, (at + 2) * _STRIDE, ACCOUNTS // BOOKS)
-            charts = _charts(large.book_id, [book.book_id for book in small], striped.account_id)
+                    await connection.execute(_FILL, book.book_id, (at + 2) * _STRIDE, accounts // books)
+            charts = _charts(self.sizes, large.book_id, [book.book_id for book in small], striped.account_id)
             await _endow(ledger, charts)
             await ledger.posting.close()
             async with database.connection() as connection:
@@ -171,7 +176,7 @@ class _Run:
     async def _naive(self) -> None:
         """Measure the textbook ledger, uniform and on a hot account."""
         for seed, (name, hot) in enumerate((("naive", False), ("naive_hot", True))):
-            rate = await reference.naive(self.server, self.seconds, ACCOUNTS, hot=hot, seed=seed)
+            rate = await reference.naive(self.server, self.seconds, self.sizes.accounts, hot=hot, seed=seed)
             self.figures[f"{name}_per_s"] = rate
             self.say(f"  {name.replace('_', ' '):<33}{rate:>10,.0f} /s")
             await self._reference(name)
@@ -285,12 +290,14 @@ class _Run:
         balances: list[float] = []
         since = (await ledger.accounts.book("large")).created_at
         span = ledger.clock.now() - since
-        for i in range(READS):
+        for i in range(self.sizes.reads):
             account = AccountId(accounts[(i * 37) % len(accounts)])
             page = await _timed(pages, ledger.reading.statement(book, account))
             if page.next_before is not None:
                 await _timed(deep, ledger.reading.statement(book, account, before=page.next_before))
-            await _timed(balances, ledger.reading.balance_at(book, account, since + span * (i / READS)))
+            await _timed(
+                balances, ledger.reading.balance_at(book, account, since + span * (i / self.sizes.reads))
+            )
         hot: list[float] = []
         for _ in range(20):
             await _timed(hot, ledger.reading.statement(book, AccountId(charts.striped)))
@@ -338,12 +345,12 @@ async def _count(database: Database) -> int:
     return count
 
 
-def _charts(large: int, small: list[int], striped: int) -> Charts:
+def _charts(sizes: Sizes, large: int, small: list[int], striped: int) -> Charts:
     """Return the ids that ``_FILL`` gave: account 0 of each book is its equity."""
-    per_book = range(1, ACCOUNTS // BOOKS + 1)
+    per_book = range(1, sizes.accounts // sizes.books + 1)
     return Charts(
         large,
-        [_STRIDE + i for i in range(1, ACCOUNTS + 1)],
+        [_STRIDE + i for i in range(1, sizes.accounts + 1)],
         small,
         [[(at + 2) * _STRIDE + i for i in per_book] for at in range(len(small))],
         striped,

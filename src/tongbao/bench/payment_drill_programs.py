@@ -15,7 +15,7 @@ from pathlib import Path
 from tongbao.core.errors import Unavailable
 
 HOST = "127.0.0.1"
-START_S_MAX = 60.0
+START_S_MAX = 180.0
 STOP_S_MAX = 10.0
 POLL_S = 0.05
 

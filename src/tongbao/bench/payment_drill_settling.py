@@ -29,7 +29,7 @@ from tongbao.payments.schema.attempts import OPEN, Attempt, AttemptState
 from tongbao.payments.schema.intents import Intent
 
 SETTLE_S_MAX = 150.0
-MOVES_AT_S = (6.0, 14.0, 30.0, 45.0, 62.0, 68.0, 75.0, 85.0, 100.0, 115.0, 130.0)
+MOVES_AT_S = (6.0, 14.0, 22.0, 30.0, 45.0, 62.0, 68.0, 75.0, 85.0, 100.0, 115.0, 130.0)
 """When due times are moved: nothing is asked while an earlier asking may be under way, and "not found" needs 60 s."""
 POLL_S = 1.0
 WAITING = frozenset({AttemptState.ACTION_REQUIRED, AttemptState.PENDING})

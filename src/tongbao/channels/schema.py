@@ -143,7 +143,10 @@ class Presentment(enum.StrEnum):
 
 
 class Card(msgspec.Struct, frozen=True, tag="card"):
-    """A card by its vault token, and what may be known of it in clear."""
+    """A card by its vault token, and what may be known of it in clear.
+
+    ``fingerprint`` is equal for equal numbers within one book and tells nothing across books; empty: not known.
+    """
 
     token: str
     exp_month: int
@@ -153,6 +156,7 @@ class Card(msgspec.Struct, frozen=True, tag="card"):
     last4: str
     funding: str = "unknown"
     country: str | None = None
+    fingerprint: str = ""
 
 
 class Wallet(msgspec.Struct, frozen=True, tag="wallet"):

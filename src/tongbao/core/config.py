@@ -60,6 +60,17 @@ class Settings(BaseSettings):
     vault_dir: Path | None = Field(
         default=None, description="Folder of the vault's key files, mode 700; unset: `vault` under data_dir."
     )
+    mail_host: str | None = Field(
+        default=None,
+        description="Mail server that carries one-time codes; unset: codes of test payments go to the log, of live ones nowhere.",
+    )
+    mail_port: int = Field(default=587, ge=1, le=65535, description="Its port.")
+    mail_security: str = Field(
+        default="starttls", pattern="^(tls|starttls|none)$", description="How the connection to it is protected."
+    )
+    mail_sender: str = Field(default="payments@localhost", description="The address that codes come from.")
+    mail_username: str = Field(default="", description="The user name at the mail server, where it wants one.")
+    mail_password: SecretStr | None = Field(default=None, description="The password at the mail server.")
     webhooks_allow_local: bool = Field(
         default=False, description="Deliver webhooks to this machine and private networks: development only."
     )

@@ -1,6 +1,5 @@
 """What payments asks of rooms that plug into it."""
 
-import enum
 from typing import Protocol
 
 import msgspec
@@ -9,32 +8,36 @@ from tongbao.channels.schema import Initiator, Merchant, Method
 from tongbao.decisions.schema.log import Decision
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.intents import Intent
-
-
-class RiskTier(enum.StrEnum):
-    """What risk control wants done with a payment."""
-
-    FRICTIONLESS = "frictionless"
-    STEP_UP = "step_up"
-    REVIEW = "review"
-    DECLINE = "decline"
+from tongbao.payments.schema.orders import Device
+from tongbao.risk.schema.facts import Assessed
+from tongbao.risk.schema.tiers import Tier
 
 
 class RiskQuestion(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment that is about to be tried; amounts in the intent are minor units."""
+    """A payment that is about to be tried; amounts in the intent are minor units.
+
+    ``payer_address`` and ``device``: where the payer is and on what, where it is known.
+    """
 
     intent: Intent
     method: Method
+    merchant: Merchant
     initiator: Initiator
     payer_address: str | None = None
+    device: Device | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What risk control decided, and why; ``step_up_url`` is where the payer proves who it is."""
+    """What risk control decided, and why; ``step_up_url`` is where the payer proves who it is.
 
-    tier: RiskTier
+    ``decision`` and ``fact`` are written in the commit of what follows; None where nobody decided.
+    """
+
+    tier: Tier
     reasons: tuple[str, ...] = ()
     step_up_url: str | None = None
+    decision: Decision | None = None
+    fact: Assessed | None = None
 
 
 class RiskControl(Protocol):

@@ -42,6 +42,7 @@ from tongbao.web.api.v1.joining import VaultCards
 from tongbao.web.cashier import routes as cashier
 from tongbao.web.house import House
 from tongbao.web.ops import routes as ops
+from tongbao.web.step_up.routes import step_up_router
 from tongbao.web.workers import Workers
 
 SECURITY_HEADERS = {
@@ -88,6 +89,9 @@ def create_app(house: House, workers: Workers, metrics: Metrics) -> ASGIApp:
     for routes in _payment_routes(house):
         app.include_router(routes)
     app.include_router(cashier.router(_till(house)))
+    app.include_router(
+        step_up_router(house.proofs.challenging, house.proofs.links, house.proving.go_on, house.limits)
+    )
 
     @app.middleware("http")
     async def secure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

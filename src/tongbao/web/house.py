@@ -30,13 +30,15 @@ from tongbao.payments.service.deliveries import Deliveries
 from tongbao.payments.service.delivering import Delivering
 from tongbao.payments.service.events import Events, event_projection
 from tongbao.payments.service.payments import Payments
-from tongbao.payments.service.plain_hooks import PassRisk
 from tongbao.payments.service.secret_keys import open_box
+from tongbao.payments.service.smart_risk import SmartRisk
 from tongbao.payments.service.smart_routing import SmartRouting
 from tongbao.payments.service.webhooks import WebhookEndpoints
 from tongbao.privacy.service import screening
 from tongbao.privacy.service.keys import open_keys
 from tongbao.privacy.service.vault import Vault
+from tongbao.risk.service import compiling as risk_compiling
+from tongbao.risk.service.risk import Risk
 from tongbao.routing.service import compiling
 from tongbao.routing.service.routing import Routing
 from tongbao.web.api.v1.app import Api
@@ -44,6 +46,7 @@ from tongbao.web.api.v1.joining import JoinedCustomers, JoinedEndpoints, Joining
 from tongbao.web.api.v1.limits import Limits, Rates
 from tongbao.web.api.v1.ports import Services
 from tongbao.web.api.v1.renderings.events import event_bytes
+from tongbao.web.proving import Proofs, Proving, open_proofs
 from tongbao.web.runtime import Runtime
 
 PROFILES_MAX = 10_000
@@ -63,7 +66,10 @@ class House:
     channels: Channels
     decisions: Decisions
     routing: Routing
+    risk: Risk
+    proofs: Proofs
     payments: Payments
+    proving: Proving
     requests: Requests
     events: Events
     endpoints: WebhookEndpoints
@@ -78,7 +84,9 @@ class House:
         return [
             event_projection(self.runtime.clock),
             self.payments.sessions.subscription(),
+            self.payments.reviewing.subscription(),
             *self.routing.subscriptions(),
+            *self.risk.subscriptions(),
         ]
 
 
@@ -102,9 +110,11 @@ async def open_house(
         channels = building.build(_specs(settings, specs), lent)
         stack.push_async_callback(channels.close)
         names = frozenset(channel.name for channel in channels.all())
-        decisions = Decisions(database, clock, ids, {compiling.POLICY: compiling.checker(names)})
-        await decisions.log.prepare()
-        routing = await stack.enter_async_context(Routing(database, clock, ids, decisions.policies, names))
+        decisions, routing, risk = await _deciders(stack, runtime, names)
+        proofs = stack.enter_context(open_proofs(runtime, settings, secrets_dir, base_url))
+        judge = SmartRisk(
+            risk.assessor, proofs.links, proofs.challenging.passed_for, clock, ids, secret=proofs.secret
+        )
         payments = await stack.enter_async_context(
             Payments(
                 database,
@@ -113,7 +123,7 @@ async def open_house(
                 clock,
                 ids,
                 runtime.metrics,
-                risk=PassRisk(),
+                risk=judge,
                 routing=SmartRouting(routing.router),
                 profiles=_Profiles(parties, clock),
                 notify_base=base_url,
@@ -121,6 +131,7 @@ async def open_house(
                 lane_count=settings.lane_count,
             )
         )
+        proofs.addresses.proving = proving = Proving(payments.intents, parties, clock, ids, base_url)
         webhooks = _Webhooks(runtime, settings, secrets_dir, base_url)
         stack.push_async_callback(webhooks.delivering.close)
         requests = Requests(database, clock)
@@ -133,7 +144,10 @@ async def open_house(
             channels,
             decisions,
             routing,
+            risk,
+            proofs,
             payments,
+            proving,
             requests,
             webhooks.events,
             webhooks.endpoints,
@@ -143,6 +157,23 @@ async def open_house(
             Api(services, limits),
             limits,
         )
+
+
+async def _deciders(
+    stack: AsyncExitStack, runtime: Runtime, names: frozenset[str]
+) -> tuple[Decisions, Routing, Risk]:
+    """Open the rooms that decide by themselves; ``names`` are the routes for money that they may speak of."""
+    clock, ids, database = runtime.clock, runtime.ledger.ids, runtime.database
+    validators = {
+        compiling.POLICY: compiling.checker(names),
+        risk_compiling.POLICY: risk_compiling.checker(),
+    }
+    decisions = Decisions(database, clock, ids, validators)
+    await decisions.log.prepare()
+    routing = await stack.enter_async_context(Routing(database, clock, ids, decisions.policies, names))
+    risk = Risk(database, clock, ids, decisions.policies, decisions.log, runtime.metrics)
+    await risk.prepare()
+    return decisions, routing, await stack.enter_async_context(risk)
 
 
 class _Webhooks:

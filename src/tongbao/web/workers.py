@@ -19,6 +19,8 @@ SWEEP_S = 1.0
 CHECK_S = 5.0
 PREPARE_S = 6 * 3600.0
 PAUSE_S_MAX = 30.0
+CHALLENGES_S = 5.0
+WATCH_S = 3600.0
 RETENTION_S = 3600.0
 RESOLVE_S = 0.5
 DELIVER_S = 0.2
@@ -46,6 +48,9 @@ class Workers:
             ("partitions", PREPARE_S, self._prepare),
             ("guardrails", GUARD_S, house.decisions.guarding.look),
             ("experiments", GUARD_S, house.decisions.experiments.stop_harmful_anywhere),
+            ("challenges", CHALLENGES_S, house.proofs.challenging.expire_due),
+            ("models", WATCH_S, house.risk.watching.look),
+            ("retraining", WATCH_S, house.risk.retraining.train_if_due),
             ("retention", RETENTION_S, self._forget),
             ("vault", PREPARE_S, house.vault.forget_expired),
         ]
@@ -74,6 +79,7 @@ class Workers:
         """Make the partitions of the coming months."""
         await self._ledger.sealing.prepare()
         await self._house.decisions.log.prepare()
+        await self._house.risk.prepare()
 
     async def _deliver(self) -> None:
         """Deliver until nothing is due."""

@@ -165,11 +165,13 @@ class _Checker:
     def _wrong(
         self, problem: Problem, detail: str, node: ast.expr, meant: str | None = None
     ) -> InvalidRequest:
+        facts = {"suggestion": meant} if meant else {}
+        hint = f"; did you mean {meant}?" if meant else ""
+        if node.lineno == 1:  # the brackets that it is read inside of belong to nobody: the whole is meant
+            return wrong(problem, detail + hint, Place(1, 1), **facts)
         # The parser counts bytes of UTF-8, people count characters.
         line = node.lineno - 1
         before = self._lines[line - 1].encode()[: node.col_offset].decode()
-        facts = {"suggestion": meant} if meant else {}
-        hint = f"; did you mean {meant}?" if meant else ""
         return wrong(problem, detail + hint, Place(line, len(before) + 1), **facts)
 
     def _typed(self, node: ast.expr, wanted: FieldType, depth: int) -> _Part:

@@ -89,6 +89,10 @@ class LivePolicies:
             return challenger
         return picture.champion
 
+    def specs(self) -> list[object]:
+        """Return what ``Compile`` made of every version in force, shadows included."""
+        return list(self._compiled.values())
+
     async def refresh(self) -> bool:
         """Bring the picture up to date, at most once in ``refresh_s``; return whether it is.
 

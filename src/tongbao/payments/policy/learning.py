@@ -4,6 +4,7 @@ Every end comes through here, whoever brought it (the answer to the call, a noti
 the channel. An attempt remembers what was told of it, so a later end takes the earlier one back by name.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ from tongbao.channels.service.codes import reason_info
 from tongbao.core.ids import derive
 from tongbao.decisions.schema.log import Outcome
 from tongbao.payments.schema.attempts import Attempt, AttemptState, Told
+from tongbao.payments.schema.documents import Document
+from tongbao.payments.schema.refunds import FRAUDULENT, Dispute, DisputeState, Refund
+from tongbao.risk.schema.facts import Ended, Labelled, LabelSource
 from tongbao.routing.schema.payments import UNKNOWN, Attempted, Mark
 
 ISSUER_DIGITS = 6
@@ -40,10 +44,11 @@ _MARK_OF_FAULT = {
 
 
 class News(NamedTuple):
-    """An attempt that remembers what is told of it now, the fact, and the outcome of the decision behind it."""
+    """An attempt that remembers what is told of it now, the facts for routing and risk, and its decision's outcome."""
 
     attempt: Attempt
     fact: Attempted
+    ended: Ended | None
     outcome: Outcome | None
 
 
@@ -76,7 +81,12 @@ def news_of(attempt: Attempt, at: datetime, source: str) -> News | None:
         source=source,
     )
     told = msgspec.structs.replace(attempt, told=Told(mark, code, at, took_ms))
-    return News(told, fact, _outcome(attempt, mark, code, at, source))
+    return News(told, fact, _ended(attempt, mark, code, at), _outcome(attempt, mark, code, at, source))
+
+
+def labels_of(documents: Sequence[Document | None], at: datetime) -> list[Labelled]:
+    """Return what disputes and refunds among documents say of fraud: the payer's bank, or the merchant, calls it so."""
+    return [label for each in documents if (label := _label(each, at)) is not None]
 
 
 def issuer_of(method: Method) -> str:
@@ -96,6 +106,43 @@ def _mark(attempt: Attempt) -> tuple[Mark | None, str]:
         reason = attempt.reason or Reason.OTHER
         return _MARK_OF_FAULT[reason_info(reason).fault], reason.value
     return None, ""
+
+
+def _ended(attempt: Attempt, mark: Mark, code: str, at: datetime) -> Ended | None:
+    """Return the fact for risk control; what is unresolved has not ended."""
+    if attempt.signals_id is None or mark is Mark.UNRESOLVED:
+        return None
+    return Ended(
+        occurred_at=at,
+        signals_id=attempt.signals_id,
+        book_id=attempt.book_id,
+        live=attempt.live,
+        subject_id=attempt.intent_id,
+        is_approved=mark is Mark.APPROVED,
+        code=code,
+    )
+
+
+def _label(document: Document | None, at: datetime) -> Labelled | None:
+    """Return a label; a dispute about fraud counts when it is opened, and is taken back when the merchant wins it."""
+    if isinstance(document, Dispute) and document.is_about_fraud:
+        is_news = document.version == 1 or document.state is DisputeState.WON
+        is_fraud, source = document.state is not DisputeState.WON, LabelSource.DISPUTE
+    elif isinstance(document, Refund) and document.cause == FRAUDULENT:
+        is_news, is_fraud, source = document.version == 1, True, LabelSource.REFUND
+    else:
+        return None
+    if not is_news or document.signals_id is None:
+        return None
+    return Labelled(
+        occurred_at=at,
+        signals_id=document.signals_id,
+        book_id=document.book_id,
+        live=document.live,
+        subject_id=document.intent_id,
+        is_fraud=is_fraud,
+        source=source,
+    )
 
 
 def _outcome(attempt: Attempt, mark: Mark, code: str, at: datetime, source: str) -> Outcome | None:

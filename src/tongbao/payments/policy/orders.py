@@ -142,6 +142,15 @@ def check_method(intent: Intent, method: Method) -> None:
         )
 
 
+def in_review(intent: Intent) -> WrongState:
+    """Return the error for a capture of a payment that people are still looking at."""
+    return WrongState(
+        "payment_intent_in_review",
+        f"{intent.reference} is held for a review and is captured or canceled by its result",
+        payment_intent=intent.reference,
+    )
+
+
 def unexpected(intent: Intent, verb: str) -> WrongState:
     """Return the error for an act that the state of an intent does not allow."""
     return WrongState(

@@ -80,6 +80,7 @@ def begin(
         currency=attempt.currency,
         cause=cause,
         sent_at=now,
+        signals_id=attempt.signals_id,
     )
     reserved = attempt.changed(now, refund_pending_minor=attempt.refund_pending_minor + amount)
     lowered = intent.changed(now, amount_refunded_minor=intent.amount_refunded_minor + amount)

@@ -130,6 +130,8 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
 class Attempt(Document, frozen=True, kw_only=True, tag="attempt"):
     """One try over one channel. Amounts: asked, authorized, captured, refunded, and refunds on their way.
 
+    ``decision_id`` names the choice of the channel, ``signals_id`` the look that risk control took at the payment.
+
     ``sequence`` counts the acts, so that each has a short number of its own on protocols with short references.
     """
 
@@ -169,6 +171,7 @@ class Attempt(Document, frozen=True, kw_only=True, tag="attempt"):
     fallbacks: tuple[str, ...] = ()
     suspense_minor: int = 0
     decision_id: UUID | None = None
+    signals_id: UUID | None = None
     is_cascade: bool = False
     told: Told | None = None
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from tongbao.core.events.facts import Fact
 from tongbao.core.requests.asks import Ask, Rendered
 from tongbao.decisions.schema.log import Decision, Outcome
 from tongbao.ledger.schema import PostResult, Transfer
@@ -37,7 +38,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     ``claim``: the request begins here (``subject_id`` tells what it is about, should it be cut short).
     ``answer``: the request ends here. Both may stand in one change. ``decisions`` were made for what is written,
-    ``outcomes`` and ``attempted`` are what became known of earlier ones.
+    ``outcomes`` and ``attempted`` are what became known of earlier ones, ``facts`` what else other rooms are told.
     """
 
     book_id: int
@@ -54,6 +55,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     decisions: tuple[Decision, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     attempted: tuple[Attempted, ...] = ()
+    facts: tuple[Fact, ...] = ()
     ask: Ask | None = None
     answer: Rendered | None = None
 

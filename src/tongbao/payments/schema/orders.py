@@ -12,6 +12,7 @@ from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.intents import CaptureMethod, Intent
 from tongbao.payments.schema.methods import Mandate, PaymentMethod, SetupIntent
 from tongbao.payments.schema.refunds import Refund
+from tongbao.risk.schema.signals import DeviceSign
 
 View = TypeVar("View")
 
@@ -67,11 +68,19 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: datetime | None = None
 
 
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """On what the payer is: an opaque reference that its client keeps, and what the client shows of itself."""
+
+    reference: str
+    signs: DeviceSign = DeviceSign.NONE
+
+
 class ConfirmOrder(msgspec.Struct, frozen=True, kw_only=True):
     """How to collect: with a saved method or one given now, from a payer who is here or under a mandate.
 
     ``method`` without ``method_id`` is kept beside its payment, so that refunds and receipts can name it; its customer
-    gets it only where ``setup_future_usage`` asks for that. ``payer_address``: the payer's network address.
+    gets it only where ``setup_future_usage`` asks for that. ``payer_address``: the payer's network address; ``device``: what
+    the payer is on.
     ``extended``: keep what is authorized for longer than usual, where the channel can.
     """
 
@@ -81,6 +90,7 @@ class ConfirmOrder(msgspec.Struct, frozen=True, kw_only=True):
     off_session: bool | None = None
     return_url: str | None = None
     payer_address: str | None = None
+    device: Device | None = None
     capture_method: CaptureMethod | None = None
     extended: bool = False
 

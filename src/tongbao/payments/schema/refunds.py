@@ -44,6 +44,7 @@ class Refund(Document, frozen=True, kw_only=True, tag="refund"):
     channel_reference: str | None = None
     code: str | None = None
     reason: Reason | None = None
+    signals_id: UUID | None = None
 
     @property
     def status(self) -> str:
@@ -65,6 +66,29 @@ class DisputeState(enum.StrEnum):
     LOST = "lost"
 
 
+FRAUDULENT = "fraudulent"
+"""The cause of a refund that the merchant gives because the payment was fraud, in Stripe's word."""
+FRAUD_CODES = frozenset(
+    {
+        "10.1",
+        "10.2",
+        "10.3",
+        "10.4",
+        "10.5",
+        "4837",
+        "4849",
+        "4863",
+        "4870",
+        "4871",
+        "F24",
+        "F29",
+        "FR2",
+        "UA01",
+        "UA02",
+        "UA05",
+    }
+)
+"""Reason codes of disputes about fraud: Visa 10.x, Mastercard, American Express, Discover; from the networks' public guides."""
 OPEN_DISPUTES = frozenset({DisputeState.NEEDS_RESPONSE, DisputeState.UNDER_REVIEW})
 
 EVIDENCE_FIELDS = (
@@ -113,6 +137,7 @@ class Dispute(Document, frozen=True, kw_only=True, tag="dispute"):
     evidence: dict[str, str] = msgspec.field(default_factory=dict)
     evidence_submitted_at: datetime | None = None
     submission_count: int = 0
+    signals_id: UUID | None = None
 
     @property
     def status(self) -> str:
@@ -123,3 +148,8 @@ class Dispute(Document, frozen=True, kw_only=True, tag="dispute"):
     def parent_id(self) -> UUID | None:
         """The intent."""
         return self.intent_id
+
+    @property
+    def is_about_fraud(self) -> bool:
+        """True where the payer says that it was not the payer who paid."""
+        return self.cause == FRAUDULENT or self.network_reason_code in FRAUD_CODES

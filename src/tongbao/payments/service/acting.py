@@ -20,7 +20,7 @@ from tongbao.payments.policy import acts, orders
 from tongbao.payments.policy.acts import ActStep
 from tongbao.payments.schema.attempts import HOLDING, OPEN, Act, ActState, Attempt, AttemptState
 from tongbao.payments.schema.changes import Claimed
-from tongbao.payments.schema.intents import ENDS, CancelReason, Intent
+from tongbao.payments.schema.intents import ENDS, CancelReason, Intent, RiskState
 from tongbao.payments.schema.orders import Done, IntentView
 from tongbao.payments.service.desk import Desk, Planned
 
@@ -52,11 +52,29 @@ class Acting:
     ) -> Done[IntentView]:
         """Capture all or part of what is authorized; see ``acts.begin_capture``.
 
-        Raises Missing, WrongState, BadAmount, ActRefused where the channel says no, and what ``Desk.decide`` raises.
+        Raises Missing, WrongState, ``payment_intent_in_review`` while people look at it, BadAmount, ActRefused where the
+        channel says no, and what ``Desk.decide`` raises.
         """
+        return await self._capture(scope.book_id, intent_id, amount_minor, final=final, ask=ask)
 
+    async def release(self, book_id: int, intent_id: UUID) -> Done[IntentView]:
+        """Capture a payment that was held for a review and found good; raises as ``capture``."""
+        return await self._capture(book_id, intent_id, None, final=None, ask=None, is_release=True)
+
+    async def _capture(
+        self,
+        book_id: int,
+        intent_id: UUID,
+        amount_minor: int | None,
+        *,
+        final: bool | None,
+        ask: Ask | None,
+        is_release: bool = False,
+    ) -> Done[IntentView]:
         async def plan() -> Planned:
-            intent, attempt = await self._load(scope.book_id, intent_id)
+            intent, attempt = await self._load(book_id, intent_id)
+            if intent.risk_state is RiskState.REVIEW and not is_release:
+                raise orders.in_review(intent)
             can = self._desk.capabilities(attempt.channel) if attempt else None
             now = self._desk.clock.now()
             after, act = acts.begin_capture(
@@ -64,7 +82,7 @@ class Acting:
             )
             return self._begun(intent, after, act, ask)
 
-        return await self._act(plan, scope.book_id, intent_id, ask)
+        return await self._act(plan, book_id, intent_id, ask)
 
     async def increment(
         self, scope: Scope, intent_id: UUID, total_minor: int, *, ask: Ask | None = None

@@ -13,16 +13,17 @@ from tongbao.channels.service.registry import Wish
 from tongbao.core.errors import Conflict
 from tongbao.payments.errors import BadParameter, WrongState
 from tongbao.payments.policy import mandates, orders
-from tongbao.payments.ports import RiskQuestion, RiskTier, Route, RouteQuestion, Verdict
+from tongbao.payments.ports import RiskQuestion, Route, RouteQuestion, Verdict
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.intents import CaptureMethod, Intent
 from tongbao.payments.schema.methods import Mandate, MandateState, PaymentMethod
 from tongbao.payments.schema.orders import ConfirmOrder
 from tongbao.payments.service.desk import Desk
 from tongbao.payments.store import documents as store
+from tongbao.risk.schema.tiers import Tier
 
 MANDATES_MAX = 20
-REVIEWED = Verdict(tier=RiskTier.REVIEW, reasons=("risk_control_unavailable",))
+REVIEWED = Verdict(tier=Tier.REVIEW, reasons=("risk_control_unavailable",))
 FEATURES = {
     "card": "cards",
     "alipay": "alipay",
@@ -64,10 +65,15 @@ class Choosing:
         await self._desk.require(intent.book_id, *wanted)
         return Chosen(method, kept, mandate, Initiator.MERCHANT if confirm.off_session else Initiator.PAYER)
 
-    async def verdict(self, intent: Intent, chosen: Chosen, payer_address: str | None) -> Verdict:
+    async def verdict(self, intent: Intent, chosen: Chosen, confirm: ConfirmOrder) -> Verdict:
         """Return what risk control says of a payment, or that it is to be reviewed where it says nothing."""
         question = RiskQuestion(
-            intent=intent, method=chosen.method, initiator=chosen.initiator, payer_address=payer_address
+            intent=intent,
+            method=chosen.method,
+            merchant=await self._desk.profiles.profile(intent.book_id),
+            initiator=chosen.initiator,
+            payer_address=confirm.payer_address,
+            device=confirm.device,
         )
         try:
             return await self._desk.risk.assess(question)
@@ -78,6 +84,21 @@ class Choosing:
 
     async def route(self, intent: Intent, method: Method, initiator: Initiator) -> Route:
         """Return the channel for a payment and those to fall back on; raise WrongState where none can carry it."""
+        return await self._route(intent, method, initiator, is_held=False)
+
+    async def held_route(self, intent: Intent, method: Method, initiator: Initiator) -> tuple[Route, bool]:
+        """Return the route of a payment that people will look at, and whether its money can be held meanwhile.
+
+        Where no channel reserves money without taking it, it is taken, and given back if people say no.
+        """
+        if intent.capture_method.at_once:
+            try:
+                return await self._route(intent, method, initiator, is_held=True), True
+            except WrongState:
+                pass
+        return await self._route(intent, method, initiator, is_held=False), not intent.capture_method.at_once
+
+    async def _route(self, intent: Intent, method: Method, initiator: Initiator, *, is_held: bool) -> Route:
         kind = kind_of(method)
         wish = Wish(
             kind=kind,
@@ -85,7 +106,7 @@ class Choosing:
             currency=intent.currency,
             amount_minor=intent.amount_minor,
             live=intent.live,
-            manual_capture=not intent.capture_method.at_once,
+            manual_capture=is_held or not intent.capture_method.at_once,
             mandate=intent.mandate_id is not None,
         )
         eligibility = self._desk.channels.eligible(wish)

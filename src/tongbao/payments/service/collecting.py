@@ -200,6 +200,8 @@ class Collecting:
                 restored, dead.method, sent.method, route, dead.initiator, now, extended=dead.extended
             ),
             is_cascade=True,
+            capture=dead.capture,
+            signals_id=dead.signals_id,
         )
         processing = msgspec.structs.replace(
             restored,

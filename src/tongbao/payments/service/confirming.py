@@ -21,10 +21,11 @@ from tongbao.channels.schema import (
     Retry,
 )
 from tongbao.core.requests.asks import Ask
+from tongbao.decisions.schema.log import Decision
 from tongbao.parties.schema import Scope
 from tongbao.payments.policy import mandates, orders
 from tongbao.payments.policy.steps import intent_moved
-from tongbao.payments.ports import RiskTier, Verdict
+from tongbao.payments.ports import Route, Verdict
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.changes import Claimed, Reference, ReferenceKind
 from tongbao.payments.schema.intents import (
@@ -35,9 +36,10 @@ from tongbao.payments.schema.intents import (
 )
 from tongbao.payments.schema.methods import PaymentMethod
 from tongbao.payments.schema.orders import ConfirmOrder, Done, IntentOrder, IntentView
-from tongbao.payments.service.choosing import Choosing
+from tongbao.payments.service.choosing import Choosing, Chosen
 from tongbao.payments.service.collecting import Collecting, Sent, decided
 from tongbao.payments.service.desk import Desk, Planned
+from tongbao.risk.schema.tiers import Tier
 
 
 class Confirming:
@@ -126,7 +128,7 @@ class Confirming:
         # A method that was given with the payment is kept beside it, so that refunds and receipts can name it.
         kept = chosen.kept or self._saved(intent, chosen.method, now)
         saved = () if chosen.kept else (kept,)
-        verdict = await self._choosing.verdict(intent, chosen, confirm.payer_address)
+        verdict = await self._choosing.verdict(intent, chosen, confirm)
         intent = msgspec.structs.replace(
             intent,
             method_id=kept.id,
@@ -134,13 +136,16 @@ class Confirming:
             return_url=confirm.return_url or intent.return_url,
             off_session=intent.off_session if confirm.off_session is None else confirm.off_session,
             mandate_id=mandate.id if mandate else None,
-            risk_state=RiskState.REVIEW if verdict.tier is RiskTier.REVIEW else intent.risk_state,
+            risk_state=RiskState.REVIEW if verdict.tier is Tier.REVIEW else intent.risk_state,
         )
-        if verdict.tier in (RiskTier.DECLINE, RiskTier.STEP_UP):
+        if verdict.tier in (Tier.DECLINE, Tier.STEP_UP):
             return self._held_up(intent, verdict, kept, saved, ask, now, is_new=is_new)
-        route = await self._choosing.route(intent, chosen.method, chosen.initiator)
+        route, capture = await self._way(intent, chosen, verdict)
         attempt = self._collecting.attempt(
             intent, chosen.method, kept, route, chosen.initiator, now, extended=confirm.extended
+        )
+        attempt = msgspec.structs.replace(
+            attempt, capture=capture, signals_id=verdict.fact.signals.id if verdict.fact else None
         )
         sent = _processing(intent, attempt, now, is_new=is_new)
         used = mandates.used(mandate, intent.amount_minor, intent.currency, now) if mandate else None
@@ -151,7 +156,8 @@ class Confirming:
             inserts=(*saved, sent, attempt) if is_new else (*saved, attempt),
             updates=() if is_new else (sent, used),
             references=_references(sent) if is_new else (),
-            decisions=decided(route, attempt),
+            decisions=(*_judged(verdict, attempt), *decided(route, attempt)),
+            facts=(verdict.fact,) if verdict.fact else (),
         )
         if is_new and used is not None:
             change = msgspec.structs.replace(change, updates=(used,))
@@ -166,6 +172,14 @@ class Confirming:
                 confirm.payer_address,
             ),
         )
+
+    async def _way(self, intent: Intent, chosen: Chosen, verdict: Verdict) -> tuple[Route, bool]:
+        """Return the route, and whether the money is taken at once; what people will look at is reserved only."""
+        if verdict.tier is Tier.REVIEW and verdict.fact is not None:
+            route, is_held = await self._choosing.held_route(intent, chosen.method, chosen.initiator)
+            return route, not is_held
+        route = await self._choosing.route(intent, chosen.method, chosen.initiator)
+        return route, intent.capture_method.at_once
 
     def _saved(self, intent: Intent, method: Method, now: datetime) -> PaymentMethod:
         return PaymentMethod(
@@ -189,7 +203,7 @@ class Confirming:
         is_new: bool,
     ) -> Planned:
         """Return the end of a request that risk control stopped, or that waits for the payer to prove itself."""
-        if verdict.tier is RiskTier.DECLINE:
+        if verdict.tier is Tier.DECLINE:
             held = _advanced(
                 intent,
                 IntentState.REQUIRES_PAYMENT_METHOD,
@@ -216,6 +230,8 @@ class Confirming:
             updates=() if is_new else (held,),
             references=_references(held) if is_new else (),
             events=(*created, (told, held)),
+            decisions=_judged(verdict, None),
+            facts=(verdict.fact,) if verdict.fact else (),
         )
         return Planned(change, Sent(held, None, kept))
 
@@ -242,6 +258,15 @@ def _advanced(
     if is_new:
         return msgspec.structs.replace(intent, state=state, **changes)
     return intent_moved(intent, state, now, **changes)
+
+
+def _judged(verdict: Verdict, attempt: Attempt | None) -> tuple[Decision, ...]:
+    """Return the decision behind a verdict, with the attempt that followed it."""
+    if verdict.decision is None:
+        return ()
+    if attempt is None:
+        return (verdict.decision,)
+    return (msgspec.structs.replace(verdict.decision, effect_id=attempt.id),)
 
 
 def _references(intent: Intent) -> tuple[Reference, ...]:

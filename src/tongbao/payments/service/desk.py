@@ -18,6 +18,7 @@ from tongbao.channels.service.registry import Channels
 from tongbao.core.clock import Clock
 from tongbao.core.db import Database
 from tongbao.core.errors import AppError, Conflict, InvariantBroken
+from tongbao.core.events.facts import Fact
 from tongbao.core.ids import IdFactory, derive, uuid_text
 from tongbao.core.metrics import Metrics
 from tongbao.core.requests.asks import Ask
@@ -216,6 +217,7 @@ class Desk:
         transfers: Sequence[Transfer] = (),
         events: Sequence[Told] = (),
         decisions: Sequence[Decision] = (),
+        facts: Sequence[Fact] = (),
         source: str = "answer",
     ) -> Change:
         """Return a change of the book of ``of``.
@@ -244,6 +246,11 @@ class Desk:
             decisions=tuple(decisions),
             outcomes=tuple(each.outcome for each in news.values() if each.outcome is not None),
             attempted=tuple(each.fact for each in news.values()),
+            facts=(
+                *facts,
+                *(each.ended for each in news.values() if each.ended is not None),
+                *learning.labels_of((*inserts, *updates), at),
+            ),
             ask=ask,
             answer=ask.render(view) if ask else None,
         )

@@ -135,6 +135,7 @@ class Disputing:
             amount_minor=amount,
             currency=attempt.currency,
             network_reason_code=notification.reason_code,
+            signals_id=attempt.signals_id,
             channel_reference=notification.dispute_reference or notification.event_id,
             respond_by=notification.respond_by,
         )

@@ -20,6 +20,7 @@ from tongbao.payments.service.methods import Methods
 from tongbao.payments.service.reading import Reading
 from tongbao.payments.service.refunding import Refunding
 from tongbao.payments.service.resolving import Resolving
+from tongbao.payments.service.reviewing import Reviewing
 from tongbao.payments.service.sessions import Sessions
 from tongbao.payments.service.setups import Setups
 from tongbao.payments.service.wallets import Wallets
@@ -90,6 +91,7 @@ class Payments:
         self.sessions = Sessions(desk)
         self.wallets = Wallets(desk, ledger)
         self.balances = Balances(desk, ledger)
+        self.reviewing = Reviewing(desk, acting, self.refunds)
         self.resolving = Resolving(desk, acting, self.refunds, self.disputes, self.setups, self.sessions)
 
     async def __aenter__(self) -> "Payments":

@@ -1,8 +1,9 @@
 """The hooks of a house without risk control and smart routing: everything passes, the first channel is taken."""
 
 from tongbao.channels.schema import Merchant
-from tongbao.payments.ports import RiskQuestion, RiskTier, Route, RouteQuestion, Verdict
+from tongbao.payments.ports import RiskQuestion, Route, RouteQuestion, Verdict
 from tongbao.payments.schema.attempts import Attempt
+from tongbao.risk.schema.tiers import Tier
 
 EVERYTHING = frozenset(
     {
@@ -16,7 +17,7 @@ EVERYTHING = frozenset(
         "payment_links",
     }
 )
-_PASS = Verdict(tier=RiskTier.FRICTIONLESS)
+_PASS = Verdict(tier=Tier.FRICTIONLESS)
 
 
 class PassRisk:

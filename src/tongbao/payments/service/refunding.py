@@ -45,14 +45,36 @@ class Refunding:
 
         Raises Missing, BadParameter, what ``refunds.begin`` raises, and what ``Desk.decide`` raises.
         """
+        return await self.create_in(
+            scope.book_id,
+            intent_id=intent_id,
+            attempt_id=attempt_id,
+            amount_minor=amount_minor,
+            cause=cause,
+            metadata=metadata,
+            ask=ask,
+        )
+
+    async def create_in(
+        self,
+        book_id: int,
+        *,
+        intent_id: UUID | None = None,
+        attempt_id: UUID | None = None,
+        amount_minor: int | None = None,
+        cause: str | None = None,
+        metadata: dict[str, str] | None = None,
+        ask: Ask | None = None,
+    ) -> Done[RefundView]:
+        """Refund in a book, as ``create`` does; for workers."""
         if cause is not None and cause not in CAUSES:
             raise BadParameter("parameter_invalid", "reason", f"one of {', '.join(sorted(CAUSES))}")
         orders.check_metadata(metadata or {})
         refund_id = self._desk.ids.uuid()
 
         async def plan() -> Planned:
-            attempt = await self._refunded(scope, intent_id, attempt_id)
-            intent = await self._desk.read(Intent, scope.book_id, attempt.intent_id)
+            attempt = await self._refunded(book_id, intent_id, attempt_id)
+            intent = await self._desk.read(Intent, book_id, attempt.intent_id)
             now = self._desk.clock.now()
             step = refunds.begin(
                 intent,
@@ -79,17 +101,15 @@ class Refunding:
 
         async def resume(claimed: Claimed) -> Done[RefundView]:
             assert claimed.subject_id is not None
-            refund = await self._desk.read(Refund, scope.book_id, claimed.subject_id)
+            refund = await self._desk.read(Refund, book_id, claimed.subject_id)
             return await self._stands(refund, ask)
 
-        begun = await self._desk.decide(
-            plan, reference="the refund", asked=(scope.book_id, ask), resume=resume
-        )
+        begun = await self._desk.decide(plan, reference="the refund", asked=(book_id, ask), resume=resume)
         if begun.view is None or begun.rendered is not None:
             return begun
         view: RefundView = begun.view
         answer = await self._desk.channel(view.attempt.channel).refund(self._call(view.refund, view.attempt))
-        return await self.settle(scope.book_id, view.refund.id, answer, ask=ask)
+        return await self.settle(book_id, view.refund.id, answer, ask=ask)
 
     async def settle(
         self, book_id: int, refund_id: UUID, answer: Answer, *, ask: Ask | None = None
@@ -183,20 +203,20 @@ class Refunding:
 
         return await self._desk.decide(plan, reference=refund.reference)
 
-    async def _refunded(self, scope: Scope, intent_id: UUID | None, attempt_id: UUID | None) -> Attempt:
+    async def _refunded(self, book_id: int, intent_id: UUID | None, attempt_id: UUID | None) -> Attempt:
         """Return the attempt whose money is to be given back."""
         if attempt_id is not None:
-            return await self._desk.read(Attempt, scope.book_id, attempt_id, "charge")
+            return await self._desk.read(Attempt, book_id, attempt_id, "charge")
         if intent_id is None:
             raise BadParameter("parameter_missing", "payment_intent", "name a payment intent or a charge")
-        intent = await self._desk.read(Intent, scope.book_id, intent_id, "payment_intent")
+        intent = await self._desk.read(Intent, book_id, intent_id, "payment_intent")
         if intent.paid_by_id is None:
             raise WrongState(
                 "charge_not_refundable",
                 f"{intent.reference} has collected nothing",
                 payment_intent=intent.reference,
             )
-        return await self._desk.read(Attempt, scope.book_id, intent.paid_by_id)
+        return await self._desk.read(Attempt, book_id, intent.paid_by_id)
 
     def _call(self, refund: Refund, attempt: Attempt) -> Follow:
         return Follow(

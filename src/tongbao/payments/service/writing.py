@@ -257,6 +257,7 @@ def _before(known: Known, ask: Ask) -> Replayed | Claimed | Reused:
 
 def _facts(change: Change) -> Iterator[Fact]:
     yield from change.attempted
+    yield from change.facts
     if not change.events:
         return
     ask = change.ask or change.claim

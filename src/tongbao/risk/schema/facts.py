@@ -22,7 +22,9 @@ class LabelSource(enum.StrEnum):
 class Assessed(Fact, frozen=True, kw_only=True, tag="risk.assessed"):
     """Fact: a payment was judged. ``decision_id`` names the decision, None where scoring failed.
 
-    ``score`` is the calibrated chance of fraud, ``reasons`` codes, ``rules`` the names of rules that matched.
+    ``score`` is the calibrated chance of fraud, ``reasons`` codes, ``rules`` the names of rules that matched, ``segment`` the
+    path under which the rates of its tier are learned. ``is_again``: another look at a payment that was counted already,
+    after its payer proved who it is; ``signals.id`` is then that of the first look.
     """
 
     signals: Signals
@@ -31,6 +33,8 @@ class Assessed(Fact, frozen=True, kw_only=True, tag="risk.assessed"):
     decision_id: UUID | None = None
     reasons: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
+    segment: tuple[str, ...] = ()
+    is_again: bool = False
 
     @property
     def subject(self) -> str:

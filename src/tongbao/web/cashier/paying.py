@@ -17,7 +17,7 @@ from tongbao.core.requests.running import kept_until
 from tongbao.parties.schema import Merchant, Scope
 from tongbao.payments.schema.checkout import CheckoutSession
 from tongbao.payments.schema.intents import Intent
-from tongbao.payments.schema.orders import ConfirmOrder
+from tongbao.payments.schema.orders import ConfirmOrder, Device
 from tongbao.payments.service.intents import Intents
 from tongbao.privacy.schema import CardInput
 from tongbao.web.api.v1.ports import Cards
@@ -63,13 +63,17 @@ class Typed:
 
 @dataclass(frozen=True)
 class Payer:
-    """Who pays what: a session and its intent, on behalf of whom, from which network address, back to which page."""
+    """Who pays what: a session and its intent, on behalf of whom, from which network address, back to which page.
+
+    ``device`` is the reference that the payer's browser keeps for this house, None where it keeps none.
+    """
 
     session: CheckoutSession
     intent: Intent
     scope: Scope
     address: str | None
     page_url: str
+    device: str | None = None
 
 
 def payer_scope(merchant: Merchant, session: CheckoutSession) -> Scope:
@@ -122,7 +126,12 @@ class Paying:
         if isinstance(found, Problem):
             return found
         method, fingerprint = found
-        order = ConfirmOrder(method=method, return_url=payer.page_url, payer_address=payer.address)
+        order = ConfirmOrder(
+            method=method,
+            return_url=payer.page_url,
+            payer_address=payer.address,
+            device=Device(reference=payer.device) if payer.device else None,
+        )
         try:
             await self._intents.confirm(
                 payer.scope, payer.intent.id, order, ask=self._ask(payer, typed, fingerprint)

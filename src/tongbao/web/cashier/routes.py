@@ -6,14 +6,13 @@ A form must come from this site (``Origin``); whoever has no account here has no
 
 from dataclasses import dataclass
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from tongbao.channels.schema import kind_of
 from tongbao.core.clock import Clock
-from tongbao.core.errors import AppError, InvariantBroken, NotFound, NotPermitted
+from tongbao.core.errors import AppError, InvariantBroken, NotFound
 from tongbao.core.ids import IdFactory, parse_uuid
 from tongbao.core.logs import get_logger
 from tongbao.parties.schema import Merchant, MerchantState, OperatorPermission
@@ -26,9 +25,10 @@ from tongbao.payments.service.sessions import SessionView
 from tongbao.web import errors, pages
 from tongbao.web.api.v1.limits import Limits
 from tongbao.web.api.v1.ports import Cards
-from tongbao.web.cashier import faces, views
+from tongbao.web.cashier import devices, faces, views
 from tongbao.web.cashier.faces import Face
 from tongbao.web.cashier.paying import Payer, Paying, Problem, payer_scope, read_form
+from tongbao.web.page_guard import guest, refuse_foreign
 from tongbao.web.page_route import page_route
 
 LINK_INACTIVE = "payment_link_inactive"
@@ -94,7 +94,7 @@ class _Checkout:
 
     async def follow(self, request: Request, reference: str) -> Response:
         """Open a session for whoever followed a link, and go to its page."""
-        self._till.limits.take(_guest(request), live=True, writes=True)
+        self._till.limits.take(guest(request), live=True, writes=True)
         try:
             link_id = parse_uuid(PaymentLink.PREFIX, reference)
         except ValueError as error:
@@ -113,7 +113,8 @@ class _Checkout:
         if visit.face in _WATCHED:
             shown["watch"] = f"/c/{session.reference}/state"
         shown |= await self._details(request, visit, language)
-        return views.page(request, _TEMPLATES[visit.face], shown, session=session)
+        page = views.page(request, _TEMPLATES[visit.face], shown, session=session)
+        return devices.remembered(request, page, self._till.ids)
 
     async def state(self, reference: str) -> Response:
         """Answer which face the page of a session has now: what a waiting page asks every two seconds."""
@@ -123,8 +124,8 @@ class _Checkout:
 
     async def pay(self, request: Request, reference: str) -> Response:
         """Pay with what the form says, and go back to the page, which tells how it went."""
-        _refuse_foreign(request)
-        self._till.limits.take(_guest(request), live=True, writes=True)
+        refuse_foreign(request)
+        self._till.limits.take(guest(request), live=True, writes=True)
         fields = await pages.form(request)
         visit = await self._visit(reference)
         session = visit.view.session
@@ -149,6 +150,7 @@ class _Checkout:
             payer_scope(visit.merchant, session),
             request.client.host if request.client else None,
             f"{self._till.base_url}/c/{session.reference}",
+            devices.reference_of(request),
         )
         return await self._paying.pay(payer, typed)
 
@@ -221,18 +223,6 @@ class _Checkout:
             "app_url": faces.web_url(action.qr_text),
             "code_until": action.expires_at,
         }
-
-
-def _guest(request: Request) -> str:
-    """Return by what somebody without a key is counted: the network address."""
-    return f"payer:{request.client.host if request.client else 'unknown'}"
-
-
-def _refuse_foreign(request: Request) -> None:
-    """Raise NotPermitted ``origin_foreign`` unless the form stands on this site; every browser says where it does."""
-    origin = urlsplit(request.headers.get("origin", ""))
-    if not origin.netloc or origin.netloc != request.headers.get("host"):
-        raise NotPermitted("origin_foreign", "this form came from another site")
 
 
 def _error_page(request: Request, error: AppError) -> Response:

@@ -1,7 +1,9 @@
 """``tongbao bench``: the benchmark book. Progress goes to stderr, figures to stdout, one JSON object last."""
 
+import importlib
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 import uvloop
@@ -63,4 +65,33 @@ def bench_routing(
     for line in routing.table(figures):
         table.add_row(*line)
     console.print(table)
+    typer.echo(json.dumps(figures))
+
+
+@app.command("risk")
+def bench_risk(
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two folds and the speed, in under a minute.")
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            help="Parquet file of the Fraud Detection Handbook; or name its folder in TONGBAO_DATA.",
+        ),
+    ] = None,
+) -> None:
+    """Precision beside published figures, speed of a decision, cost of tiers, and live against file."""
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    # It brings libraries that learn, which take seconds to import; no other command is to wait for them.
+    risk: Any = importlib.import_module("tongbao.bench.risk")
+    figures = risk.run(
+        risk.QUICK if quick else risk.FULL, lambda text: console.print(text, soft_wrap=True), data
+    )
+    for title, heads, lines in risk.tables(figures):
+        table = Table(*heads, title=title)
+        for line in lines:
+            table.add_row(*line)
+        console.print(table)
     typer.echo(json.dumps(figures))

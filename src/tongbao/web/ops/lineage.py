@@ -22,6 +22,8 @@ from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.intents import Intent
 from tongbao.payments.service.intents import Story
 from tongbao.web.house import House
+from tongbao.web.ops import risk_decisions
+from tongbao.web.ops.risk_decisions import Known
 
 MERCHANTS_MAX = 10_000
 """Merchants whose books are searched for an id, the newest first."""
@@ -65,11 +67,12 @@ class Card(NamedTuple):
 
 
 class PaymentView(NamedTuple):
-    """A payment with everything that was decided about it, oldest first."""
+    """A payment with everything that was decided about it, oldest first; ``known``: what became of looks of risk control."""
 
     merchant: Merchant
     story: Story
     cards: tuple[Card, ...]
+    known: dict[object, Known]
 
 
 class Lineage:
@@ -108,7 +111,8 @@ class Lineage:
         traced = await self._house.decisions.log.lineage(scope.book_id, wanted)
         attempts = {each.decision_id: each for each in story.attempts if each.decision_id is not None}
         cards = tuple(Card(each, attempts.get(each.decision.id), _ordered(each.decision)) for each in traced)
-        return PaymentView(merchant, story, cards)
+        known = await risk_decisions.known_of(self._house.risk.assessing, [each.decision for each in traced])
+        return PaymentView(merchant, story, cards, known)
 
     async def latest(self) -> list[Learned]:
         """Return decisions of a moment ago, newest first: from the shortest window that holds enough of them."""
@@ -120,7 +124,8 @@ class Lineage:
             async for page in self._house.decisions.log.learned(
                 Range(now - window, now + timedelta(seconds=1)), APPROVED
             ):
-                found += page
+                # A payment is judged, then routed: it is listed once, by where it went.
+                found += [each for each in page if not risk_decisions.is_of_risk(each.decision)]
                 pages += 1
                 if pages >= LATEST_PAGES_MAX:
                     break

@@ -1,4 +1,4 @@
-"""The routes of the ops console: the routing board, the doctor, a payment's decisions, policies."""
+"""The routes of the ops console: the routing board, the doctor, a payment's decisions, policies; risk control has its own."""
 
 from collections.abc import Mapping
 
@@ -14,14 +14,16 @@ from tongbao.decisions.policy import report_chart, report_words
 from tongbao.decisions.schema.evaluation import Report
 from tongbao.decisions.schema.log import Candidate
 from tongbao.payments.schema.intents import Intent
+from tongbao.risk.service import explaining as explaining_risk
 from tongbao.routing.schema.health import Verdict
 from tongbao.routing.service import explaining
 from tongbao.routing.service.compiling import POLICY
 from tongbao.web import pages
 from tongbao.web.house import House
-from tongbao.web.ops import board_view, doctor_view, lineage, policies_view
+from tongbao.web.ops import board_view, doctor_view, lineage, policies_view, risk_decisions, risk_routes
 from tongbao.web.ops.drawing import Span
 from tongbao.web.ops.rendering import choice, error_page, query, render
+from tongbao.web.ops.risk_desk import words_of
 from tongbao.web.page_route import page_route
 
 MODES = {"live": True, "test": False}
@@ -41,7 +43,10 @@ def router(house: House) -> APIRouter:
         ("/policies", console.policies),
     ):
         routes.add_api_route(path, answer, methods=["GET", "HEAD"], response_model=None)
-    return routes
+    outer = APIRouter()
+    for inner in (routes, risk_routes.router(house)):
+        outer.include_router(inner)
+    return outer
 
 
 class _Console:
@@ -122,6 +127,15 @@ class _Console:
             "excluded": lambda candidate: _excluded(candidate, language),
             "approval": _approval,
             "meaning": lambda code: _meaning(code, language),
+            "risk_cards": {
+                card.decision.id: risk_decisions.card_of(
+                    card.decision, view.known.get(card.decision.id), language
+                )
+                for card in view.cards
+                if risk_decisions.is_of_risk(card.decision)
+            },
+            "cost_text": risk_decisions.cost_text,
+            "tier_text": lambda tier: words_of(explaining_risk.TIERS, tier, language),
         }
         return render(request, "decisions.html", "payments", context)
 

@@ -169,6 +169,7 @@ def card_of(token: CardToken) -> Card:
         card_bin=token.card_bin,
         last4=token.last4,
         funding=token.funding,
+        fingerprint=token.fingerprint,
     )
 
 

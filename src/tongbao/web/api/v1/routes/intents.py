@@ -47,9 +47,11 @@ from tongbao.web.api.v1.routes.parameters import (
     METHOD,
     NOTHING,
     PAGE_SIZE_MAX,
+    RADAR,
     SHIPPING,
     accepted_address,
     customer_of,
+    device_of,
     exclusive,
     filled,
     missing,
@@ -95,6 +97,7 @@ _COLLECTING: dict[str, Field] = {
             )
         }
     ),
+    "radar_options": RADAR,
     "return_url": Url(about="Where the payer comes back to."),
     "use_stripe_sdk": Boolean(about="Accepted, and without effect."),
 }
@@ -288,6 +291,7 @@ def _how(call: Call, with_what: Chosen) -> ConfirmOrder:
         off_session=got.get("off_session"),
         return_url=got.get("return_url"),
         payer_address=accepted_address(got),
+        device=device_of(got),
         capture_method=CaptureMethod(got["capture_method"]) if is_change else None,
         extended=_extended(got),
     )

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from tongbao.core.errors import InvalidRequest, NotFound
 from tongbao.payments.schema.checkout import QUANTITY_MAX, LineItem
-from tongbao.payments.schema.orders import Page, PageOrder
+from tongbao.payments.schema.orders import Device, Page, PageOrder
 from tongbao.web.api.v1.fields import (
     AMOUNT_MINOR_MAX,
     Choice,
@@ -112,8 +112,26 @@ ACCEPTANCE = Nested(
 )
 
 
+RADAR = Nested(
+    about="What risk control may know of where the payer is.",
+    fields={
+        "ip_address": Text(chars_max=45, about="The payer's network address; an extension of ours."),
+        "session": Text(chars_max=120, about="What the payer's client is known by to the merchant."),
+    },
+)
+
+
+def device_of(got: Mapping[str, Any]) -> Device | None:
+    """Return what the payer's client is known by; None where nobody says."""
+    session: str | None = got.get("radar_options", {}).get("session")
+    return Device(reference=session) if session else None
+
+
 def accepted_address(got: Mapping[str, Any]) -> str | None:
-    """Return the network address from which a payer agreed."""
+    """Return the network address of a payer: where it is now, else from which it agreed."""
+    given: str | None = got.get("radar_options", {}).get("ip_address")
+    if given:
+        return given
     accepted = got.get("mandate_data", {}).get("customer_acceptance", {})
     address: str | None = accepted.get("online", {}).get("ip_address")
     return address

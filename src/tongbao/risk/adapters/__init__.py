@@ -1,0 +1,1 @@
+"""What risk control brings along for its own ports: carriers of codes."""

@@ -1,0 +1,173 @@
+"""Replaying: what a draft of a risk policy would have cost on the payments of the log, before it may meet traffic.
+
+The draft is asked with what was known at the moment of each decision: features, learned rates and lists of then
+(``service.revisiting``). The outcome is the realized cost in hundredths by the draft's own costs, lower is better; see
+``policy.realized_costs`` for what it takes for good. A log that hardly explored tells little, and the report then says so.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from tongbao.core.clock import Clock
+from tongbao.core.ids import IdFactory
+from tongbao.decisions.schema.evaluation import EvaluationOrder, Report
+from tongbao.decisions.schema.log import Decision, Range
+from tongbao.decisions.service.evaluating import evaluate
+from tongbao.decisions.service.policies import Policies
+from tongbao.risk.models.artifact import ModelScorer
+from tongbao.risk.models.base import Floats
+from tongbao.risk.models.memory import Mode
+from tongbao.risk.models.registry import NAMES
+from tongbao.risk.policy import exploring, rules, tiering
+from tongbao.risk.policy.realized_costs import Ending, realized_cost
+from tongbao.risk.policy.rules import Applied
+from tongbao.risk.policy.tiering import Range as Tiers
+from tongbao.risk.schema.facts import LabelSource
+from tongbao.risk.schema.reasons import ReasonCode
+from tongbao.risk.schema.tiers import Tier
+from tongbao.risk.service.assessor import Ready, made_ready
+from tongbao.risk.service.backtesting import NO_MEANS, STOPPED
+from tongbao.risk.service.compiling import compile_spec
+from tongbao.risk.service.listed_then import ListedThen
+from tongbao.risk.service.lists import Lists
+from tongbao.risk.service.revisiting import LoggedPayment, Revisiting
+from tongbao.risk.service.shelf import Shelf
+
+COST = "cost"
+CONTEXT_KEYS = ("segment", "method")
+
+
+class _Draft(NamedTuple):
+    """A version made ready to be asked: its policy, its model, and the lists of then."""
+
+    ready: Ready
+    scorer: ModelScorer
+    listed: ListedThen
+
+
+class Replaying:
+    """Replays drafts of risk policies on the decision log. One object a process."""
+
+    def __init__(
+        self,
+        revisiting: Revisiting,
+        policies: Policies,
+        shelf: Shelf,
+        lists: Lists,
+        clock: Clock,
+        ids: IdFactory,
+    ) -> None:
+        self._revisiting = revisiting
+        self._policies = policies
+        self._shelf = shelf
+        self._lists = lists
+        self._clock = clock
+        self._ids = ids
+
+    async def replay(
+        self, policy: str, version: int, span: tuple[datetime, datetime], actor: str, *, live: bool = True
+    ) -> Report:
+        """Return the report of a version on the decisions of a time, and record it with the version.
+
+        Raises NotFound ``policy_version_unknown`` and ``model_unknown``, InvalidRequest ``replay_order_invalid`` and
+        ``replay_empty`` where the time holds no decision whose cost is known, LimitExceeded ``backtest_too_long`` and
+        ``past_too_far``.
+        """
+        ready = made_ready(compile_spec((await self._policies.version(policy, version)).spec))
+        order = self._order(policy, version, span, actor)
+        decisions: list[Decision] = []
+        costs: dict[UUID, float] = {}
+        chances: dict[UUID, Mapping[str, float]] = {}
+        if span[0] < span[1]:  # otherwise the evaluation says what is wrong with it
+            found = await self._revisiting.payments(Range(*span, book_id=_book_of(policy), live=live))
+            books = {each.row.book_id for each in found.payments}
+            listed = await ListedThen.read(self._lists, ready.compiled.rules.fields, books, live)
+            draft = _Draft(ready, await self._scorer(ready.compiled.spec.model), listed)
+
+            def visit(logged: LoggedPayment, mode: Mode, features: Floats | None) -> None:
+                if features is None:
+                    return
+                decisions.append(logged.decision)
+                chances[logged.decision.id] = _chances(draft, logged, mode, features)
+                cost = _cost(logged, ready.compiled.terms)
+                if cost is not None:
+                    costs[logged.decision.id] = cost
+
+            await self._revisiting.revisit(found.payments, visit)
+        report = await asyncio.to_thread(
+            evaluate, decisions, costs, lambda decision: chances[decision.id], order
+        )
+        await self._policies.replayed(policy, version, report, actor)
+        return report
+
+    def _order(
+        self, policy: str, version: int, span: tuple[datetime, datetime], actor: str
+    ) -> EvaluationOrder:
+        return EvaluationOrder(
+            id=self._ids.uuid(),
+            policy=policy,
+            version=version,
+            against="what decided then",
+            outcome=COST,
+            from_at=span[0],
+            to_at=span[1],
+            made_at=self._clock.now(),
+            made_by=actor,
+            higher_is_better=False,
+            context_keys=CONTEXT_KEYS,
+        )
+
+    async def _scorer(self, digest: str) -> ModelScorer:
+        if not digest:
+            return self._shelf.built_in.scorer
+        return ModelScorer(await self._shelf.load(digest), NAMES)
+
+
+def _chances(draft: _Draft, logged: LoggedPayment, mode: Mode, features: Floats) -> Mapping[str, float]:
+    """Return with which probabilities a draft would have given each tier to a payment."""
+    signals, decision, compiled = logged.row.signals, logged.decision, draft.ready.compiled
+    chance = draft.scorer.score_one(features)
+    values = draft.ready.reader.read(signals, features, chance, draft.listed.names(signals))
+    applied = rules.apply(compiled.rules, values, signals.at, signals.subject)
+    segment = tuple(str(decision.context.get("segment", "")).split("/"))
+    beliefs = mode.rates.beliefs(segment, signals.at.timestamp())
+    within = _within(decision, applied, compiled.within)
+    weighed = tiering.weigh(chance, signals.value, beliefs, compiled.terms, within)
+    shares = exploring.propensities(weighed, chance, signals.value, compiled.exploring)
+    return {tier.value: share for tier, share in zip(Tier, shares, strict=True)}
+
+
+def _within(decision: Decision, applied: Applied, within: Tiers) -> Tiers:
+    """Return between which tiers the choice was: lists and freezes of then, rules and means of the draft.
+
+    Where a step-up was not possible then it is not now: the payer could not be asked.
+    """
+    codes = {each.code for each in decision.reasons}
+    floor = Tier.DECLINE if STOPPED & codes else applied.floor
+    ceiling = Tier.FRICTIONLESS if ReasonCode.LISTED_ALLOWED.value in codes else applied.ceiling
+    without = {each.name for each in decision.candidates if each.excluded == NO_MEANS}
+    return Tiers(floor, ceiling, within.can_step_up and Tier.STEP_UP.value not in without, within.can_review)
+
+
+def _cost(logged: LoggedPayment, terms: tiering.Terms) -> float | None:
+    row = logged.row
+    if row.score is None:
+        return None
+    ending = Ending(
+        tier=Tier(row.tier),
+        value=row.value,
+        chance=row.score,
+        is_approved=row.is_approved,
+        is_passed=row.is_passed,
+        is_fraud=row.is_fraud,
+        is_ruled=row.label_source == LabelSource.CASE.value,
+    )
+    return realized_cost(ending, terms)
+
+
+def _book_of(policy: str) -> int | None:
+    _, _, own = policy.partition("/")
+    return int(own) if own.isdigit() else None

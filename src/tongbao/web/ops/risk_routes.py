@@ -1,0 +1,44 @@
+"""The routes of risk control in the console: today, cases, freezes, lists, rules, models."""
+
+from fastapi import APIRouter
+
+from tongbao.web.house import House
+from tongbao.web.ops.rendering import error_page
+from tongbao.web.ops.risk_case import CasePage
+from tongbao.web.ops.risk_desk import Desk
+from tongbao.web.ops.risk_freezes import FreezesPage
+from tongbao.web.ops.risk_lists import ListsPage
+from tongbao.web.ops.risk_models import ModelsPage
+from tongbao.web.ops.risk_queue import QueuePage
+from tongbao.web.ops.risk_rules import RulesPage
+from tongbao.web.ops.risk_today import TodayPage
+from tongbao.web.page_route import page_route
+
+
+def router(house: House) -> APIRouter:
+    """Return the routes of risk control over an open house."""
+    desk = Desk(house)
+    today, queue, case = TodayPage(desk), QueuePage(desk), CasePage(desk)
+    freezes, lists, rules, models = FreezesPage(desk), ListsPage(desk), RulesPage(desk), ModelsPage(desk)
+    routes = APIRouter(prefix="/ops/risk", include_in_schema=False, route_class=page_route(error_page))
+    for path, answer in (
+        ("", today.show),
+        ("/cases", queue.show),
+        ("/cases/{case}", case.show),
+        ("/freezes", freezes.show),
+        ("/lists", lists.show),
+        ("/rules", rules.show),
+        ("/models", models.show),
+        ("/models/{digest}", models.card),
+    ):
+        routes.add_api_route(path, answer, methods=["GET", "HEAD"], response_model=None)
+    for path, act in (
+        ("/actor", desk.name),
+        ("/cases", queue.take_next),
+        ("/cases/{case}", case.act),
+        ("/freezes", freezes.act),
+        ("/lists", lists.act),
+        ("/rules", rules.act),
+    ):
+        routes.add_api_route(path, act, methods=["POST"], response_model=None)
+    return routes

@@ -1,0 +1,77 @@
+"""What the step-up pages show, in the payer's language: payee and amount, where the code went, what went wrong."""
+
+from collections.abc import Callable, Mapping
+
+from fastapi import Request, Response
+from markupsafe import Markup
+
+from tongbao.core.money import Money, format_money
+from tongbao.risk.schema.challenges import ATTEMPTS_MAX, CODE_DIGITS, Challenge, StepUpLink
+from tongbao.web import pages
+from tongbao.web.cashier import faces
+from tongbao.web.cashier import views as checkout
+from tongbao.web.locale import step_up as words
+
+PROBLEMS = ("wrong", "form", "soon", "sends", "unsent", "busy")
+"""Why a form was not taken; the words are under ``p_<problem>``."""
+_MODES = ("elder", "standard")
+_MONEY_LOCALES = {"en": "en_US", "zh-CN": "zh_Hans_CN"}
+
+
+def page(request: Request, template: str, context: Mapping[str, object], status: int = 200) -> Response:
+    """Return a page; size and language that were asked for in the address are remembered, as the checkout does."""
+    wanted = checkout.wishes(request)
+    shown = {
+        "t": translator(wanted.language),
+        "prefs": wanted,
+        "path": request.url.path,
+        "watch": None,
+        "merchant": None,
+        "live": True,
+        "back_url": None,
+        **context,
+    }
+    response = pages.render(request, f"step_up/{template}", shown, status)
+    response.headers["Content-Language"] = wanted.language
+    # The address is the capability: it goes into no other site's log, and no search engine's index.
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["X-Robots-Tag"] = "noindex"
+    if request.query_params.get("mode") in _MODES:
+        kept = "1" if wanted.elder else "0"
+        response.set_cookie("elder", kept, max_age=pages.YEAR_S, path="/", httponly=True, samesite="lax")
+    return response
+
+
+def translator(language: str) -> Callable[..., Markup]:
+    """Return the function that gives a text by its key, with values escaped into it."""
+
+    def translate(key: str, **values: object) -> Markup:
+        # The catalogue is part of the program; only the values come from outside.
+        return Markup(words.text(key, language)).format(**values)  # noqa: S704
+
+    return translate
+
+
+def of_link(request: Request, link: StepUpLink) -> dict[str, object]:
+    """Return what every page of a link shows: who is paid, how much, the way back."""
+    language = checkout.wishes(request).language
+    purpose = link.order.purpose
+    total = Money(purpose.amount_minor, purpose.currency.upper())
+    return {
+        "merchant": link.order.payee,
+        "payee": link.order.payee or words.text("the_merchant", language),
+        "live": link.order.live,
+        "total": format_money(total, _MONEY_LOCALES[language]),
+        "back_url": faces.web_url(link.return_url),
+    }
+
+
+def of_challenge(challenge: Challenge, wait_s: int) -> dict[str, object]:
+    """Return what the page of an open challenge shows; ``wait_s``: seconds until another code may be sent."""
+    return {
+        "face": "code",
+        "challenge": challenge,
+        "digits": CODE_DIGITS,
+        "tried": challenge.attempts_left < ATTEMPTS_MAX,
+        "wait_s": wait_s,
+    }

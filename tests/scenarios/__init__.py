@@ -1,0 +1,1 @@
+"""Scenarios: a house that serves, and what callers, peers and accidents do to it."""
