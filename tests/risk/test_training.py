@@ -127,7 +127,7 @@ def test_fit_tells_where_the_model_came_from() -> None:
     assert (told.from_at.timestamp(), told.to_at.timestamp()) == pytest.approx(
         (TAUGHT.at_s[0], TAUGHT.at_s[-1])
     )
-    assert set(told.versions) == {"lightgbm", "numpy", "sklearn"}
+    assert set(told.versions) == {"lightgbm", "numpy", "scikit-learn"}
     assert told.settings["rounds"] == 25
     assert model.metrics["rows"] == 1_000
     assert model.metrics["brier"] < model.metrics["brier_of_share"]

@@ -3,6 +3,7 @@
 - ``/healthz``: the process lives. ``/readyz``: it can serve (database answers, books in order), 503 otherwise.
 - ``/metrics``: Prometheus text. ``/v2/ledger``: the ledger's API. ``/``: the explorer for people.
 - ``/v2/policies``, ``/v2/routing``, ``/v2/experiments``: what the house decides by itself, and why.
+- ``/v2/risk``: payments judged, lists, freezes, cases, rules, models.
 - ``/v2/channels/{name}/notifications``: what channels tell us. ``/l``, ``/c``: the hosted checkout for payers.
 """
 
@@ -17,6 +18,9 @@ from tongbao.core import metrics as prometheus
 from tongbao.core.errors import AppError
 from tongbao.core.metrics import Metrics
 from tongbao.core.requests.apart import RequestsApart
+from tongbao.risk.service import compiling as risk_compiling
+from tongbao.risk.service.hindsight import Hindsight
+from tongbao.routing.service import compiling as routing_compiling
 from tongbao.routing.service.backtesting import Backtesting
 from tongbao.routing.service.trying import Trying
 from tongbao.web import explorer
@@ -27,6 +31,7 @@ from tongbao.web.api import (
     experiments,
     payments,
     policies,
+    risk,
     routing,
     sessions,
     wallets,
@@ -146,6 +151,9 @@ def _decision_routes(house: House, calls: Calls, gate: Gate) -> list[APIRouter]:
         registry, house.parties.merchants, Trying(house.routing.router), runtime.clock, runtime.ledger.ids
     )
     backtesting = Backtesting(made.log, made.policies, names)
+    hindsight = Hindsight(
+        runtime.database, runtime.clock, runtime.ledger.ids, (made.log, made.policies), house.risk
+    )
     return [
         decisions.router(calls, gate, house.payments, made.log),
         policies.router(
@@ -153,11 +161,22 @@ def _decision_routes(house: House, calls: Calls, gate: Gate) -> list[APIRouter]:
             gate,
             acts,
             policies.Services(
-                made.policies, house.routing.replaying, house.routing.live, house.parties.merchants
+                made.policies,
+                house.parties.merchants,
+                {
+                    routing_compiling.POLICY: policies.Kind(house.routing.replaying, house.routing.live),
+                    risk_compiling.POLICY: policies.Kind(hindsight.replaying, house.risk.live),
+                },
             ),
         ),
         routing.router(calls, gate, acts, routing.Services(house.routing.health, backtesting, supposing)),
         experiments.router(calls, gate, acts, made.experiments, house.parties.merchants),
+        risk.router(
+            calls,
+            gate,
+            acts,
+            risk.Services(house.risk, hindsight, house.proofs.challenging, house.payments),
+        ),
     ]
 
 

@@ -20,6 +20,7 @@ from tongbao.web.commands import (
     drill,
     ledger,
     policies,
+    risk,
     routing,
     run,
     sandbox,
@@ -42,6 +43,7 @@ app.add_typer(drill.app, name="drill")
 app.add_typer(channels.app, name="channels")
 app.add_typer(decisions.app, name="decisions")
 app.add_typer(policies.app, name="policies")
+app.add_typer(risk.app, name="risk")
 app.add_typer(routing.app, name="routing")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(serve.app, name="serve")

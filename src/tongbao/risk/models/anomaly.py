@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import IsolationForest
-from sklearn.neighbors import NearestNeighbors
 
 from tongbao.core.errors import InvalidRequest
+from tongbao.core.lazy import Lazily
 from tongbao.risk.models import array_state
 from tongbao.risk.models.base import Floats
 from tongbao.risk.models.native import native
@@ -35,6 +34,8 @@ HEAVIEST = 3
 _MAD_TO_SIGMA = 1.4826
 _MEAN_TO_SIGMA = 1.2533
 _TINY = 1e-10
+ensemble = Lazily("sklearn.ensemble")
+sklearn_neighbors = Lazily("sklearn.neighbors")
 Integers = NDArray[np.int64]
 
 
@@ -117,7 +118,7 @@ class Isolation:
             raise InvalidRequest("anomaly_trees_invalid", f"{trees} trees are not 1 to {TREES_MAX}")
         rows = _sampled(good, FOREST_ROWS_MAX, seed)
         fill = RobustZ.fit(names, rows).centers
-        forest = IsolationForest(n_estimators=trees, max_samples=ROWS_OF_TREE, random_state=seed)
+        forest = ensemble.IsolationForest(n_estimators=trees, max_samples=ROWS_OF_TREE, random_state=seed)
         if len(rows) < ROWS_OF_TREE:
             forest.set_params(max_samples=len(rows))
         forest.fit(np.where(np.isnan(rows), fill, rows))
@@ -190,7 +191,7 @@ class OutlierFactor:
         sample = np.unique(scaling.z(_sampled(good, LOF_ROWS_MAX, seed)), axis=0)
         if len(sample) <= neighbors:
             raise InvalidRequest("anomaly_rows_invalid", f"only {len(sample)} different rows")
-        found = NearestNeighbors(n_neighbors=neighbors, algorithm="kd_tree").fit(sample)
+        found = sklearn_neighbors.NearestNeighbors(n_neighbors=neighbors, algorithm="kd_tree").fit(sample)
         distances, near = found.kneighbors()
         reach = np.ascontiguousarray(distances[:, -1])
         density = 1 / (np.maximum(distances, reach[near]).mean(axis=1) + _TINY)

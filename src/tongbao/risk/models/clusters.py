@@ -9,11 +9,9 @@ import math
 
 import msgspec
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.metrics import silhouette_score
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from tongbao.core.errors import InvalidRequest
+from tongbao.core.lazy import Lazily
 from tongbao.risk.models import array_state
 from tongbao.risk.models.anomaly import Integers, RobustZ
 from tongbao.risk.models.base import Floats
@@ -29,6 +27,9 @@ Z_WITHIN = 5.0
 NAMED = 3
 NAMED_FROM = 0.5
 _KIND = "clusters"
+cluster = Lazily("sklearn.cluster")
+metrics = Lazily("sklearn.metrics")
+threadpoolctl = Lazily("threadpoolctl")
 _ORDINARY = ("各项平均", "average in everything")
 
 
@@ -88,8 +89,10 @@ class Clusters:
             )
         judged = _chosen(len(rows), SILHOUETTE_ROWS_MAX, rng)
         # One thread: sums in the order of several would differ in the last digits, and waiting for each other costs more.
-        with threadpool_limits(1):
-            fitted = [KMeans(count, n_init=STARTS, random_state=seed).fit(rows) for count in sorted(counts)]
+        with threadpoolctl.threadpool_limits(1):
+            fitted = [
+                cluster.KMeans(count, n_init=STARTS, random_state=seed).fit(rows) for count in sorted(counts)
+            ]
             silhouettes = [_silhouette(rows[judged], each.labels_[judged]) for each in fitted]
         best = int(np.argmax(silhouettes))
         centers, labels = fitted[best].cluster_centers_, fitted[best].labels_
@@ -174,7 +177,7 @@ def _chosen(count: int, count_max: int, rng: np.random.Generator) -> Integers:
 def _silhouette(rows: Floats, labels: Integers) -> float:
     """Return the mean silhouette; -1 where the sample has but one cluster."""
     found = len(np.unique(labels))
-    return float(silhouette_score(rows, labels)) if 1 < found < len(rows) else -1.0
+    return float(metrics.silhouette_score(rows, labels)) if 1 < found < len(rows) else -1.0
 
 
 @native

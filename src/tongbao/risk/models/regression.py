@@ -19,15 +19,14 @@ True
 
 import warnings
 from itertools import accumulate, pairwise
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from tongbao.core.errors import InvalidRequest
+from tongbao.core.lazy import Lazily
 from tongbao.risk.models.base import Floats
 from tongbao.risk.models.logistic import Additive, Curve
 
@@ -36,6 +35,9 @@ PENALTY = 1.0
 """Of squared weights, in units of the loss of one payment."""
 STEPS_OF_SOLVER_MAX = 300
 _OUTLIER_SHARE = 0.001
+exceptions = Lazily("sklearn.exceptions")
+linear_model = Lazily("sklearn.linear_model")
+sparse = Lazily("scipy.sparse")
 _FLAT = 1e-12  # a spread below this is no spread
 
 
@@ -71,10 +73,10 @@ def fit(x: Floats, is_fraud: NDArray[np.bool_]) -> Additive:
         raise InvalidRequest("too_few_labels", "a regression needs payments of both kinds", frauds=frauds)
     columns = [_column(x[:, j]) for j in range(x.shape[1])]
     cases = _cases(x, columns)
-    solver = LogisticRegression(C=1.0 / PENALTY, max_iter=STEPS_OF_SOLVER_MAX)
+    solver = linear_model.LogisticRegression(C=1.0 / PENALTY, max_iter=STEPS_OF_SOLVER_MAX)
     with warnings.catch_warnings():
         # The last steps change no ranking; a fit cut short is still the best of its steps.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", exceptions.ConvergenceWarning)
         solver.fit(cases, is_fraud)
     weights = solver.coef_[0]
     starts = [0, *accumulate(column.width for column in columns)]
@@ -100,7 +102,7 @@ def _column(x: Floats) -> _Column:
     )
 
 
-def _cases(x: Floats, columns: list[_Column]) -> sparse.csr_matrix:
+def _cases(x: Floats, columns: list[_Column]) -> Any:
     """Return the rows of the regression: two cells that are not zero for each feature."""
     n, m = x.shape
     values = np.ones((n, 2 * m))

@@ -19,15 +19,15 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
 
-import lightgbm
 import msgspec
 import numpy as np
-import sklearn
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tongbao.core.errors import InvalidRequest
+from tongbao.core.lazy import Lazily
 from tongbao.risk.models import calibration, forest, regression
 from tongbao.risk.models.artifact import Kind, Model, ModelScorer, Training
 from tongbao.risk.models.base import Floats
@@ -40,6 +40,8 @@ SIDE_FRAUDS_MIN = 10
 ROWS_MAX = 5_000_000
 BAGS_MAX = 32
 ROUNDS_MAX = 1_000
+lightgbm = Lazily("lightgbm")
+sklearn_metrics = Lazily("sklearn.metrics")
 Settings = dict[str, str | int | float | bool | list[int]]
 _PINNED: Settings = {
     "objective": "binary",
@@ -234,7 +236,7 @@ def _learn(x: Floats, is_fraud: NDArray[np.bool_], names: tuple[str, ...], optio
     return Model(kind=Kind.GBDT, names=names, text=forest.merged(texts), calibration=curve)
 
 
-def _boosted(data: lightgbm.Dataset, binning: Settings, options: Options, bag: int) -> str:
+def _boosted(data: Any, binning: Settings, options: Options, bag: int) -> str:
     """Return the text of one boosted forest; ``bag`` makes its seed."""
     trees = options.trees
     settings = binning | {
@@ -265,7 +267,7 @@ def _training(is_fraud: NDArray[np.bool_], at_s: Floats, options: Options) -> Tr
         from_at=datetime.fromtimestamp(float(at_s[0]), UTC),
         to_at=datetime.fromtimestamp(float(at_s[-1]), UTC),
         seed=options.seed,
-        versions={module.__name__: module.__version__ for module in (lightgbm, np, sklearn)},
+        versions={name: version(name) for name in ("lightgbm", "numpy", "scikit-learn")},
         settings=settings,
     )
 
@@ -274,8 +276,8 @@ def _metrics(raw: Floats, is_fraud: NDArray[np.bool_], curve: calibration.Calibr
     """Return what the sibling is worth on the later slice; the curve was fitted there, so ``brier`` flatters a little."""
     chances = calibration.chances(raw, *curve.arrays)
     return {
-        "ap": float(average_precision_score(is_fraud, raw)),
-        "auc": float(roc_auc_score(is_fraud, raw)),
+        "ap": float(sklearn_metrics.average_precision_score(is_fraud, raw)),
+        "auc": float(sklearn_metrics.roc_auc_score(is_fraud, raw)),
         "brier": calibration.brier(chances, is_fraud),
         "brier_of_share": float(is_fraud.mean() * (1.0 - is_fraud.mean())),
         "rows": float(is_fraud.size),

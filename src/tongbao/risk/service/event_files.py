@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 from uuid import UUID
 
-from tongbao.core.currencies import currency_row
+from tongbao.core.currencies import currency as currency_row
 from tongbao.core.errors import InvalidRequest
 from tongbao.risk.schema.signals import KEY_CHARS_MAX, Signals
 from tongbao.risk.service.table_files import Line, Table, bad, open_table, shown
@@ -63,7 +63,15 @@ ALIASES: dict[Field, tuple[str, ...]] = {
     Field.ID: ("id", "event_id", "transaction_id", "payment_id", "tx_id", "trans_num", "signals_id"),
     Field.TIME: (
         *("time", "at", "timestamp", "datetime", "tx_datetime", "event_time", "occurred_at", "created_at"),
-        *("created", "transaction_time", "trans_date_trans_time", "transaction_date", "date", "ts", "unix_time"),
+        *(
+            "created",
+            "transaction_time",
+            "trans_date_trans_time",
+            "transaction_date",
+            "date",
+            "ts",
+            "unix_time",
+        ),
         *("tx_time_seconds", "transactiondt", "t"),
     ),
     Field.CUSTOMER: (
@@ -95,7 +103,16 @@ ALIASES: dict[Field, tuple[str, ...]] = {
     Field.IS_RECURRING: ("is_recurring", "recurring"),
     Field.LATITUDE: ("latitude", "lat"),
     Field.LONGITUDE: ("longitude", "lon", "lng", "long"),
-    Field.IS_FRAUD: ("is_fraud", "fraud", "tx_fraud", "isfraud", "label", "fraudulent", "class", "fraud_label"),
+    Field.IS_FRAUD: (
+        "is_fraud",
+        "fraud",
+        "tx_fraud",
+        "isfraud",
+        "label",
+        "fraudulent",
+        "class",
+        "fraud_label",
+    ),
 }
 """Names by which columns are found, the likeliest first; capitals, spaces and hyphens count for nothing."""
 _KEYS = (
@@ -140,7 +157,9 @@ def mapped(table: Table, named: Mapping[str, str]) -> Mapped:
     names = {plain(column): place for place, column in reversed(list(enumerate(table.columns)))}
     taken = set(places.values())
     for field, aliases in ALIASES.items():
-        found = next((names[alias] for alias in aliases if alias in names and names[alias] not in taken), None)
+        found = next(
+            (names[alias] for alias in aliases if alias in names and names[alias] not in taken), None
+        )
         if field not in places and found is not None:
             places[field] = found
             taken.add(found)
@@ -215,7 +234,9 @@ class EventRows:
 
     def _event(self, row: int, line: Line, columns: Mapped) -> Event:
         values = {field: _known(line.values[place]) for field, place in columns.places.items()}
-        facts: dict[str, Any] = {field.value: key_of(values[field], field) for field in _KEYS if field in values}
+        facts: dict[str, Any] = {
+            field.value: key_of(values[field], field) for field in _KEYS if field in values
+        }
         facts |= {field.value: str(values[field]) for field in _TEXTS if values.get(field) is not None}
         facts["address_country"] = str(values.get(Field.COUNTRY) or "")
         facts["currency"] = str(values.get(Field.CURRENCY) or self._currency).upper()
@@ -229,11 +250,11 @@ class EventRows:
         told = values.get(Field.IS_FRAUD)
         key = values.get(Field.ID)
         signals = Signals(
-            id=UUID(int=row + 1),
+            id=row_id(row),
             at=instant(values[Field.TIME], columns.begins),
             book_id=1,
             live=True,
-            subject_id=UUID(int=row + 1),
+            subject_id=row_id(row),
             value=_value(values, facts["currency"]),
             **({"method": "card"} | facts),
         )
@@ -341,6 +362,11 @@ def _value(values: Mapping[Field, Any], currency: str) -> int:
     if amount.scaleb(shift) > VALUE_MAX:
         raise Unfit(f"the amount {shown(told)} is too large")
     return int(amount.scaleb(shift).quantize(Decimal(1), ROUND_HALF_EVEN))
+
+
+def row_id(row: int) -> UUID:
+    """Return the id of the payment in a row: it depends on nothing that comes later in the file."""
+    return UUID(int=row + 1)
 
 
 def key_hash(key: str) -> bytes:

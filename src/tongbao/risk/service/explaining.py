@@ -10,13 +10,19 @@ import msgspec
 from tongbao.core.errors import NotFound
 from tongbao.decisions.schema.log import Fact, Why
 from tongbao.risk.policy.backtest_texts import rule_sentences, whole_sentences
+from tongbao.risk.policy.case_timeline import Evidence
 from tongbao.risk.policy.model_card import model_card
+from tongbao.risk.policy.neighborhood import Neighborhood
 from tongbao.risk.policy.reason_texts import analyst_text, analyst_words
 from tongbao.risk.policy.rules_text import rule_text
 from tongbao.risk.schema.models import ModelFacts
 from tongbao.risk.schema.reasons import Contribution, ReasonCode
+from tongbao.risk.store.models import ModelRow
 
 __all__ = [
+    "Evidence",
+    "ModelRow",
+    "Neighborhood",
     "analyst_text",
     "card_text",
     "code_words",

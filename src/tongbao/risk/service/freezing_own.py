@@ -28,15 +28,20 @@ class FreezingOwn:
         self._freezing = freezing
 
     async def freeze(self, book_id: int, order: FreezeOrder, actor: str) -> Freeze:
-        """Freeze a customer or card of a book, see ``Freezing.freeze``; raise NotPermitted ``freeze_not_yours`` for others."""
+        """Freeze a customer or card of a book, see ``Freezing.freeze``; raises as ``check`` too."""
+        await self.check(book_id, (order.entity, order.key), order.live)
+        return await self._freezing.freeze(order, actor)
+
+    async def check(self, book_id: int, who: tuple[Entity, str], live: bool) -> None:
+        """Raise NotPermitted ``freeze_not_yours`` for whom the people of a book may not freeze."""
+        entity, key = who
         async with self._database.connection() as connection:
-            books = await freezes_by.books_of(connection, order.entity, order.key, order.live, LINKS_MAX)
-        if order.entity not in OWN_KINDS or books != {book_id}:
+            books = await freezes_by.books_of(connection, entity, key, live, LINKS_MAX)
+        if entity not in OWN_KINDS or books != {book_id}:
             raise NotPermitted(
                 "freeze_not_yours",
                 "a merchant freezes a customer or card that pays nowhere but here; a block list of its own does for others",
             )
-        return await self._freezing.freeze(order, actor)
 
     async def get(self, freeze_id: UUID, mark: str, live: bool) -> Freeze:
         """Return a freeze that people with this mark made in a mode; raise NotFound ``freeze_unknown`` for any other."""

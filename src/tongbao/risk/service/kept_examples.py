@@ -62,7 +62,9 @@ class KeptExamples:
 
         Columns that are the same in all of them are left out. ``first`` must be kept.
         """
-        blocks = [block for block in self._all() if block.first < end and block.first + len(block.values) > first]
+        blocks = [
+            block for block in self._all() if block.first < end and block.first + len(block.values) > first
+        ]
         places = _differing(blocks)
         found = np.empty((end - first, len(places)))
         for block in blocks:

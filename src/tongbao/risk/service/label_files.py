@@ -13,7 +13,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tongbao.risk.service.event_files import ALIASES, EPOCH, Field, Unfit, instant, key_hash, plain, truth
+from tongbao.risk.service.event_files import (
+    ALIASES,
+    EPOCH,
+    Field,
+    Mapped,
+    Unfit,
+    instant,
+    key_hash,
+    plain,
+    truth,
+)
 from tongbao.risk.service.table_files import Table, bad, open_table, shown
 
 Ints = NDArray[np.int64]
@@ -22,7 +32,7 @@ UNKNOWN = -1
 _ROWS = ("row", "row_number", "index", "row_index", "event", "event_row", "", "unnamed:_0")
 _KNOWN = (
     *("known_at", "known", "label_known_at", "labelled_at", "labeled_at", "label_time", "label_at"),
-    *("reported_at", "known_time", "available_at", "at", "time", "timestamp", "t"),
+    *("reported_at", "known_time", "available_at", "known_t", "t_known"),
 )
 MS = timedelta(milliseconds=1)
 
@@ -66,8 +76,10 @@ def of_column(seen: Seen, delay: timedelta) -> Labels:
     return _ordered(row, seen.at_ms[row] + delay // MS, seen.is_fraud[row] == 1, 0)
 
 
-def of_file(path: Path, named: Mapping[str, str], seen: Seen, delay: timedelta, *, has_ids: bool) -> Labels:
+def of_file(path: Path, named: Mapping[str, str], seen: Seen, delay: timedelta, events: Mapped) -> Labels:
     """Return the labels of a file; ``named`` gives its columns by ``id``, ``is_fraud`` and ``known_at``.
+
+    ``events``: which column of the payments is what, and when their seconds begin. A label cannot be known before its payment.
 
     Raises InvalidRequest ``table_file_invalid`` with the line for what is no label, NotFound as ``open_table``.
     """
@@ -76,23 +88,27 @@ def of_file(path: Path, named: Mapping[str, str], seen: Seen, delay: timedelta, 
     frauds: list[bool] = []
     with path.open("rb") as file:
         table = open_table(file, path)
-        columns = _columns(table, named, has_ids=has_ids)
+        columns = _columns(table, named, has_ids=Field.ID in events.places)
         for number, line in enumerate(table.lines):
             try:
                 key = str(number) if columns.key is None else _key(line.values[columns.key])
                 frauds.append(truth(line.values[columns.fraud]))
                 told = None if columns.known is None else line.values[columns.known]
-                known.append(-1 if columns.known is None else (instant(told) - EPOCH) // MS)
+                known.append(-1 if columns.known is None else (instant(told, events.begins) - EPOCH) // MS)
             except Unfit as error:
                 raise bad(table.name, str(error), line.number) from error
             keys.append(key_hash(key))
     if columns.key is None and len(keys) != len(seen.at_ms):
-        said = f"without a column of ids there is one line a payment, but {len(keys):,} for {len(seen.at_ms):,}"
+        said = (
+            f"without a column of ids there is one line a payment, but {len(keys):,} for {len(seen.at_ms):,}"
+        )
         raise bad(path.name, said)
     return _joined(seen, hashes(keys), np.array(known, np.int64), np.array(frauds, np.bool_), delay)
 
 
-def _joined(seen: Seen, keys: NDArray[np.void], known: Ints, frauds: NDArray[np.bool_], delay: timedelta) -> Labels:
+def _joined(
+    seen: Seen, keys: NDArray[np.void], known: Ints, frauds: NDArray[np.bool_], delay: timedelta
+) -> Labels:
     """Return the labels of payments that are in the file."""
     if not len(keys) or not len(seen.keys):
         return _ordered(np.empty(0, np.int64), known[:0], frauds[:0], len(keys))
@@ -151,7 +167,9 @@ def _columns(table: Table, named: Mapping[str, str], *, has_ids: bool) -> _Colum
     }
     found = {what: _place(table, names, aliases, named.get(what)) for what, aliases in usual.items()}
     if unknown := set(named) - set(usual):
-        raise bad(table.name, f"no column of labels can be {shown(min(unknown))}; it may be {', '.join(usual)}")
+        raise bad(
+            table.name, f"no column of labels can be {shown(min(unknown))}; it may be {', '.join(usual)}"
+        )
     fraud = found[Field.IS_FRAUD.value]
     if fraud is None:
         raise bad(table.name, "there is no column that tells fraud (such as is_fraud, fraud, label)", 1)
@@ -162,5 +180,7 @@ def _place(table: Table, names: Mapping[str, int], aliases: tuple[str, ...], nam
     if named is None:
         return next((names[alias] for alias in aliases if alias in names), None)
     if named not in table.columns:
-        raise bad(table.name, f"there is no column {shown(named)}; there are {', '.join(table.columns)[:300]}", 1)
+        raise bad(
+            table.name, f"there is no column {shown(named)}; there are {', '.join(table.columns)[:300]}", 1
+        )
     return table.columns.index(named)

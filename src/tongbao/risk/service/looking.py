@@ -10,11 +10,12 @@ from tongbao.core import currencies
 from tongbao.core.db import Database
 from tongbao.core.errors import InvalidRequest, NotFound
 from tongbao.core.ids import derive, first_uuid_at, uuid_text
+from tongbao.decisions.schema.log import PREFIX as DECISION_PREFIX
 from tongbao.decisions.service.log import DecisionLog
 from tongbao.decisions.service.tracing import lineage_of
 from tongbao.risk.models.drift import REFERENCE_ROWS_MIN, Drift, measured
 from tongbao.risk.schema.models import Shift
-from tongbao.risk.store import events
+from tongbao.risk.store import events, neighbors
 from tongbao.risk.store.events import Judged, TierShare
 
 __all__ = ["Judged", "Looking", "Mode", "TierShare", "hundredths", "subject_of"]
@@ -50,6 +51,15 @@ class Looking:
             return (await lineage_of(self._database, self._log, subject_id, reference)).book_id
         except NotFound as error:
             raise _not_judged(subject_id) from error
+
+    async def book_of_look(self, decision_id: UUID) -> int:
+        """Return whose payment a decision about risk is about; raise NotFound ``decision_unknown``."""
+        async with self._database.connection() as connection:
+            found = await neighbors.known(connection, [decision_id])
+        if not found:
+            reference = uuid_text(DECISION_PREFIX, decision_id)
+            raise NotFound("decision_unknown", f"{reference} is no decision about risk", id=reference)
+        return found[0].signals.book_id
 
     async def looks(self, book_id: int, subject_id: UUID) -> list[Judged]:
         """Return every look at a payment with all that became known, oldest first; at most ``LOOKS_MAX``.

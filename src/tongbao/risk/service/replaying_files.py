@@ -24,7 +24,7 @@ from tongbao.core.clock import FrozenClock
 from tongbao.core.errors import InvalidRequest, LimitExceeded
 from tongbao.risk.models import training
 from tongbao.risk.models.memory import Memory
-from tongbao.risk.models.registry import DAY_S, LABEL_DELAY_S, NAMES
+from tongbao.risk.models.registry import LABEL_DELAY_S, NAMES
 from tongbao.risk.models.training import Examples, Options
 from tongbao.risk.schema.facts import Labelled, LabelSource
 from tongbao.risk.schema.tiers import TIERS
@@ -35,9 +35,9 @@ from tongbao.risk.service.event_files import (
     EPOCH,
     Event,
     EventRows,
-    Field,
     Mapped,
     key_hash,
+    row_id,
 )
 from tongbao.risk.service.kept_examples import KeptExamples
 from tongbao.risk.service.label_files import MS, UNKNOWN, Labels, Seen
@@ -47,7 +47,6 @@ from tongbao.risk.service.standing_alone import Alone, alone
 from tongbao.risk.service.table_files import bad
 
 ROWS_MAX = 20_000_000
-RETRAINS_MAX = 2_000
 TELL_ROWS = 512
 """Progress is told after so many payments."""
 WEEK = timedelta(days=7)
@@ -77,7 +76,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         none = timedelta(0)
         if min(self.label_delay, self.maturity, self.retrain_every) < none or self.history <= none:
-            raise InvalidRequest("replay_plan_invalid", "delays and periods are not negative, and history is not empty")
+            raise InvalidRequest(
+                "replay_plan_invalid", "delays and periods are not negative, and history is not empty"
+            )
         if none < self.retrain_every < timedelta(hours=1):
             raise InvalidRequest("replay_plan_invalid", "training takes place once an hour at the most")
         for path in (self.events, self.labels):
@@ -124,7 +125,9 @@ def _first_reading(plan: Plan, rows: EventRows, tell: Tell) -> Seen:
     keys, at_ms, frauds = bytearray(), array("q"), array("b")
     for number, event in enumerate(rows.read()):
         if number >= ROWS_MAX:
-            raise LimitExceeded("replay_too_long", f"a file of more than {ROWS_MAX:,} payments is replayed in parts")
+            raise LimitExceeded(
+                "replay_too_long", f"a file of more than {ROWS_MAX:,} payments is replayed in parts"
+            )
         keys += key_hash(event.key)
         at_ms.append((event.signals.at - EPOCH) // MS)
         frauds.append(UNKNOWN if event.is_fraud is None else int(event.is_fraud))
@@ -132,9 +135,7 @@ def _first_reading(plan: Plan, rows: EventRows, tell: Tell) -> Seen:
             tell(Progress("checking", number, 0))
     if not at_ms:
         raise bad(plan.events.name, "the file holds no payments")
-    seen = Seen(
-        np.array(at_ms, np.int64), np.frombuffer(bytes(keys), dtype="V16"), np.array(frauds, np.int8)
-    )
+    seen = Seen(np.array(at_ms, np.int64), np.frombuffer(bytes(keys), dtype="V16"), np.array(frauds, np.int8))
     again = label_files.twice(seen.keys)
     if again is not None:
         event = next(each for number, each in enumerate(rows.read()) if number == again)
@@ -145,8 +146,7 @@ def _first_reading(plan: Plan, rows: EventRows, tell: Tell) -> Seen:
 def _labels(plan: Plan, mapped: Mapped, seen: Seen) -> Labels:
     if plan.labels is None:
         return label_files.of_column(seen, plan.label_delay)
-    has_ids = Field.ID in mapped.places
-    return label_files.of_file(plan.labels, plan.label_columns, seen, plan.label_delay, has_ids=has_ids)
+    return label_files.of_file(plan.labels, plan.label_columns, seen, plan.label_delay, mapped)
 
 
 class _Run:
@@ -158,7 +158,8 @@ class _Run:
         self._labels = labels
         self._memory = Memory()
         self._clock = FrozenClock(_at(int(seen.at_ms[0])))
-        self._alone: Alone = alone(self._memory, self._clock, plan.policy, chance=random.Random(plan.seed))
+        chance = random.Random(plan.seed)  # noqa: S311 - equal runs are equal
+        self._alone: Alone = alone(self._memory, self._clock, plan.policy, chance=chance)
         self._kept = KeptExamples(len(NAMES))
         self._next_label = 0
         self._known = np.zeros(len(seen.at_ms), np.bool_)
@@ -270,10 +271,14 @@ def _label(row: int, at: datetime, *, is_fraud: bool) -> Labelled:
     """Return the fact that the payment of a row turned out to be fraud, or not."""
     return Labelled(
         occurred_at=at,
-        signals_id=_row_id(row),
+        signals_id=row_id(row),
         book_id=1,
         live=True,
-        subject_id=_row_id(row),
+        subject_id=row_id(row),
         is_fraud=is_fraud,
         source=LabelSource.FILE,
     )
+
+
+def _at(ms: int) -> datetime:
+    return EPOCH + ms * MS

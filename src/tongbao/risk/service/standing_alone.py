@@ -136,6 +136,7 @@ class _NobodyFrozen:
     def frozen(self, signals: Signals) -> Freeze | None:
         """Return nothing."""
         del signals
+        return None
 
 
 def _judge(model: Model) -> Judge:

@@ -1,10 +1,12 @@
-"""``/v2/policies/routing`` and ``/v2/operations/policies/{name}``: versions, replays, roll-outs, the audit trail.
+"""``/v2/policies/routing``, ``/v2/policies/risk`` and ``/v2/operations/policies/{name}``: versions, replays, roll-outs.
 
-A merchant's own routing policy and the house's have the same routes. A merchant's decides for its payments of one mode
+A merchant's own policy and the house's of the same name have the same routes. A merchant's decides for its payments of one mode
 once it is rolled out; before that the house's does. Whoever acts stands in the audit trail: the key, or the person.
 """
 
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, NamedTuple, Protocol
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
@@ -18,8 +20,8 @@ from tongbao.decisions.service.policies import Policies
 from tongbao.decisions.service.policy_reading import NUMBER_MAX
 from tongbao.parties.schema import Feature, OperatorPermission, Permission, Scope
 from tongbao.parties.service.merchants import Merchants
-from tongbao.routing.service import compiling
-from tongbao.routing.service.replaying import Replaying
+from tongbao.risk.service import compiling as risk
+from tongbao.routing.service import compiling as routing
 from tongbao.web.api import policy_models as models
 from tongbao.web.api.access import Gate
 from tongbao.web.api.acts import Acts
@@ -28,13 +30,15 @@ from tongbao.web.api.calls import Calls, rendered
 from tongbao.web.api.shapes import PAGE_SIZE, IdPath, Limit, path_id
 
 PREFIX = "/v2"
-OWN = "/policies/routing"
+OWN = "/policies"
 OF_HOUSE = "/operations/policies/{name}"
 BODY_BYTES_MAX = 320 * 1024
 """A specification may have 256 KiB."""
 Language = Annotated[str, Query(pattern="^(en|zh|zh-CN)$", description="Language of the words.")]
 VersionPath = Annotated[int, Path(ge=1, le=NUMBER_MAX, description="Number of the version.")]
-NamePath = Annotated[str, Path(max_length=64, description="Name of a policy of the house: `routing`.")]
+NamePath = Annotated[
+    str, Path(max_length=64, description="Name of a policy of the house: `routing` or `risk`.")
+]
 
 
 class Steward(NamedTuple):
@@ -53,13 +57,47 @@ class Side(NamedTuple):
     publishes: Any
 
 
+class Replays(Protocol):
+    """What replays versions of a room's policies; see ``routing.service.replaying``."""
+
+    async def replay(
+        self, policy: str, version: int, span: tuple[datetime, datetime], actor: str, *, live: bool = True
+    ) -> Report:
+        """Return the report of a version on the decisions of a time, and record it with the version."""
+        ...
+
+
+class Kind(NamedTuple):
+    """What a room lends to its policies: their replays, and what of them is in force in this process."""
+
+    replaying: Replays
+    live: LivePolicies
+
+
 class Services(NamedTuple):
-    """The services behind the routes."""
+    """The services behind the routes; ``kinds`` by the names of the house's policies."""
 
     policies: Policies
-    replaying: Replaying
-    live: LivePolicies
     merchants: Merchants
+    kinds: Mapping[str, Kind]
+
+    def kind(self, policy: str) -> Kind:
+        """Return what the room of a policy lends."""
+        return self.kinds[policy.partition("/")[0]]
+
+
+class Right(NamedTuple):
+    """What a merchant's own policy of a name takes: to look, to write, and to draft a version."""
+
+    reads: Permission
+    writes: Permission
+    feature: Feature | None
+
+
+RIGHTS = {
+    routing.POLICY: Right(Permission.ROUTING_READ, Permission.ROUTING_WRITE, Feature.CUSTOM_ROUTING),
+    risk.POLICY: Right(Permission.RISK_READ, Permission.RISK_WRITE, None),
+}
 
 
 class Svg(Response):
@@ -71,7 +109,8 @@ class Svg(Response):
 def router(calls: Calls, gate: Gate, acts: Acts, services: Services) -> APIRouter:
     """Return the routes of both sides."""
     routes = calls.router(PREFIX, "policies", body_bytes_max=BODY_BYTES_MAX)
-    for side in (_merchants(gate, services.merchants), _house(gate)):
+    owned = [_merchants(gate, services.merchants, name) for name in services.kinds]
+    for side in (*owned, _house(gate, services)):
         _add_reads(routes, side, services)
         _add_replays(routes, side, acts, services)
         _add_versions(routes, side, acts, services.policies)
@@ -79,29 +118,25 @@ def router(calls: Calls, gate: Gate, acts: Acts, services: Services) -> APIRoute
     return routes
 
 
-def _merchants(gate: Gate, merchants: Merchants) -> Side:
+def _merchants(gate: Gate, merchants: Merchants, name: str) -> Side:
     """Return a merchant's side. To write a version takes the feature; whoever lost it may still look and go back."""
+    right = RIGHTS[name]
 
     def may(permission: Permission, feature: Feature | None = None) -> Any:
         async def steward(scope: Annotated[Scope, Depends(gate.scope(permission))]) -> Steward:
             if feature is not None:
                 await merchants.require_feature(scope, feature)
-            return Steward(compiling.policy_of(scope.book_id), Caller(scope.live, scope.actor, scope))
+            return Steward(f"{name}/{scope.book_id}", Caller(scope.live, scope.actor, scope))
 
         return Depends(steward)
 
-    return Side(
-        OWN,
-        may(Permission.ROUTING_READ),
-        may(Permission.ROUTING_WRITE, Feature.CUSTOM_ROUTING),
-        may(Permission.ROUTING_WRITE),
-    )
+    return Side(f"{OWN}/{name}", may(right.reads), may(right.writes, right.feature), may(right.writes))
 
 
-def _house(gate: Gate) -> Side:
+def _house(gate: Gate, services: Services) -> Side:
     def may(permission: OperatorPermission) -> Any:
         async def steward(caller: Annotated[Caller, of_house(gate, permission)], name: NamePath) -> Steward:
-            if name != compiling.POLICY:
+            if name not in services.kinds:
                 raise NotFound("resource_missing", "the house has no such policy")
             return Steward(name, caller)
 
@@ -125,7 +160,7 @@ def _add_reads(routes: APIRouter, side: Side, services: Services) -> None:
         return models.Policy(
             name=who.policy,
             rollout=None if rollout is None else models.Rollout.of(rollout),
-            problem=services.live.problems.get(who.policy),
+            problem=services.kind(who.policy).live.problems.get(who.policy),
         )
 
     @routes.get(f"{side.path}/versions")
@@ -165,7 +200,7 @@ def _add_replays(routes: APIRouter, side: Side, acts: Acts, services: Services) 
         """Replay a version on the decisions of a time, and keep the report with it."""
 
         async def work() -> Report:
-            return await services.replaying.replay(
+            return await services.kind(who.policy).replaying.replay(
                 who.policy, version, (span.from_at, span.to_at), who.caller.actor, live=who.caller.live
             )
 

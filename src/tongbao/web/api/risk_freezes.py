@@ -102,9 +102,7 @@ def add_releases(routes: APIRouter, side: Side, acts: Acts, freezers: Freezers) 
         _add_release(routes, side, acts, (freezers, name, act, words))
 
 
-def _add_release(
-    routes: APIRouter, side: Side, acts: Acts, how: tuple[Freezers, str, Release, str]
-) -> None:
+def _add_release(routes: APIRouter, side: Side, acts: Acts, how: tuple[Freezers, str, Release, str]) -> None:
     freezers, name, act, words = how
 
     @routes.post(

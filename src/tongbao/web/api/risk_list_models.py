@@ -69,7 +69,9 @@ class List(Model):
     @classmethod
     def of(cls, found: NamedList) -> "List":
         """Return a list as it is sent."""
-        return cls.model_validate({name: getattr(found, name) for name in cls.model_fields if name != "object"})
+        return cls.model_validate(
+            {name: getattr(found, name) for name in cls.model_fields if name != "object"}
+        )
 
 
 class Lists(Model):

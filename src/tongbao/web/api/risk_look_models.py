@@ -19,7 +19,9 @@ from tongbao.risk.service.looking import Judged, TierShare, hundredths
 from tongbao.web.api.decision_models import Words
 from tongbao.web.api.shapes import Amount, Body, Currency, Model, maybe_id
 
-SIGNS = {sign.name.lower(): sign for sign in DeviceSign if sign.name is not None and sign is not DeviceSign.NONE}
+SIGNS = {
+    sign.name.lower(): sign for sign in DeviceSign if sign.name is not None and sign is not DeviceSign.NONE
+}
 Key = Annotated[
     str,
     StringConstraints(max_length=KEY_CHARS_MAX, pattern=r"^[!-~]*$"),
@@ -60,7 +62,9 @@ class Assess(About):
     card: Key = ""
     device: Key = ""
     address: Key = ""
-    email_domain: Annotated[str, StringConstraints(max_length=KEY_CHARS_MAX, pattern=r"^([a-z0-9-]+(\.[a-z0-9-]+)+)?$")] = ""
+    email_domain: Annotated[
+        str, StringConstraints(max_length=KEY_CHARS_MAX, pattern=r"^([a-z0-9-]+(\.[a-z0-9-]+)+)?$")
+    ] = ""
     beneficiary: Key = ""
     card_country: Country = ""
     merchant_country: Country = ""
@@ -71,7 +75,9 @@ class Assess(About):
     device_signs: list[Sign] = Field(default=[], max_length=len(SIGNS))
     latitude: StrictFloat | StrictInt | None = Field(default=None, ge=-90, le=90)
     longitude: StrictFloat | StrictInt | None = Field(default=None, ge=-180, le=180)
-    can_step_up: StrictBool = Field(default=True, description="Whether the payer is there to prove who it is.")
+    can_step_up: StrictBool = Field(
+        default=True, description="Whether the payer is there to prove who it is."
+    )
     is_proved: StrictBool = Field(default=False, description="Whether the payer has just proved who it is.")
 
     @model_validator(mode="after")
@@ -278,4 +284,3 @@ class Label(Model):
 def code_words(code: str) -> Words:
     """Return what a code means to an analyst."""
     return Words.of(lambda language: explaining.code_words(code, language))
-

@@ -52,7 +52,7 @@ def add_looks(routes: APIRouter, side: Side, clock: Clock, services: Services) -
         """List every look at a payment, `pi_…`, with everything that became known of it."""
         subject_id = path_id(Intent.PREFIX, payment)
         book_id = await book_of(who, subject_id, services)
-        found = await services.looking.looks(book_id, subject_id)
+        found = await services.hindsight.looking.looks(book_id, subject_id)
         return models.Looks(data=[models.Known.of(each) for each in found if each.live == who.live])
 
     @routes.get(f"{side.path}/shares")
@@ -61,7 +61,7 @@ def add_looks(routes: APIRouter, side: Side, clock: Clock, services: Services) -
     ) -> models.Shares:
         """Return how payments of a time were spread over tiers, and what became of them."""
         begin, end = span_of(clock, from_at, to_at)
-        found = await services.looking.shares(Mode(who.live, who.book_id), begin, end)
+        found = await services.hindsight.looking.shares(Mode(who.live, who.book_id), begin, end)
         return models.Shares.of(begin, end, found)
 
 
@@ -94,7 +94,7 @@ async def book_of(who: Caller, subject_id: UUID, services: Services) -> int:
 
     Raises NotFound ``payment_not_judged``.
     """
-    return await services.looking.book_of(subject_id) if who.book_id is None else who.book_id
+    return await services.hindsight.looking.book_of(subject_id) if who.book_id is None else who.book_id
 
 
 def span_of(clock: Clock, from_at: datetime | None, to_at: datetime | None) -> tuple[datetime, datetime]:

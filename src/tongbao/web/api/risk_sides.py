@@ -8,14 +8,11 @@ from typing import Any, NamedTuple
 
 from tongbao.core.errors import NotPermitted
 from tongbao.core.ids import int_text
-from tongbao.decisions.service.log import DecisionLog
 from tongbao.ledger.schema import BOOK_PREFIX
 from tongbao.parties.schema import OperatorPermission, Permission
 from tongbao.payments.service.payments import Payments
-from tongbao.risk.service.backtesting import Backtesting
 from tongbao.risk.service.challenging import Challenging
-from tongbao.risk.service.looking import Looking
-from tongbao.risk.service.recalling import Recalling
+from tongbao.risk.service.hindsight import Hindsight
 from tongbao.risk.service.risk import Risk
 from tongbao.web.api.access import Gate
 from tongbao.web.api.callers import OPERATIONS, Caller, of_house, of_merchant
@@ -28,12 +25,9 @@ class Services(NamedTuple):
     """The services behind the routes."""
 
     risk: Risk
+    hindsight: Hindsight
     challenging: Challenging
     payments: Payments
-    log: DecisionLog
-    looking: Looking
-    backtesting: Backtesting
-    recalling: Recalling
 
 
 class Side(NamedTuple):

@@ -38,6 +38,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "room_doctor": ("Doctor", "诊断"),
     "room_payments": ("Decisions", "决策"),
     "room_policies": ("Policies", "策略"),
+    "room_risk": ("Risk", "风控"),
     # The overview.
     "books": ("Books", "账簿"),
     "books_note": ("each balances by itself", "每本自行平衡"),

@@ -4,7 +4,10 @@ Texts are trusted HTML without markup; values in braces are escaped where they a
 the frame of a page says stands with the ledger's words; reasons and diagnoses are worded by the rooms that make them.
 """
 
+from tongbao.web.locale.ops_risk import TEXTS as RISK_TEXTS
+
 TEXTS: dict[str, tuple[str, str]] = {
+    **RISK_TEXTS,
     "console": ("Operations", "运营台"),
     "find_payment": ("Find a payment: pi_…, pa_… or dec_…", "查找付款：pi_…、pa_…、dec_…"),
     "mode": ("Mode", "环境"),

@@ -20,7 +20,7 @@ from tongbao.risk.schema.cases import (
     parse_case,
 )
 from tongbao.risk.schema.freezes import Freeze, FreezeQuery, FreezeState
-from tongbao.risk.service import case_showing, explaining
+from tongbao.risk.service import case_showing, wording
 from tongbao.risk.service.case_reading import Summary
 from tongbao.risk.service.case_showing import CaseWords, Picture
 from tongbao.risk.service.cases import Hand
@@ -147,9 +147,9 @@ class CasePage:
             "held_acts": list(HeldAct),
             "label_prefix": LABEL_PREFIX,
             "intent_text": lambda key: uuid_text("pi", key),
-            "act_text": lambda act: words_of(explaining.ACTS, act, language),
-            "disposition_text": lambda key: words_of(explaining.DISPOSITIONS, key, language),
-            "severity_text": lambda key: words_of(explaining.SEVERITIES, key, language),
+            "act_text": lambda act: words_of(wording.ACTS, act, language),
+            "disposition_text": lambda key: words_of(wording.DISPOSITIONS, key, language),
+            "severity_text": lambda key: words_of(wording.SEVERITIES, key, language),
             "changes": lambda line: changes_of(line),
         }
         return self._desk.page(request, Shown("risk_case.html", "cases", context, failed))

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from tongbao.decisions.schema.log import Candidate, Decision
 from tongbao.risk.schema.tiers import Tier
-from tongbao.risk.service import explaining
+from tongbao.risk.service import wording
 from tongbao.risk.service.assessing import Assessing
 from tongbao.risk.service.compiling import POLICY
-from tongbao.risk.service.explaining import Said
+from tongbao.risk.service.wording import Said
 from tongbao.web.ops.risk_desk import value_text, words_of
 
 _PLACES = {tier.value: tier.strictness for tier in Tier}
@@ -60,9 +60,9 @@ def card_of(decision: Decision, known: Known | None, language: str) -> RiskCard:
     score = context.get("score")
     rules = [str(each.facts["rule"]) for each in decision.reasons if "rule" in each.facts]
     return RiskCard(
-        tier=words_of(explaining.TIERS, decision.chosen, language),
+        tier=words_of(wording.TIERS, decision.chosen, language),
         score=float(score) if isinstance(score, int | float) else None,
-        reasons=tuple(explaining.why_said(each, language) for each in decision.reasons),
+        reasons=tuple(wording.why_said(each, language) for each in decision.reasons),
         candidates=tuple(sorted(decision.candidates, key=lambda each: _PLACES.get(each.name, len(_PLACES)))),
         rules=tuple(rules),
         drafts=str(context.get("drafts", "")),

@@ -17,7 +17,7 @@ from fastapi.responses import RedirectResponse
 from markupsafe import Markup
 
 from tongbao.core.errors import AppError, InvalidRequest, InvariantBroken
-from tongbao.risk.service import explaining
+from tongbao.risk.service import wording
 from tongbao.risk.service.overviewing import Overviewing
 from tongbao.risk.service.rule_drafting import RuleDrafting
 from tongbao.web import errors, pages
@@ -142,9 +142,9 @@ class Desk:
             "due": lambda at: due_text(at, now, language),
             "ends": lambda at: span_text(at, now, language),
             "value_of": lambda value, currency: value_text(value, currency),
-            "reason_text": lambda code: explaining.reason_text(code, language),
-            "tier_text": lambda tier: words_of(explaining.TIERS, tier, language),
-            "entity_text": lambda entity: words_of(explaining.ENTITIES, entity, language),
+            "reason_text": lambda code: wording.reason_text(code, language),
+            "tier_text": lambda tier: words_of(wording.TIERS, tier, language),
+            "entity_text": lambda entity: words_of(wording.ENTITIES, entity, language),
         }
         status = 200 if failed is None else errors.answer(failed.error).status
         return render(request, shown.template, "risk", {**frame, **shown.context}, status)
@@ -204,7 +204,7 @@ def span_text(at: datetime, now: datetime, language: str) -> str:
 def value_text(value: int, currency: str) -> str:
     """Return hundredths as an amount; a currency that nobody knows stands behind the number."""
     try:
-        return explaining.money(value, currency)
+        return wording.money(value, currency)
     except AppError:
         return f"{value / 100:,.2f} {currency}"
 
@@ -212,7 +212,7 @@ def value_text(value: int, currency: str) -> str:
 def words_of(table: Mapping[Any, tuple[str, str]], key: object, language: str) -> str:
     """Return the words of a key in a language; the key itself where there are none."""
     pair = table.get(key)
-    return str(key) if pair is None else pair[explaining.column(language)]
+    return str(key) if pair is None else pair[wording.column(language)]
 
 
 def _was(failed: Failed | None) -> Callable[..., str]:

@@ -2,7 +2,7 @@
 
 from fastapi import Request, Response
 
-from tongbao.risk.service import explaining
+from tongbao.risk.service import wording
 from tongbao.web.ops import card_text
 from tongbao.web.ops.risk_desk import Desk, Shown, language_of
 
@@ -19,7 +19,7 @@ class ModelsPage:
         models = await self._shelf.newest()
         context = {
             "models": models,
-            "facts": {each.digest: explaining.facts_of_card(each.card) for each in models},
+            "facts": {each.digest: wording.facts_of_card(each.card) for each in models},
             "deciding": await self._deciding(),
         }
         return self._desk.page(request, Shown("risk_models.html", "models", context))
@@ -27,10 +27,10 @@ class ModelsPage:
     async def card(self, request: Request, digest: str) -> Response:
         """Answer the card of a model."""
         row = await self._shelf.row(digest.replace("\0", "")[:80])
-        facts = explaining.facts_of_card(row.card)
+        facts = wording.facts_of_card(row.card)
         language = language_of(request)
-        text = "" if facts is None else explaining.model_card(facts, language)
-        alarms = explaining.alarms(facts.drift) if facts is not None and facts.drift is not None else []
+        text = "" if facts is None else wording.model_card(facts, language)
+        alarms = wording.alarms(facts.drift) if facts is not None and facts.drift is not None else []
         context = {
             "model": row,
             "deciding": await self._deciding(),

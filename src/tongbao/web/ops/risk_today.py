@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from tongbao.core.errors import NotFound
 from tongbao.risk.schema.models import Alarm, Severity
 from tongbao.risk.schema.tiers import TIERS, Tier
-from tongbao.risk.service import explaining
+from tongbao.risk.service import wording
 from tongbao.risk.service.overviewing import Overview
 from tongbao.risk.service.rule_drafting import InForce
 from tongbao.web.ops.rendering import choice
@@ -61,7 +61,7 @@ class TodayPage:
             "mode": mode,
             "period": period,
             "periods": PERIODS,
-            "alarm_text": lambda alarm: explaining.alarm_text(alarm, language),
+            "alarm_text": lambda alarm: wording.alarm_text(alarm, language),
         }
         return self._desk.page(request, Shown("risk_today.html", "today", context))
 
@@ -93,8 +93,8 @@ class TodayPage:
             row = await self._desk.house.risk.shelf.row(digest)
         except NotFound:
             return ()
-        facts = explaining.facts_of_card(row.card)
-        return () if facts is None or facts.drift is None else tuple(explaining.alarms(facts.drift))
+        facts = wording.facts_of_card(row.card)
+        return () if facts is None or facts.drift is None else tuple(wording.alarms(facts.drift))
 
 
 def _rows(overview: Overview) -> tuple[TierRow, ...]:

@@ -14,7 +14,7 @@ from tongbao.decisions.policy import report_chart, report_words
 from tongbao.decisions.schema.evaluation import Report
 from tongbao.decisions.schema.log import Candidate
 from tongbao.payments.schema.intents import Intent
-from tongbao.risk.service import explaining as explaining_risk
+from tongbao.risk.service import wording
 from tongbao.routing.schema.health import Verdict
 from tongbao.routing.service import explaining
 from tongbao.routing.service.compiling import POLICY
@@ -135,7 +135,7 @@ class _Console:
                 if risk_decisions.is_of_risk(card.decision)
             },
             "cost_text": risk_decisions.cost_text,
-            "tier_text": lambda tier: words_of(explaining_risk.TIERS, tier, language),
+            "tier_text": lambda tier: words_of(wording.TIERS, tier, language),
         }
         return render(request, "decisions.html", "payments", context)
 

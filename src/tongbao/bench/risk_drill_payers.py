@@ -1,0 +1,193 @@
+"""The people of the risk drill: customers who pay as they always do, a card tester, a thief, and payers who prove who they are."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from tongbao.bench.risk_drill_shop import PASSED, STEPPED_UP, Paid, Payer, Shop, card_of, daily_minor
+from tongbao.bench.risk_drill_shop import USUAL_MINOR_MAX, USUAL_MINOR_MIN
+from tongbao.bench.risk_drill_world import RiskWorld
+from tongbao.core.errors import Unavailable
+from tongbao.core.ids import parse_uuid
+
+VISITS_MAX = 9
+"""Payments of one customer within the hour of a drill: the starter rules take more than ten for a burst."""
+AT_ONCE_MAX = 6
+BOT_PAUSE_S = 0.12
+DECLINED_MINOR = (105, 205, 151, 254)
+"""Tiny amounts whose last digits make the sandbox's issuers decline: a tester's cards are dead for the most part."""
+ALIVE_MINOR = 100
+ALIVE_SHARE = 0.25
+SPREE_MINOR = (18_000, 24_000, 45_000, 65_000, 90_000, 120_000, 75_000, 150_000)
+"""What a thief tries with a card whose owner spends 20 to 60: first amounts that no single rule minds, then more."""
+WRONG_CODES = 5
+CODE_POLL_S = 0.1
+CODE_S_MAX = 5.0
+
+
+class Crowd:
+    """Customers with an account, a card, a device and an address each. ``open`` before use."""
+
+    def __init__(self, shop: Shop, count: int, seed: int) -> None:
+        self.payers: list[Payer] = []
+        self._shop = shop
+        self._count = count
+        self._random = random.Random(seed)
+        self._visits: dict[str, int] = {}
+        self._turn = itertools.count()
+
+    async def open(self) -> None:
+        """Open the accounts."""
+        gate = asyncio.Semaphore(AT_ONCE_MAX)
+
+        async def one(number: int) -> Payer:
+            async with gate:
+                email = f"payer{number}@mail{number % 5}.example"
+                customer = await self._shop.customer(email)
+            return self._person(number, email, customer)
+
+        self.payers = list(await asyncio.gather(*(one(number) for number in range(self._count))))
+
+    async def rounds(self, scene: str, count: int) -> None:
+        """Let everybody pay ``count`` times, some at once."""
+        gate = asyncio.Semaphore(AT_ONCE_MAX)
+
+        async def one(payer: Payer) -> None:
+            async with gate:
+                await self.visit(scene, payer)
+
+        for _ in range(count):
+            await asyncio.gather(*(one(each) for each in self.payers))
+
+    async def keep_paying(self, scene: str, rate_per_s: float, stop: asyncio.Event) -> None:
+        """Let customers pay in turn at a steady rate, whatever becomes of those before them, until ``stop``."""
+        async with asyncio.TaskGroup() as group:
+            while not stop.is_set():
+                group.create_task(self.visit(scene, self.next_payer()))
+                await asyncio.sleep(1.0 / rate_per_s)
+
+    async def visit(self, scene: str, payer: Payer, port: int | None = None) -> Paid:
+        """Let one customer pay an ordinary amount."""
+        self._visits[payer.card] = self._visits.get(payer.card, 0) + 1
+        return await self._shop.pay(scene, payer, daily_minor(payer, self._random), port)
+
+    def next_payer(self) -> Payer:
+        """Return whose turn it is; raise Unavailable where everybody has paid as often as anybody does in an hour."""
+        for _ in self.payers:
+            payer = self.payers[next(self._turn) % len(self.payers)]
+            if self._visits.get(payer.card, 0) < VISITS_MAX:
+                return payer
+        raise Unavailable("drill_crowd_spent", "the drill has too few customers for its load")
+
+    def _person(self, number: int, email: str, customer: str) -> Payer:
+        return Payer(
+            card=card_of(self._random),
+            device=f"device-{number}-{self._random.randrange(10**9)}",
+            address=f"198.51.{number // 250}.{number % 250 + 1}",
+            email=email,
+            customer=customer,
+            usual_minor=self._random.randrange(USUAL_MINOR_MIN, USUAL_MINOR_MAX),
+        )
+
+
+class Stopped(NamedTuple):
+    """How far an attack came: attempts before the first that did not pass, the share that did not, and the money that did."""
+
+    attempts_before: int
+    stopped_share: float
+    passed_minor: int
+    passed_value_share: float
+
+
+def customer_key(payer: Payer) -> str:
+    """Return the key that risk control knows a customer by."""
+    return parse_uuid("cus", payer.customer).hex
+
+
+def payment_id(paid: Paid) -> UUID:
+    """Return the id of a payment."""
+    return parse_uuid("pi", paid.id)
+
+
+async def test_cards(shop: Shop, cards: int, seed: int) -> list[Paid]:
+    """Try many cards with tiny amounts from one device and address, as a program does; most are dead."""
+    chance = random.Random(f"{seed}/tester")
+    found = []
+    for number in range(cards):
+        is_alive = chance.random() < ALIVE_SHARE
+        amount = ALIVE_MINOR if is_alive else chance.choice(DECLINED_MINOR)
+        tester = Payer(card_of(chance), "device-bot", "203.0.113.66", f"t{number}@quick.example")
+        found.append(await shop.pay("burst", tester, amount))
+        await asyncio.sleep(BOT_PAUSE_S)
+    return found
+
+
+async def go_on_a_spree(shop: Shop, victim: Payer) -> list[Paid]:
+    """Use somebody's card for high amounts, from a new device and address: as a guest, and through the owner's account.
+
+    A step-up goes to the owner, so the thief never passes one.
+    """
+    guest = victim._replace(customer="", email="", device="device-thief", address="203.0.113.99")
+    inside = guest._replace(customer=victim.customer, email=victim.email)
+    found = []
+    for number, amount in enumerate(SPREE_MINOR):
+        found.append(await shop.pay("spree", (guest, inside)[number % 2], amount))
+        await asyncio.sleep(BOT_PAUSE_S)
+    return found
+
+
+def stopped(paid: Sequence[Paid]) -> Stopped:
+    """Return how far an attack came, from its attempts in order; raises ValueError for none.
+
+    An issuer's no does not stop an attack: the tester has learned what it wanted to know.
+    """
+    is_stopped = [each.met not in (PASSED, "issuer_declined") for each in paid]
+    whole = sum(each.amount_minor for each in paid)
+    if not whole:
+        raise ValueError("an attack has attempts")
+    passed = sum(each.amount_minor for each in paid if each.met == PASSED)
+    before = is_stopped.index(True) if True in is_stopped else len(paid)
+    return Stopped(before, round(sum(is_stopped) / len(paid), 4), passed, round(passed / whole, 4))
+
+
+async def prove(world: RiskWorld, shop: Shop, paid: Paid) -> str:
+    """Open the page of a stepped-up payment, type the code that was sent; return how the payment stands then."""
+    await shop.look(paid.url)
+    await shop.type_code(paid.url, await _code(world, paid))
+    return str((await shop.read(paid.id))["status"])
+
+
+async def fail(world: RiskWorld, shop: Shop, paid: Paid) -> str:
+    """Open the page and type wrong codes until there are no attempts left; return how the payment stands then.
+
+    The right code, typed too late, must not help any more.
+    """
+    await shop.look(paid.url)
+    right = await _code(world, paid)
+    wrong = f"{(int(right) + 1) % 1_000_000:06d}"
+    for _ in range(WRONG_CODES):
+        await shop.type_code(paid.url, wrong)
+    await shop.type_code(paid.url, right)
+    return str((await shop.read(paid.id))["status"])
+
+
+def on_a_new_device(payer: Payer, number: int) -> Payer:
+    """Return a customer who has bought a new phone and is away from home."""
+    return payer._replace(device=f"device-new-{number}", address=f"192.0.2.{number + 1}")
+
+
+def check_stepped_up(paid: Paid) -> None:
+    """Raise Unavailable where a payment that a scene needs stepped up was not."""
+    if paid.met != STEPPED_UP:
+        raise Unavailable("drill_not_stepped_up", f"{paid.id} met {paid.met}, a step-up was expected")
+
+
+async def _code(world: RiskWorld, paid: Paid) -> str:
+    for _ in range(round(CODE_S_MAX / CODE_POLL_S)):
+        if code := world.code_for(paid.amount_minor):
+            return code
+        await asyncio.sleep(CODE_POLL_S)
+    raise Unavailable("drill_code_missing", f"no code was sent for {paid.id}")
