@@ -25,17 +25,33 @@ from tongbao.web.errors import answer
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "tongbao"
 PAGE = ROOT / "docs" / "reference" / "errors.md"
-ROOMS = ("payments", "channels", "parties", "privacy", "ledger", "routing", "decisions", "core", "web")
-AT_START = ("core/embedded", "core/migrate.py", "core/copying.py", "core/events/delivery.py", "web/commands")
+ROOMS = (
+    "payments",
+    "channels",
+    "parties",
+    "privacy",
+    "ledger",
+    "routing",
+    "risk",
+    "decisions",
+    "core",
+    "web",
+)
+AT_START = (
+    *("core/embedded", "core/migrate.py", "core/copying.py", "core/events/delivery.py", "web/commands"),
+    *("risk/service/event_files.py", "risk/service/label_files.py", "risk/service/table_files.py"),
+    *("risk/service/replaying_files.py", "risk/service/scored_files.py"),
+)
 """What these raise is met when the program is started or used at the command line, never over HTTP."""
 UNNAMED = frozenset(
     {
+        "risk/policy/language.py: InvalidRequest(error.code, _with_calls(error.detail), **error.facts)",
         "payments/service/wallets.py: WrongState(*codes.get(refusal, ('wallet_refused', detail)))",
         "web/api/channels.py: NotAuthenticated(error.code, f'this is not a notification of {channel}')",
         "web/api/v1/fields.py: InvalidRequest(code, detail, param=param)",
     }
 )
-"""Places whose code is chosen elsewhere: the first in a table that is read below, the others by whoever calls."""
+"""Places whose code is chosen elsewhere: in a table that is read below (wallets), by whoever calls, or by what is told anew."""
 
 Maker = Callable[..., AppError]
 KINDS = frozenset(kind for kind in vars(errors).values() if inspect.isclass(kind))
@@ -104,7 +120,9 @@ def _sites() -> Iterator[_Site]:
             ]
             for node in map(_call, ast.walk(tree)):
                 if node is not None and (maker := _maker(module, node.func)) is not None:
-                    yield _Site(place.as_posix(), module, node, maker, _assigned(functions, node))
+                    assigned = _assigned(functions, node)
+                    for call in _alternatives(node, assigned):
+                        yield _Site(place.as_posix(), module, call, maker, assigned)
 
 
 def _call(node: ast.AST) -> ast.Call | None:
@@ -112,6 +130,18 @@ def _call(node: ast.AST) -> ast.Call | None:
     if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Name | ast.Attribute):
         return ast.copy_location(ast.Call(node.exc, [], []), node)
     return node if isinstance(node, ast.Call) else None
+
+
+def _alternatives(call: ast.Call, assigned: dict[str, ast.expr]) -> Iterator[ast.Call]:
+    """Yield a call once for each code that it may have: one that is chosen by a condition is two."""
+    code = call.args[0] if call.args else None
+    if isinstance(code, ast.Name):
+        code = assigned.get(code.id, code)
+    if not isinstance(code, ast.IfExp):
+        yield call
+        return
+    for each in (code.body, code.orelse):
+        yield ast.copy_location(ast.Call(call.func, [each, *call.args[1:]], call.keywords), call)
 
 
 def _assigned(
@@ -238,6 +268,7 @@ _TITLES = {
     "privacy": "The vault",
     "ledger": "The ledger",
     "routing": "Routing",
+    "risk": "Risk control",
     "decisions": "Decisions: policies, replays, experiments, conditions",
     "core": "What all rooms share",
     "web": "The interfaces",

@@ -116,3 +116,12 @@ def test_network_is_what_names_a_connection(address: str | None, network: str) -
 def test_any_text_for_an_address_or_a_mailbox_is_taken(text: str) -> None:
     network_of(text)
     assert len(domain_of(text)) <= 80
+
+
+def test_test_cards_are_told_apart_by_who_holds_them() -> None:
+    anybody = intent(live=False, receipt_email=None)
+    assert seen(anybody, device=None).card == ""
+    one, other = (seen(anybody, device=Device(reference=name)).card for name in ("dev_1", "dev_2"))
+    assert "" not in (one, other)
+    assert one != other
+    assert seen(intent(live=False)).card == seen(intent(live=False), device=None).card

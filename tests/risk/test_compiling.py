@@ -8,7 +8,7 @@ from tongbao.core.errors import InvalidRequest
 from tongbao.risk.policy.exploring import Exploring
 from tongbao.risk.policy.tiering import Range, terms_of
 from tongbao.risk.schema.tiers import Costs, Tier
-from tongbao.risk.service.compiling import DEFAULT, POLICY, checker, compile_spec
+from tongbao.risk.service.compiling import DEFAULT, JUDGEMENT_PRICE, POLICY, checker, compile_spec
 
 RULE = 'high: when amount > 500 EUR then step_up because "much" owner mei'
 TESTED = RULE + '\n    test "much": amount = {amount} EUR -> matches'
@@ -16,7 +16,8 @@ TESTED = RULE + '\n    test "much": amount = {amount} EUR -> matches'
 
 def test_compile_nothing_gives_the_default() -> None:
     assert compile_spec({}) == DEFAULT
-    assert DEFAULT.terms == terms_of(Costs())
+    assert DEFAULT.terms == terms_of(Costs(), JUDGEMENT_PRICE, JUDGEMENT_PRICE)
+    assert compile_spec({"model": "ab"}).terms == terms_of(Costs())
     assert DEFAULT.exploring.share == 0
     assert DEFAULT.rules.rules == ()
     assert POLICY == "risk"

@@ -36,7 +36,7 @@ def test_walk_learns_the_rates_it_meets_though_truth_is_late_and_partial() -> No
     stream = stream_of(1)
     stopped = stops_of(stream, 2, lost=0.03)
     dear = {"goodwill": 20_000, "review_fee": 100_000}  # so that nearly all doubtful payments are stepped up
-    walker = TierWalker(compile_spec({"costs": dear, "explore_share": 0.05}))
+    walker = TierWalker(compile_spec({"model": "ab", "costs": dear, "explore_share": 0.05}))
     walker.walk(stream, lambda row, _: bool(stopped[row]))
     step = walker.beliefs(("known",), 30 * DAY_S).step_up
     assert step.lost.mean == pytest.approx(0.03, abs=0.04)  # half of the way from the prior of 0.10
@@ -47,7 +47,9 @@ def test_walk_is_written_down_soundly_and_again_the_same() -> None:
     stream = stream_of(3)
     stopped = stops_of(stream, 4)
     one, other = (
-        TierWalker(compile_spec({"explore_share": 0.1})).walk(stream, lambda row, _: bool(stopped[row]))
+        TierWalker(compile_spec({"model": "ab", "explore_share": 0.1})).walk(
+            stream, lambda row, _: bool(stopped[row])
+        )
         for _ in range(2)
     )
     assert np.array_equal(one.tier, other.tier)
@@ -69,7 +71,7 @@ def test_walk_asks_only_about_tiers_that_can_stop_and_tells_them() -> None:
         asked[row] = tier
         return False
 
-    walk = TierWalker(compile_spec({})).walk(stream, stops)
+    walk = TierWalker(compile_spec({"model": "ab"})).walk(stream, stops)
     rows = np.flatnonzero((walk.tier == 1) | (walk.tier == 2))
     assert asked == {int(row): TIERS[walk.tier[row]] for row in rows}
     assert len(rows) > 50
@@ -78,13 +80,14 @@ def test_walk_asks_only_about_tiers_that_can_stop_and_tells_them() -> None:
 def test_walk_before_any_truth_is_due_does_not_depend_on_it() -> None:
     stream = stream_of(6, truth_delay_s=60 * DAY_S)
     stopped = stops_of(stream, 7)
-    honest = TierWalker(compile_spec({})).walk(stream, lambda row, _: bool(stopped[row]))
+    honest = TierWalker(compile_spec({"model": "ab"})).walk(stream, lambda row, _: bool(stopped[row]))
     lying = Stream(
         **{name: getattr(stream, name) for name in Stream.__struct_fields__ if name != "is_fraud"},
         is_fraud=~stream.is_fraud,
     )
     assert np.array_equal(
-        honest.tier, TierWalker(compile_spec({})).walk(lying, lambda row, _: bool(stopped[row])).tier
+        honest.tier,
+        TierWalker(compile_spec({"model": "ab"})).walk(lying, lambda row, _: bool(stopped[row])).tier,
     )
 
 
@@ -101,5 +104,5 @@ def test_walk_through_what_is_no_stream_is_refused(broken: dict[str, object]) ->
     stream = stream_of(8)
     fields = {name: getattr(stream, name) for name in Stream.__struct_fields__} | broken
     with pytest.raises(InvalidRequest) as error:
-        TierWalker(compile_spec({})).walk(Stream(**fields), lambda *_: False)
+        TierWalker(compile_spec({"model": "ab"})).walk(Stream(**fields), lambda *_: False)
     assert error.value.code == "stream_invalid"

@@ -55,7 +55,7 @@ async def tried(
 async def decision_of(whole: Whole, tenant: Tenant) -> Json:
     """The decision about a new payment."""
     payment = await whole.pay(tenant)
-    (decision,) = (await whole.get(tenant, f"/v2/payments/{payment}/decisions"))["data"]
+    decision = await whole.routed(tenant, payment)
     found: Json = decision
     return found
 
@@ -329,13 +329,13 @@ async def test_policy_of_the_house_is_the_operators(whole: Whole) -> None:
         decision = await decision_of(whole, tenant)
         assert (decision["policy_version"], decision["chosen"]) == ("routing@1", "west")
         assert len(told(await browser.get(f"{HOUSE}/changes"))["data"]) == 4
-        other = HOUSE.replace("routing", "risk")
+        other = HOUSE.replace("routing", "marketing")
         assert refusal(await browser.get(other)) == (404, "resource_missing")
         wrong = await browser.get(HOUSE, headers={"Tongbao-Mode": "both"})
         assert refusal(wrong) == (400, "mode_invalid")
         wrong = await browser.post(f"{HOUSE}/promote", headers={"X-CSRF-Token": "x"})
         assert refusal(wrong) == (403, "csrf_invalid")
-    (first,) = (await whole.get(tenant, f"/v2/payments/{payment}/decisions"))["data"]
+    first = await whole.routed(tenant, payment)
     assert first["policy_version"] == "routing@0"
 
 

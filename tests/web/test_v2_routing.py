@@ -180,7 +180,7 @@ async def test_rules_are_tried_on_the_payments_of_the_log(whole: Whole, tenant: 
     ends += [("west", False)] * 5
     ends += [("east", None)] * 3
     await whole.plant(tenant, payment, ends)
-    chosen = (await whole.get(tenant, f"/v2/payments/{payment}/decisions"))["data"][0]["chosen"]
+    chosen = (await whole.routed(tenant, payment))["chosen"]
     tested = await whole.post(tenant, f"{OWN}/rules/backtest", {"new": BIG_WEST} | whole.span())
     assert (tested["payments_count"], tested["without_outcome_count"]) == (101, 3)
     moved = 50 + (chosen == "east")

@@ -99,10 +99,21 @@ class Whole:
         intent: str = answer.json()["id"]
         return intent
 
+    async def routed(self, tenant: Tenant, payment: str) -> Json:
+        """The decision about the channel of a payment; the one about its risk stands before it."""
+        found = (await self.get(tenant, f"/v2/payments/{payment}/decisions"))["data"]
+        assert [each["kind"] for each in found] == ["risk", "routing"]
+        routed: Json = found[1]
+        return routed
+
     async def plant(self, tenant: Tenant, payment: str, ends: Sequence[tuple[str, bool | None]]) -> None:
         """Log decisions like the one about a payment: each for a channel, with its end where it has one."""
         log, book_id = self.house.decisions.log, tenant.scope.book_id
-        (traced,) = await log.lineage(book_id, parse_uuid("pi", payment))
+        (traced,) = [
+            each
+            for each in await log.lineage(book_id, parse_uuid("pi", payment))
+            if each.decision.kind == "routing"
+        ]
         decisions = [
             msgspec.structs.replace(
                 traced.decision,

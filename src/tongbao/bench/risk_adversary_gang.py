@@ -18,13 +18,13 @@ AMOUNTS = (25.0, 90.0, 320.0)
 WARM_UPS, WARM_UP_AMOUNT = 3, 8.0
 """Small purchases before the first large one, as many as make a pair of card and device look known."""
 RESALE = 0.6
-MIMICRY_FEE, DAY_FEE = 25.0, 2.0
-"""What a copied fingerprint of a device costs for a card, and a day of waiting."""
-FORGET = 0.995
-"""What older cards weigh after each further one: some 200 are remembered."""
-SPREAD = 150.0
+MIMICRY_FEE, DAY_FEE = 30.0, 1.0
+"""What it costs to copy the device of a card's owner, and a day of waiting."""
+FORGET = 0.997
+"""What older cards weigh after each further one: some 300 are remembered."""
+SPREAD = 80.0
 """Standard deviation of a card's income that the gang reckons with."""
-HOPED = 80.0
+HOPED = 30.0
 """What is hoped of a strategy that was not tried yet, worth one card."""
 
 
@@ -43,7 +43,8 @@ class Strategy(NamedTuple):
         return " ".join(words + ["warm-up"] * self.is_warmed_up + ["mimicry"] * self.is_mimic)
 
 
-STRATEGIES = tuple(Strategy(*each) for each in itertools.product(AMOUNTS, *[(True, False)] * 3))
+_EITHER = (True, False)
+STRATEGIES = tuple(Strategy(*each) for each in itertools.product(AMOUNTS, _EITHER, _EITHER, _EITHER))
 HABIT = np.array(
     [0.6 * (each == Strategy(AMOUNTS[2], True, False, False)) + 0.4 / len(STRATEGIES) for each in STRATEGIES]
 )

@@ -42,16 +42,20 @@ DELAYS = (7, 30)
 NEW_BELOW = 3
 """Approved payments of a pair, below which it counts as new."""
 NEVER = -1_000
+PAIRS_A_DAY_MAX = 1_000_000
+"""Room between the pairs of worlds that begin on different days, so that one log may hold several."""
 PAYS_A_DAY = 0.4
 LEAVE_A_DAY = 0.03
 """Share of payers who leave in a day; each is followed by a new one."""
 GOOD_MEDIAN, GOOD_SIGMA, THEFT_SIGMA = 35.0, 0.9, 0.2
-SCORE_NEW, SCORE_THEFT = 0.3, 2.2
+SCORE_NEW, SCORE_THEFT = 0.3, 1.8
 """Mean raw score of new payers and of thieves, in standard deviations above that of known payers."""
 SCORE_MIMICRY, SCORE_LARGE, SCORE_WARM_UP = -1.0, 0.3, -0.3
 LIMIT_MEDIAN, LIMIT_SIGMA = 600.0, 0.6
-STOPS_MAX = 2
+STOPS_MAX = 3
 STOLEN_DAYS_MAX = 30
+MIMIC_AGE, MIMIC_APPROVED = 40, 12
+"""History that a copied device seems to have."""
 NOTICED_A_DAY = (0.06, 0.12)
 """Chance that the owner notices, once something passed: of small amounts, of others."""
 SLOW_GAP, WARM_UP_GAP = 8, 4
@@ -63,8 +67,8 @@ FEES = np.array([0.0, _COSTS.step_up_fee, _COSTS.review_fee, 0.0]) / 100
 class Spec(NamedTuple):
     """How many payers there are at any time, cards stolen a day, and stolen cards in use at most."""
 
-    payers: int = 2_000
-    stolen_a_day: float = 7.0
+    payers: int = 1_200
+    stolen_a_day: float = 4.0
     places: int = 250
 
 
@@ -113,8 +117,9 @@ class Market:
         count = spec.payers + spec.places
         rng = np.random.default_rng((seed, 0))
         age = np.minimum(rng.geometric(LEAVE_A_DAY, count), 300)
-        self._pair = np.arange(count)
-        self._next_pair = count
+        first_pair = first_day * PAIRS_A_DAY_MAX
+        self._pair = np.arange(first_pair, first_pair + count)
+        self._next_pair = first_pair + count
         self._born = first_day - age
         self._approved = rng.poisson(age * PAYS_A_DAY)
         self._stops = np.zeros(count, dtype=np.int64)
@@ -124,6 +129,7 @@ class Market:
         self._is_used, self._plan = np.zeros(places, dtype=bool), np.zeros(places, dtype=np.int64)
         self._passed, self._limit = np.zeros(places), np.zeros(places)
         self._warm, self._due, self._strikes = (np.zeros(places, dtype=np.int64) for _ in range(3))
+        self._stolen_on = np.full(places, first_day)
         self._luck = np.random.default_rng(0)
 
     def open_day(self) -> None:
@@ -136,7 +142,7 @@ class Market:
         uniform = rng.random(self._spec.places)
         is_small = np.array([each.amount for each in STRATEGIES])[self._plan] < 50
         is_noticed = (self._passed > 0) & (uniform < np.where(is_small, *NOTICED_A_DAY))
-        is_old = self.day - self._born[payers:] >= STOLEN_DAYS_MAX
+        is_old = self.day - self._stolen_on >= STOLEN_DAYS_MAX
         for place in np.flatnonzero(self._is_used & (is_noticed | is_old)):
             self._end(int(place))
         free = np.flatnonzero(~self._is_used)
@@ -222,6 +228,10 @@ class Market:
     def _steal(self, place: int, rng: np.random.Generator) -> None:
         self._renew(np.array([self._spec.payers + place]))
         plan = self.gang.choose(rng)
+        self._stolen_on[place] = self.day
+        if STRATEGIES[plan].is_mimic:
+            row = self._spec.payers + place
+            self._born[row], self._approved[row] = self.day - MIMIC_AGE, MIMIC_APPROVED
         self._is_used[place], self._plan[place] = True, plan
         self._passed[place], self._strikes[place] = 0.0, 0
         self._limit[place] = LIMIT_MEDIAN * np.exp(LIMIT_SIGMA * rng.standard_normal())
@@ -230,7 +240,7 @@ class Market:
 
     def _end(self, place: int) -> None:
         plan = int(self._plan[place])
-        days = float(self.day - self._born[self._spec.payers + place])
+        days = float(self.day - self._stolen_on[place])
         earned = income(STRATEGIES[plan], float(self._passed[place]), days)
         self.gang.learn(plan, earned)
         self.incomes.append((self.day, plan, earned))

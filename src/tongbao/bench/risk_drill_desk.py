@@ -49,9 +49,7 @@ class Desk:
     def __init__(self, database: Database) -> None:
         clock = RealClock()
         ids = IdFactory(clock)
-        self._policies = Decisions(
-            database, clock, ids, {compiling.POLICY: compiling.checker()}
-        ).policies
+        self._policies = Decisions(database, clock, ids, {compiling.POLICY: compiling.checker()}).policies
         self._lists = Lists(database, clock, ids)
         self._freezing = Freezing(database, clock, ids)
         self._shelf = Shelf(database, clock)
@@ -64,17 +62,21 @@ class Desk:
 
     async def suspect(self, customers: Sequence[str]) -> None:
         """Mark customers, by the key that risk control knows them by."""
-        entries = [NewEntry(kind=ListKind.CUSTOMER, value=each, reason="told by the bank") for each in customers]
+        entries = [
+            NewEntry(kind=ListKind.CUSTOMER, value=each, reason="told by the bank") for each in customers
+        ]
         await self._lists.add(SUSPECTS, entries, ANALYST)
 
-    async def roll_out(self, note: str, **spec: Any) -> int:
-        """Draft, publish and roll out the starter rules with further settings; return the version."""
+    async def roll_out(self, note: str, policy: str = compiling.POLICY, **spec: Any) -> int:
+        """Draft, publish and roll out the first version of a policy: the starter rules, with further settings.
+
+        A later version would have to be replayed on the log first, which is what keeps defective models away; so a merchant
+        that never had a policy of its own is given one.
+        """
         whole = {"rules": STARTER_RULES, **spec}
-        version = (await self._policies.draft(compiling.POLICY, whole, note, ANALYST)).version
-        await self._policies.publish(compiling.POLICY, version, ANALYST)
-        await self._policies.roll_out(
-            compiling.POLICY, RolloutOrder(champion=version, note=note), ANALYST
-        )
+        version = (await self._policies.draft(policy, whole, note, ANALYST)).version
+        await self._policies.publish(policy, version, ANALYST)
+        await self._policies.roll_out(policy, RolloutOrder(champion=version, note=note), ANALYST)
         return version
 
     async def keep_defective_model(self) -> str:

@@ -29,6 +29,7 @@ FOLLOW_S = 0.1
 JOURNALED_S_MAX = 30.0
 _DECISIONS = "SELECT body FROM decisions.decision WHERE kind = 'risk' ORDER BY id"
 _JOURNAL = "SELECT position, topic, body FROM risk.journal ORDER BY position"
+_SIGNALS = "SELECT signals FROM risk.event WHERE subject_id = $1 LIMIT 1"
 _COUNT = "SELECT count(*) FROM risk.journal"
 
 
@@ -36,6 +37,7 @@ class Look(NamedTuple):
     """One look at a payment: the tier, codes of reasons, and the rules behind them."""
 
     id: UUID
+    book_id: int
     subject_id: UUID
     tier: str
     version: int
@@ -122,9 +124,18 @@ async def wait_for_journal(database: Database) -> None:
     raise Unavailable("drill_journal_behind", "the journal never came to rest")
 
 
-def differences(
-    decisions: Sequence[Decision], journal: Sequence[tuple[int, Fact]]
-) -> tuple[int, list[str]]:
+async def signals_of(database: Database, subject_id: UUID) -> Signals:
+    """Return what risk control knows of a payment; raise Unavailable where it is not written down in time."""
+    for _ in range(round(JOURNALED_S_MAX / FOLLOW_S)):
+        async with database.connection() as connection:
+            found = await connection.fetchval(_SIGNALS, subject_id)
+        if found is not None:
+            return msgspec.json.decode(found, type=Signals)
+        await asyncio.sleep(FOLLOW_S)
+    raise Unavailable("drill_journal_behind", f"nothing is known of {subject_id}")
+
+
+def differences(decisions: Sequence[Decision], journal: Sequence[tuple[int, Fact]]) -> tuple[int, list[str]]:
     """Return how many decisions named what they saw, and the references of those who saw something else.
 
     A decision that is in no fact of the journal is one of them: nobody could prove it.
@@ -179,4 +190,6 @@ async def _journal(database: Database) -> list[tuple[int, Fact]]:
 def _look(decision: Decision) -> Look:
     rules = tuple(str(why.facts["rule"]) for why in decision.reasons if why.code == ReasonCode.RULE)
     codes = tuple(dict.fromkeys(why.code for why in decision.reasons))
-    return Look(decision.id, decision.subject_id, decision.chosen, decision.version, codes, rules)
+    return Look(
+        decision.id, decision.book_id, decision.subject_id, decision.chosen, decision.version, codes, rules
+    )

@@ -78,8 +78,22 @@ class Shop:
         _, body = await self.post("/v1/customers", f"customer-{email}", {"email": email}, None)
         return str(body["id"])
 
+    async def save_card(self, payer: Payer) -> dict[str, Any]:
+        """Save a card as a method, without a payment; return the method."""
+        form = {
+            name.replace("payment_method_data[card]", "card"): each for name, each in _card(payer).items()
+        }
+        _, body = await self.post(
+            "/v1/payment_methods", f"method-{payer.device}", {"type": "card", **form}, None
+        )
+        return body
+
+    async def want(self) -> None:
+        """Make an intent that nobody pays."""
+        await self.post(INTENTS, "wanted", {"amount": ROUND_MINOR, "currency": CURRENCY.lower()}, None)
+
     async def pay(self, scene: str, payer: Payer, amount_minor: int, port: int | None = None) -> Paid:
-        """Let somebody pay, at one process where ``port`` names it; return what it met."""
+        """Let somebody pay, first at the process that ``port`` names where it does; return what it met."""
         number = next(self._numbers)
         began_s, began = time.time(), time.monotonic()
         form = _form(payer, amount_minor, number)
@@ -105,8 +119,9 @@ class Shop:
             "Idempotency-Key": key,
         }
         body = urlencode({name: str(value) for name, value in form.items()}).encode()
-        for _ in range(ASKED_MAX):
-            at = self._ports[next(self._turn) % len(self._ports)] if port is None else port
+        for asked in range(ASKED_MAX):
+            is_named = port is not None and not asked
+            at = port if is_named else self._ports[next(self._turn) % len(self._ports)]
             try:
                 answer = await self._http.request(
                     "POST", f"http://{HOST}:{at}{path}", headers=headers, body=body, timeout_s=REQUEST_S
@@ -196,13 +211,19 @@ def _form(payer: Payer, amount_minor: int, number: int) -> dict[str, object]:
         "metadata[order]": number,
         "payment_method_types[0]": "card",
         "payment_method_data[type]": "card",
-        "payment_method_data[card][number]": payer.card,
-        "payment_method_data[card][exp_month]": 11,
-        "payment_method_data[card][exp_year]": 2031,
-        "payment_method_data[card][cvc]": 123,
+        **_card(payer),
         "radar_options[session]": payer.device,
         "radar_options[ip_address]": payer.address,
     }
     if payer.email:
         form["receipt_email"] = payer.email
     return form | ({"customer": payer.customer} if payer.customer else {})
+
+
+def _card(payer: Payer) -> dict[str, object]:
+    return {
+        "payment_method_data[card][number]": payer.card,
+        "payment_method_data[card][exp_month]": 11,
+        "payment_method_data[card][exp_year]": 2031,
+        "payment_method_data[card][cvc]": 123,
+    }

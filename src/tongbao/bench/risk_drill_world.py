@@ -4,6 +4,7 @@
 ``api0`` can be killed and payments go on. Codes for payers are read where the house writes them in test mode, in its log.
 """
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,7 @@ class RiskWorld:
 
     async def open_books(self) -> str:
         """Start the database and the acquirer; return the secret key of the merchant. Raises what starting raises."""
-        self.server.start()
-        await migrate.upgrade(self.server.dsn())
-        key = await open_merchant(self.server.dsn())
-        await self._sandbox.start()
+        key, _ = await asyncio.gather(self._open_books(), self._sandbox.start())
         return key
 
     async def open_house(self) -> None:
@@ -105,6 +103,11 @@ class RiskWorld:
         """Return how often the house wrote an event into its logs."""
         texts = [program.log.read_text(errors="replace") for program in self._houses.values()]
         return sum(line.count(f'"{event}"') for text in texts for line in text.splitlines())
+
+    async def _open_books(self) -> str:
+        await asyncio.to_thread(self.server.start)
+        await migrate.upgrade(self.server.dsn())
+        return await open_merchant(self.server.dsn())
 
     async def _control(self, method: str, path: str, body: object = None) -> Any:
         answer = await self.http.request(

@@ -39,6 +39,7 @@ PAYMENT, LABEL = 0, 1
 _LOG, _STATE = "log.npy", "state"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SUBJECT = UUID(int=1)
+_SPREAD = 0x9E3779B97F4A7C15F39CC0605CEDC835
 
 
 class Equality(NamedTuple):
@@ -139,7 +140,8 @@ def _features(state: FeatureState, log: Integers) -> Iterator[Floats]:
 
 
 def _id(row: int) -> UUID:
-    return UUID(int=row + 1)
+    # Spread over all bits, as ids of payments are.
+    return UUID(int=(row + 1) * _SPREAD % 2**128)
 
 
 def _killed_and_rebuilt(log: Integers, expected: Floats, digest: str) -> tuple[bool, int]:

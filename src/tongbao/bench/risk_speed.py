@@ -21,6 +21,7 @@ from tongbao.core.process import settle_garbage_collector
 from tongbao.decisions.schema.log import Decision, check
 from tongbao.risk.models import training
 from tongbao.risk.models.artifact import Model
+from tongbao.risk.models.base import Floats
 from tongbao.risk.models.memory import Memory
 from tongbao.risk.models.registry import NAMES
 from tongbao.risk.models.training import Examples
@@ -125,7 +126,7 @@ def _figures(rows: list[tuple[float, float, float, float, Tier]], model: Model) 
 def taught(chance: random.Random) -> tuple[Memory, Model]:
     """Return a memory that knows everybody, and a model that learned from what it saw on the way."""
     memory = Memory()
-    found: list[np.ndarray[tuple[int], np.dtype[np.float64]]] = []
+    found: list[Floats] = []
     frauds: list[bool] = []
     state = memory.of(True).state
     for number in range(LESSONS):
@@ -138,7 +139,7 @@ def taught(chance: random.Random) -> tuple[Memory, Model]:
         state.learn(signals)
         if is_fraud:
             memory.learn(_label(signals))
-    at_s = np.arange(LESSONS) * _STEP.total_seconds()
+    at_s = np.arange(LESSONS, dtype=np.float64) * _STEP.total_seconds()
     return memory, training.fit(Examples(np.array(found), np.array(frauds), at_s, NAMES))
 
 
@@ -164,7 +165,7 @@ def payment(number: int, chance: random.Random) -> Signals:
     pick: Callable[..., str] = chance.choice
     country = ("FR", "DE", "US")[person % 3]
     return Signals(
-        id=UUID(int=number + 1),
+        id=UUID(int=chance.getrandbits(128)),
         at=_BEGUN + number * _STEP,
         book_id=1,
         live=True,
@@ -174,7 +175,7 @@ def payment(number: int, chance: random.Random) -> Signals:
         method="card",
         customer=f"cu_{person}",
         card=f"card_{person}_{int(chance.random() < 0.1)}",
-        device=f"device_{person if chance.random() < 0.97 else chance.randrange(50)}",
+        device=f"device_{person if chance.random() < 0.995 else chance.randrange(50)}",
         merchant=f"shop_{chance.randrange(SHOPS)}",
         address=f"address_{person // 2}",
         email_domain=pick(("a.example", "b.example", "c.example")),

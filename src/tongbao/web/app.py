@@ -41,6 +41,7 @@ from tongbao.web.api import ledger as ledger_api
 from tongbao.web.api.access import Gate
 from tongbao.web.api.acts import Acts
 from tongbao.web.api.calls import Calls
+from tongbao.web.api.risk_sides import Services as RiskServices
 from tongbao.web.api.supposing import Supposing
 from tongbao.web.api.v1.app import Api
 from tongbao.web.api.v1.joining import VaultCards
@@ -175,7 +176,7 @@ def _decision_routes(house: House, calls: Calls, gate: Gate) -> list[APIRouter]:
             calls,
             gate,
             acts,
-            risk.Services(house.risk, hindsight, house.proofs.challenging, house.payments),
+            RiskServices(house.risk, hindsight, house.proofs.challenging, house.payments),
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""The demonstration: a sandbox for the outside world, two merchants with keys, shoppers who pay over HTTP.
+"""The demonstration: a sandbox for the outside world, two merchants with keys, shoppers and thieves who pay over HTTP.
 
 The three acquirers differ in what they approve, and one of them is away for a minute of every ten: so there is
 something to choose, and something to see on the routing board.
@@ -19,6 +19,7 @@ from tongbao.simulator import sandbox_routes
 from tongbao.simulator.sandbox.behavior import Duration, Habits, Payers, Trouble, TroubleKind
 from tongbao.simulator.sandbox.server import Sandbox, SandboxConfig
 from tongbao.simulator.shoppers import Shopper
+from tongbao.simulator.thieves import CardTester
 from tongbao.web.house import House
 
 KEYS_FILE = "demo-keys.json"
@@ -27,6 +28,8 @@ DECLINE_PROBS = {"card_east": 0.04, "card_west": 0.09, "card_north": 0.02}
 AWAY_EVERY_S, AWAY_S, AWAY_TIMES = 600.0, 60.0, 144
 """``card_north`` refuses connections for a minute of every ten, for a day."""
 VISITS_PER_S = 0.7
+BURSTS_PER_S = 1 / 240
+"""Somebody tests stolen cards every four minutes or so: risk control has something to stop."""
 SEED = "city 8"
 
 
@@ -63,12 +66,15 @@ class Demo:
         stack.push_async_callback(http.close)
         # The first merchant is the tea house, which sells in yuan.
         key = next(iter(self.keys.values()))["sk_test_"]
-        life = asyncio.create_task(self._live(Shopper(house.base_url, key, http, SEED)), name="shoppers")
+        life = asyncio.create_task(
+            self._live(Shopper(house.base_url, key, http, SEED), CardTester(house.base_url, key, http, SEED)),
+            name="life",
+        )
         stack.push_async_callback(_ended, life)
 
-    async def _live(self, shopper: Shopper) -> None:
+    async def _live(self, shopper: Shopper, tester: CardTester) -> None:
         await asyncio.sleep(1.0)
-        await shopper.live(VISITS_PER_S)
+        await asyncio.gather(shopper.live(VISITS_PER_S), tester.live(BURSTS_PER_S))
 
     async def _demo_keys(self, house: House) -> dict[str, dict[str, str]]:
         """Return the keys in clear by merchant: those made now, or those that an earlier start has written down."""

@@ -16,7 +16,8 @@ Price = Annotated[float, Meta(ge=0, le=1_000_000)]
 class RiskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """How payments are judged.
 
-    ``model``: the digest of the model that scores; empty: the scorecard that the house comes with. ``step_up_price`` and
+    ``model``: the digest of the model that scores; empty: the scorecard that the house comes with, which is a judgement, so
+    step-ups and reviews then cost 4.00 more than what stands here. ``step_up_price`` and
     ``review_price`` (hundredths) are what a step-up or a review costs beyond its fee because both are scarce. With
     ``explore_share`` a payment of at most ``explore_value_max`` gets the tier next to its best instead. ``fallback`` is what
     happens where scoring fails. ``rules`` are text, see ``policy.rules``; ``can_step_up`` and ``can_review`` say which

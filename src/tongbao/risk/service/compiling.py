@@ -15,6 +15,9 @@ from tongbao.risk.schema.spec import RiskSpec
 from tongbao.risk.schema.tiers import Tier
 
 POLICY = "risk"
+JUDGEMENT_PRICE = 400.0
+"""What a step-up or review costs more, in hundredths, while no trained model scores: the built-in scorecard is a judgement
+whose chances nobody has measured, and good payments are not to pay for that."""
 _PLACE = re.compile(r"(?P<detail>.*) - at `\$\.(?P<path>.+)`", re.DOTALL)
 _UNKNOWN = re.compile(r"unknown field `(?P<path>[^`]*)`")
 _DIGEST = re.compile(r"[0-9a-f]*")
@@ -56,10 +59,11 @@ def checker() -> Callable[[dict[str, Any]], None]:
 
 
 def _compiled(spec: RiskSpec, rules: Rules) -> Compiled:
+    caution = 0.0 if spec.model else JUDGEMENT_PRICE
     return Compiled(
         spec,
         rules,
-        terms_of(spec.costs, spec.step_up_price, spec.review_price),
+        terms_of(spec.costs, spec.step_up_price + caution, spec.review_price + caution),
         Exploring(spec.explore_share, spec.explore_value_max),
         Range(can_step_up=spec.can_step_up, can_review=spec.can_review),
     )

@@ -14,7 +14,6 @@ from tongbao.risk.policy.case_timeline import Evidence
 from tongbao.risk.policy.model_card import model_card
 from tongbao.risk.policy.neighborhood import Neighborhood
 from tongbao.risk.policy.reason_texts import analyst_text, analyst_words
-from tongbao.risk.policy.rules_text import rule_text
 from tongbao.risk.schema.models import ModelFacts
 from tongbao.risk.schema.reasons import Contribution, ReasonCode
 from tongbao.risk.store.models import ModelRow
@@ -27,7 +26,6 @@ __all__ = [
     "card_text",
     "code_words",
     "rule_sentences",
-    "rule_text",
     "said",
     "whole_sentences",
 ]

@@ -73,7 +73,7 @@ def hashes(keys: list[bytes]) -> NDArray[np.void]:
 def of_column(seen: Seen, delay: timedelta) -> Labels:
     """Return the labels of a column of the payments, each known ``delay`` after its payment."""
     row = np.flatnonzero(seen.is_fraud != UNKNOWN)
-    return _ordered(row, seen.at_ms[row] + delay // MS, seen.is_fraud[row] == 1, 0)
+    return _ordered(row, seen.at_ms[row] + _after(delay), seen.is_fraud[row] == 1, 0)
 
 
 def of_file(path: Path, named: Mapping[str, str], seen: Seen, delay: timedelta, events: Mapped) -> Labels:
@@ -115,8 +115,13 @@ def _joined(
     row = rows_of(seen.keys, keys)
     is_here = row >= 0
     row, known, frauds = row[is_here], known[is_here], frauds[is_here]
-    due = np.where(known < 0, seen.at_ms[row] + delay // MS, np.maximum(known, seen.at_ms[row]))
+    due = np.where(known < 0, seen.at_ms[row] + _after(delay), np.maximum(known, seen.at_ms[row] + 1))
     return _ordered(row, due, frauds, int((~is_here).sum()))
+
+
+def _after(delay: timedelta) -> int:
+    """Return a delay in milliseconds; the truth of a payment is never known to the payment itself."""
+    return max(delay // MS, 1)
 
 
 def rows_of(keys: NDArray[np.void], wanted: NDArray[np.void]) -> Ints:

@@ -1,7 +1,8 @@
 """What a replay says at its end: how well scores told fraud, what was done with payments, what was learned and what was odd.
 
 Truth is what the labels say in the end, of the payments that were old enough for it by then; scores are judged by it and were
-made without it. Alarms compare the payments that one model judged with those that the model before it judged.
+made without it. Alarms hold the scores of a model against those that it gave to the last payments that it was trained on, and
+what it lets pass unseen against what the model before it did.
 """
 
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tongbao.risk.models import drift
 from tongbao.risk.models.base import Floats
 from tongbao.risk.policy import alarms
-from tongbao.risk.schema.models import AlertCounts, DriftFacts, Shift
+from tongbao.risk.schema.models import AlertCounts, DriftFacts
 from tongbao.risk.schema.tiers import TIERS
 from tongbao.risk.service.label_files import Ints, Labels
 
@@ -44,7 +45,7 @@ class ModelLine(msgspec.Struct, frozen=True, kw_only=True):
 class Told(NamedTuple):
     """What a replay knows at its end; arrays (n,) by payment.
 
-    ``has_all_labels``: every payment has its truth in the file, so what has no label is not known; else it counts as good.
+    ``references``: what the scores of each model looked like in training. ``has_all_labels``: every payment has its truth in the file, so what has no label is not known; else it counts as good.
     """
 
     at_ms: Ints
@@ -52,6 +53,7 @@ class Told(NamedTuple):
     tiers: NDArray[np.int8]
     labels: Labels
     models: tuple[ModelLine, ...]
+    references: tuple[drift.Reference, ...]
     skipped: tuple[tuple[datetime, str], ...]
     has_all_labels: bool
     maturity_ms: int
@@ -150,10 +152,9 @@ def _precision(
 
 
 def _periods(told: Told, is_fraud: NDArray[np.bool_], is_known: NDArray[np.bool_]) -> tuple[Period, ...]:
-    """Return the payments by the model that judged them; each is held against those before it."""
+    """Return the payments by the model that judged them."""
     firsts = [0, *(model.first_row for model in told.models), len(told.at_ms)]
     found: list[Period] = []
-    before: Ints | None = None
     for number, model in enumerate((None, *told.models)):
         rows = np.arange(firsts[number], firsts[number + 1])
         if not len(rows):
@@ -164,36 +165,34 @@ def _periods(told: Told, is_fraud: NDArray[np.bool_], is_known: NDArray[np.bool_
                 payments=len(rows),
                 precision=_precision(told, is_fraud, is_known, rows),
                 frictionless_share=float((told.tiers[rows] == 0).mean()),
-                # The scorecard is no model that another one could have drifted from.
-                alarms=_alarms(told, model, before, rows) if model and before is not None else (),
+                alarms=_alarms(told, number - 1, rows) if model else (),
             )
         )
-        before = rows if model else None
     return tuple(found)
 
 
-def _alarms(told: Told, model: ModelLine, before: Ints, rows: Ints) -> tuple[str, ...]:
-    counts = AlertCounts(
-        alerts=int((told.tiers[rows] > 0).sum()),
-        payments=len(rows),
-        alerts_before=int((told.tiers[before] > 0).sum()),
-        payments_before=len(before),
-    )
+def _alarms(told: Told, number: int, rows: Ints) -> tuple[str, ...]:
+    """Return what is wrong with what the model of a number did to ``rows``, in sentences."""
+    scores = drift.Drift(told.references[number])
+    scores.add(0, told.scores[rows][:, None])
     facts = DriftFacts(
-        model=model.digest,
+        model=told.models[number].digest,
         at=_at(int(told.at_ms[rows[-1]])),
-        score=_shift(told.scores[before], told.scores[rows]),
-        alerts=counts,
+        score=scores.shifts()[0],
+        # The scorecard before the first model is none that a model could be held against.
+        alerts=_alerts(told, told.models[number - 1].first_row, rows) if number else None,
     )
     return tuple(alarms.alarm_text(each, "en") for each in alarms.alarms(facts))[:ALARMS_MAX]
 
 
-def _shift(before: Floats, now: Floats) -> Shift | None:
-    if len(before) < drift.REFERENCE_ROWS_MIN:
-        return None
-    watched = drift.Drift(drift.measured(("score",), before[:, None]))
-    watched.add(0, now[:, None])
-    return watched.shifts()[0]
+def _alerts(told: Told, first: int, rows: Ints) -> AlertCounts:
+    before = told.tiers[first : rows[0]]
+    return AlertCounts(
+        alerts=int((told.tiers[rows] > 0).sum()),
+        payments=len(rows),
+        alerts_before=int((before > 0).sum()),
+        payments_before=len(before),
+    )
 
 
 def _at(ms: int) -> datetime:

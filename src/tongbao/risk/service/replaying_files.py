@@ -22,7 +22,8 @@ import numpy as np
 
 from tongbao.core.clock import FrozenClock
 from tongbao.core.errors import InvalidRequest, LimitExceeded
-from tongbao.risk.models import training
+from tongbao.risk.models import drift, training
+from tongbao.risk.models.artifact import ModelScorer
 from tongbao.risk.models.memory import Memory
 from tongbao.risk.models.registry import LABEL_DELAY_S, NAMES
 from tongbao.risk.models.training import Examples, Options
@@ -50,6 +51,8 @@ ROWS_MAX = 20_000_000
 TELL_ROWS = 512
 """Progress is told after so many payments."""
 WEEK = timedelta(days=7)
+REFERENCE_ROWS = 50_000
+"""The last examples of a training whose scores later ones are held against."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +169,7 @@ class _Run:
         self._due_ms = int(seen.at_ms[0]) + plan.retrain_every // MS
         self._model = ""
         self._lines: list[ModelLine] = []
+        self._references: list[drift.Reference] = []
         self._scores = np.empty(len(seen.at_ms))
         self._tiers = np.empty(len(seen.at_ms), np.int8)
         self._skipped: list[tuple[datetime, str]] = []
@@ -227,13 +231,14 @@ class _Run:
             self._skipped.append((_at(self._due_ms), error.detail))
         else:
             self._model = self._alone.use(model)
-            facts = model.training
+            last_scores = ModelScorer(model, names).score(x[-REFERENCE_ROWS:])
+            self._references.append(drift.measured(("score",), last_scores[:, None]))
             self._lines.append(
                 ModelLine(
                     digest=self._model,
                     trained_at=_at(self._due_ms),
-                    rows=facts.rows,
-                    frauds=facts.frauds,
+                    rows=model.training.rows,
+                    frauds=model.training.frauds,
                     from_at=_at(int(at_ms[first])),
                     to_at=_at(int(at_ms[last - 1])),
                     first_row=end,
@@ -254,6 +259,7 @@ class _Run:
             tiers=self._tiers,
             labels=self._labels,
             models=tuple(self._lines),
+            references=tuple(self._references),
             skipped=tuple(self._skipped),
             has_all_labels=self._plan.labels is None,
             maturity_ms=self._plan.maturity // MS,

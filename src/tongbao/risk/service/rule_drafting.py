@@ -3,23 +3,37 @@
 What is drafted decides nothing until somebody publishes and rolls it out.
 """
 
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 
+from tongbao.core.clock import Clock
 from tongbao.core.errors import InvalidRequest
+from tongbao.decisions.schema.log import Range
 from tongbao.decisions.schema.policies import PolicyVersion, Rollout
 from tongbao.decisions.service.policies import Policies
-from tongbao.risk.policy import rules_diff, rules_text
+from tongbao.risk.policy import backtest_texts, rules_diff, rules_text
 from tongbao.risk.policy.rules import Rule, Rules
 from tongbao.risk.policy.rules_tests import FailedTest, failing_tests
 from tongbao.risk.policy.starter_rules import STARTER_RULES
 from tongbao.risk.schema.lists import HOUSE_BOOK_ID
 from tongbao.risk.schema.spec import RULES_CHARS_MAX, RiskSpec
+from tongbao.risk.service.backtesting import Backtesting, RuleResult
 from tongbao.risk.service.compiling import POLICY
 from tongbao.risk.service.lists import Lists
 
-__all__ = ["RULES_CHARS_MAX", "STARTER_RULES", "Checked", "InForce", "RuleDrafting", "RuleRow", "WrongRules"]
+__all__ = [
+    "RULES_CHARS_MAX",
+    "STARTER_RULES",
+    "Checked",
+    "InForce",
+    "RuleDrafting",
+    "RuleRow",
+    "TriedRule",
+    "TriedRules",
+    "WrongRules",
+]
 
 
 class RuleRow(NamedTuple):
@@ -75,12 +89,44 @@ class Checked(NamedTuple):
         return self.wrong is None and not self.failed
 
 
-class RuleDrafting:
-    """Checks and drafts. One object per process."""
+class TriedRule(NamedTuple):
+    """What a rule would have matched: payments, what became of them, their money by currency in hundredths.
 
-    def __init__(self, policies: Policies, lists: Lists) -> None:
+    ``sentences`` say how precise it is and whose treatment it would have changed; none where it matched nothing.
+    """
+
+    name: str
+    is_draft: bool
+    matched_count: int
+    succeeded_count: int
+    refunded_count: int
+    disputed_count: int
+    blocked_count: int
+    amounts: tuple[tuple[str, int], ...]
+    sentences: tuple[str, ...]
+
+
+class TriedRules(NamedTuple):
+    """What rules would have done to payments of the past: together in sentences, and rule by rule.
+
+    ``stopped_count`` payments were stopped by a freeze or a block list, of ``unproved_count`` nothing can be said.
+    """
+
+    payment_count: int
+    whole: tuple[str, ...]
+    rules: tuple[TriedRule, ...]
+    stopped_count: int
+    unproved_count: int
+
+
+class RuleDrafting:
+    """Checks, tries and drafts. One object per process."""
+
+    def __init__(self, policies: Policies, lists: Lists, backtesting: Backtesting, clock: Clock) -> None:
         self._policies = policies
         self._lists = lists
+        self._backtesting = backtesting
+        self._clock = clock
 
     async def in_force(self) -> InForce:
         """Return what decides for the house now."""
@@ -108,6 +154,25 @@ class RuleDrafting:
             rules_diff.sentences(found, language),
             found.is_empty,
             await self._undeclared(text),
+        )
+
+    async def tried(self, text: str, length: timedelta, language: str, *, live: bool) -> TriedRules:
+        """Return what the rules of a text would have done to the payments of the time of ``length`` until now.
+
+        Raises InvalidRequest ``rules_invalid``, LimitExceeded as ``Backtesting.backtest``.
+        """
+        now = self._clock.now()
+        rules = rules_text.parse(text)
+        old = await self._backtesting.in_force(None)
+        # The payments of this very moment count too.
+        of = Range(now - length, now + timedelta(seconds=1), live=live)
+        tested = await self._backtesting.backtest(of, old, rules)
+        return TriedRules(
+            tested.backtest.payments.all.count,
+            backtest_texts.whole_sentences(tested.backtest, language),
+            tuple(_tried(each, language) for each in tested.backtest.rules),
+            tested.stopped_count,
+            tested.unproved_count,
         )
 
     async def draft(self, text: str, note: str, actor: str) -> PolicyVersion:
@@ -145,6 +210,21 @@ def _row(rule: Rule) -> RuleRow:
         rule.share,
         rule.is_draft,
         len(rule.tests),
+    )
+
+
+def _tried(result: RuleResult, language: str) -> TriedRule:
+    matched = result.matched
+    return TriedRule(
+        result.name,
+        result.is_draft,
+        matched.all.count,
+        matched.succeeded.count,
+        matched.refunded.count,
+        matched.disputed.count,
+        matched.blocked.count,
+        tuple(matched.all.amounts.items()),
+        backtest_texts.rule_sentences(result, language)[1:] if matched.all.count else (),
     )
 
 

@@ -6,10 +6,11 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from tongbao.risk.schema.cases import ACTOR_CHARS_MAX, CaseFile, CaseScope, CaseState
-from tongbao.risk.service.case_reading import CaseReading, Wanted
+from tongbao.risk.service.case_reading import PAGE_MAX, CaseReading, Wanted
 from tongbao.risk.service.case_showing import picture_of
 from tongbao.risk.service.cases import Cases
 from tongbao.web.api import risk_case_models as models
+from tongbao.web.api import risk_case_views as views
 from tongbao.web.api.acts import Acts
 from tongbao.web.api.callers import Caller
 from tongbao.web.api.calls import rendered
@@ -37,8 +38,8 @@ def add_lists_of_cases(routes: APIRouter, side: Side, reading: CaseReading) -> N
         """List cases, newest first; go on with `ending_before` = the last id."""
         person = who.actor if assignee == "me" else assignee
         before = cursor(CASE_PREFIX, ending_before, "ending_before")
-        found = await reading.page(Wanted(scope_of(who), state, person), before, limit)
-        return models.Cases(data=[models.Case.of(each) for each in found], has_more=len(found) == limit)
+        found = await reading.page(Wanted(scope_of(who), state, person), before, _asked(limit))
+        return _page(found, limit)
 
     @routes.get(f"{side.path}/cases/queue")
     async def queue(who: Annotated[Caller, side.reads], limit: Limit = PAGE_SIZE) -> models.Queue:
@@ -49,8 +50,7 @@ def add_lists_of_cases(routes: APIRouter, side: Side, reading: CaseReading) -> N
     @routes.get(f"{side.path}/cases/waiting")
     async def waiting(who: Annotated[Caller, side.reads], limit: Limit = PAGE_SIZE) -> models.Cases:
         """List the cases that wait for a second person, which whoever asks may be."""
-        found = await reading.waiting(scope_of(who), who.actor, limit)
-        return models.Cases(data=[models.Case.of(each) for each in found], has_more=len(found) == limit)
+        return _page(await reading.waiting(scope_of(who), who.actor, _asked(limit)), limit)
 
 
 def add_taking(routes: APIRouter, side: Side, acts: Acts, cases: Cases) -> None:
@@ -82,18 +82,18 @@ def add_case(routes: APIRouter, side: Side, reading: CaseReading) -> None:
         return models.WholeCase.whole(found, await reading.payments(case_id, who.book_id))
 
     @routes.get(f"{side.path}/cases/{{case}}/timeline")
-    async def timeline(who: Annotated[Caller, side.reads], case: IdPath) -> models.Timeline:
+    async def timeline(who: Annotated[Caller, side.reads], case: IdPath) -> views.Timeline:
         """Return the evidence in order of time: payments, decisions, proofs, ends, alerts, labels, acts."""
-        return models.Timeline.of(await reading.timeline(path_id(CASE_PREFIX, case), who.book_id))
+        return views.Timeline.of(await reading.timeline(path_id(CASE_PREFIX, case), who.book_id))
 
     @routes.get(f"{side.path}/cases/{{case}}/graph")
-    async def graph(who: Annotated[Caller, side.reads], case: IdPath) -> models.Graph:
+    async def graph(who: Annotated[Caller, side.reads], case: IdPath) -> views.Graph:
         """Return whom the entity of a case met, two hops far."""
         case_id = path_id(CASE_PREFIX, case)
         found = await reading.one(case_id, who.book_id)
         web = await reading.neighborhood(case_id, who.book_id)
-        zh, en = (picture_of(found, web, language) for language in models.LANGUAGES)
-        return models.Graph.of(web, models.picture_words(zh, en))
+        zh, en = (picture_of(found, web, language) for language in views.LANGUAGES)
+        return views.Graph.of(web, views.picture_words(zh, en))
 
     @routes.get(f"{side.path}/cases/{{case}}/graph.svg", response_class=Svg)
     async def picture(
@@ -108,10 +108,10 @@ def add_case(routes: APIRouter, side: Side, reading: CaseReading) -> None:
     @routes.get(f"{side.path}/cases/{{case}}/summary")
     async def summary(
         who: Annotated[Caller, side.reads], case: IdPath, language: Language = "en"
-    ) -> models.SummaryShown:
+    ) -> views.SummaryShown:
         """Return the summary as it would be drafted now, and what was signed."""
         found = await reading.summary(path_id(CASE_PREFIX, case), language, who.book_id)
-        return models.SummaryShown.of(found, language)
+        return views.SummaryShown.of(found, language)
 
 
 def scope_of(who: Caller) -> CaseScope:
@@ -122,3 +122,14 @@ def scope_of(who: Caller) -> CaseScope:
 def case_id_of(text: str) -> UUID:
     """Return the id in a path; raise NotFound ``resource_missing``."""
     return path_id(CASE_PREFIX, text)
+
+
+def _asked(limit: int) -> int:
+    """Return how many cases tell whether there are more than ``limit``, as far as a page goes."""
+    return min(limit + 1, PAGE_MAX)
+
+
+def _page(found: list[CaseFile], limit: int) -> models.Cases:
+    """Return a page of cases; a full one of the longest may have others behind it."""
+    shown = [models.Case.of(each) for each in found[:limit]]
+    return models.Cases(data=shown, has_more=len(found) > limit or len(found) == PAGE_MAX)

@@ -15,6 +15,7 @@ from tongbao.risk.schema.facts import Labelled
 from tongbao.risk.service.assessor import Asked, Looked
 from tongbao.risk.service.looking import Mode, subject_of
 from tongbao.web.api import risk_look_models as models
+from tongbao.web.api import risk_look_orders as orders
 from tongbao.web.api.acts import Acts
 from tongbao.web.api.callers import Caller
 from tongbao.web.api.calls import Calls, rendered
@@ -31,7 +32,7 @@ def add_assess(routes: APIRouter, side: Side, calls: Calls, acts: Acts, services
 
     @routes.post(f"{side.path}/assess", response_model=models.Assessment)
     async def assess(
-        request: Request, who: Annotated[Caller, side.decides], order: models.Assess
+        request: Request, who: Annotated[Caller, side.decides], order: orders.Assess
     ) -> Response:
         """Judge a payment: what to do with it and why. The decision is on disk before the answer."""
 
@@ -70,7 +71,7 @@ def add_labels(routes: APIRouter, side: Side, acts: Acts, services: Services) ->
 
     @routes.post(f"{side.path}/labels", response_model=models.Label)
     async def label(
-        request: Request, who: Annotated[Caller, side.decides], order: models.LabelOrder
+        request: Request, who: Annotated[Caller, side.decides], order: orders.LabelOrder
     ) -> Response:
         """Say whether a payment was fraud; saying it again, or otherwise, replaces what was said before."""
 
@@ -103,7 +104,7 @@ def span_of(clock: Clock, from_at: datetime | None, to_at: datetime | None) -> t
     return from_at or end - DAY, end
 
 
-async def _assessed(who: Caller, order: models.Assess, services: Services, ids: IdFactory) -> UUID:
+async def _assessed(who: Caller, order: orders.Assess, services: Services, ids: IdFactory) -> UUID:
     """Return the payment that is judged; one that is named by its id has to be the merchant's own."""
     if order.reference is not None:
         return subject_of(who.book, order.reference)

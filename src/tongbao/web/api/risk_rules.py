@@ -8,6 +8,7 @@ from tongbao.core.errors import InvalidRequest
 from tongbao.decisions.schema.log import Range
 from tongbao.risk.service.backtesting import Backtesting, Tested
 from tongbao.risk.service.rule_checking import STARTER_RULES, check
+from tongbao.web.api import risk_backtest_models as backtests
 from tongbao.web.api import risk_rule_models as models
 from tongbao.web.api.acts import Acts
 from tongbao.web.api.callers import Caller
@@ -41,9 +42,9 @@ def add_rules(routes: APIRouter, side: Side, acts: Acts, backtesting: Backtestin
 
         return await acts.run(request, who.book, work, rendered)
 
-    @routes.post(f"{side.path}/rules/backtest", response_model=models.Backtest)
+    @routes.post(f"{side.path}/rules/backtest", response_model=backtests.Backtest)
     async def backtest(
-        request: Request, who: Annotated[Caller, side.looks], order: models.BacktestOrder
+        request: Request, who: Annotated[Caller, side.looks], order: backtests.BacktestOrder
     ) -> Response:
         """Try rules on the judged payments of a time, with what was known when each was judged."""
 
@@ -56,4 +57,4 @@ def add_rules(routes: APIRouter, side: Side, acts: Acts, backtesting: Backtestin
             of = Range(order.from_at, order.to_at, book_id=who.book_id, live=who.live)
             return await backtesting.backtest(of, old, new)
 
-        return await acts.run(request, who.book, work, lambda made: rendered(models.Backtest.of(made)))
+        return await acts.run(request, who.book, work, lambda made: rendered(backtests.Backtest.of(made)))

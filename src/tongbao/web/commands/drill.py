@@ -9,7 +9,14 @@ import typer
 import uvloop
 from rich.console import Console
 
-from tongbao.bench import kill, payment_drill, routing_outage, routing_outage_chart
+from tongbao.bench import (
+    kill,
+    payment_drill,
+    risk_drill,
+    risk_drill_measures,
+    routing_outage,
+    routing_outage_chart,
+)
 from tongbao.bench.ledger import scratch_home
 from tongbao.routing.schema.spec import Strategy
 
@@ -120,6 +127,38 @@ def drill_routing(
     if picture is not None:
         picture.write_text(routing_outage_chart.chart(seen.seconds, report.outages, report.channels))
     for fault in report.faults:
+        console.print(fault, style="red", markup=False, soft_wrap=True)
+    typer.echo(json.dumps({"sound": report.sound} | msgspec.to_builtins(report)))
+    if not report.sound:
+        raise typer.Exit(WRONG_EXIT)
+
+
+@app.command("risk")
+def drill_risk(
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer customers and cards.")] = False,
+    customers: Annotated[
+        int | None,
+        typer.Option(min=60, max=2_000, help="Customers who pay as ever; 320, or 80 with --quick."),
+    ] = None,
+    cards: Annotated[
+        int | None, typer.Option(min=10, max=500, help="Cards that are tested; 40, or 25 with --quick.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the payers, the amounts and the issuers' answers.")] = 1,
+) -> None:
+    """Test cards, empty one, fail proofs, kill who judges: good payers pass, attacks stop, and state is rebuilt."""
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    plan = risk_drill.QUICK if quick else risk_drill.Plan()
+    plan = msgspec.structs.replace(
+        plan, customers=customers or plan.customers, cards=cards or plan.cards, seed=seed
+    )
+    with scratch_home("tongbao-drill-") as home:
+        report = uvloop.run(
+            risk_drill.run(home.parent, plan=plan, say=lambda text: console.print(text, soft_wrap=True))
+        )
+    for line in risk_drill_measures.told(report):
+        console.print(line, markup=False, soft_wrap=True)
+    for fault in (*report.broken_promises, *report.faults):
         console.print(fault, style="red", markup=False, soft_wrap=True)
     typer.echo(json.dumps({"sound": report.sound} | msgspec.to_builtins(report)))
     if not report.sound:

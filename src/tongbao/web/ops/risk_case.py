@@ -1,7 +1,7 @@
 """One case: what happened and why, whom it touches, and what may be done with it by whom."""
 
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from fastapi import Request, Response
@@ -150,7 +150,7 @@ class CasePage:
             "act_text": lambda act: words_of(wording.ACTS, act, language),
             "disposition_text": lambda key: words_of(wording.DISPOSITIONS, key, language),
             "severity_text": lambda key: words_of(wording.SEVERITIES, key, language),
-            "changes": lambda line: changes_of(line),
+            "changes": lambda line: changes_of(line, language),
         }
         return self._desk.page(request, Shown("risk_case.html", "cases", context, failed))
 
@@ -225,17 +225,27 @@ def disposal_of(typed: Typed) -> Disposal:
     )
 
 
-def changes_of(line: CaseEvent) -> list[tuple[str, str, str]]:
+def changes_of(line: CaseEvent, language: str) -> list[tuple[str, str, str]]:
     """Return the plain fields that a line of the trail changed: name, before, after; what is nested is left to the API."""
-    shown = []
-    for name in sorted(line.before.keys() | line.after.keys()):
-        before, after = line.before.get(name), line.after.get(name)
-        if name in _TRAIL_FIELDS and not isinstance(after, dict | list):
-            shown.append((name, "" if before is None else str(before), "" if after is None else str(after)))
-    return shown
+    return [
+        (name, _said(name, line.before.get(name), language), _said(name, line.after.get(name), language))
+        for name in _TRAIL_FIELDS
+        if name in line.before or name in line.after
+    ]
 
 
-_TRAIL_FIELDS = frozenset({"state", "assignee", "severity", "disposition", "payment_count", "is_edited"})
+_TRAIL_FIELDS = ("state", "assignee", "severity", "disposition", "payment_count")
+_TRAIL_WORDS: Mapping[str, Mapping[Any, tuple[str, str]]] = {
+    "state": wording.STATES,
+    "severity": wording.SEVERITIES,
+    "disposition": wording.DISPOSITIONS,
+}
+
+
+def _said(name: str, value: object, language: str) -> str:
+    if value is None or value == "":
+        return ""
+    return words_of(_TRAIL_WORDS.get(name, {}), value, language)
 
 
 def _parsed(text: str) -> UUID:

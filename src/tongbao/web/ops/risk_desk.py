@@ -18,7 +18,9 @@ from markupsafe import Markup
 
 from tongbao.core.errors import AppError, InvalidRequest, InvariantBroken
 from tongbao.risk.service import wording
+from tongbao.risk.service.backtesting import Backtesting
 from tongbao.risk.service.overviewing import Overviewing
+from tongbao.risk.service.revisiting import Revisiting
 from tongbao.risk.service.rule_drafting import RuleDrafting
 from tongbao.web import errors, pages
 from tongbao.web.house import House
@@ -79,7 +81,9 @@ class Desk:
         self.house = house
         self.clock = house.runtime.clock
         self.overviewing = Overviewing(house.runtime.database, self.clock)
-        self.drafting = RuleDrafting(house.decisions.policies, house.risk.lists)
+        policies, lists = house.decisions.policies, house.risk.lists
+        revisiting = Revisiting(house.runtime.database, house.decisions.log)
+        self.drafting = RuleDrafting(policies, lists, Backtesting(revisiting, policies, lists), self.clock)
 
     async def mode(self, request: Request) -> str:
         """Return the mode that is asked for; otherwise live, unless there are payments in test mode only."""
@@ -110,6 +114,10 @@ class Desk:
         except AppError as error:
             return _remembered(await again(Failed(typed, error)), typed.actor)
         return _remembered(RedirectResponse(address, 303, {"Cache-Control": "no-store"}), typed.actor)
+
+    async def who(self, request: Request) -> Response:
+        """Answer the page on which somebody says a name; the form stands on every other page too."""
+        return self.page(request, Shown("risk_actor.html", "", {"back": "/ops/risk"}))
 
     async def name(self, request: Request) -> Response:
         """Remember who acts, or forget it, and go back to where the form stands."""

@@ -30,6 +30,7 @@ def router(house: House) -> APIRouter:
         ("/rules", rules.show),
         ("/models", models.show),
         ("/models/{digest}", models.card),
+        ("/actor", desk.who),
     ):
         routes.add_api_route(path, answer, methods=["GET", "HEAD"], response_model=None)
     for path, act in (

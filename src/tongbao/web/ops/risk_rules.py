@@ -4,12 +4,13 @@ from datetime import timedelta
 
 from fastapi import Request, Response
 
-from tongbao.core.errors import InvalidRequest
-from tongbao.risk.service.rule_drafting import RULES_CHARS_MAX, STARTER_RULES, Checked
+from tongbao.core.errors import AppError, InvalidRequest, LimitExceeded
+from tongbao.risk.service.rule_drafting import RULES_CHARS_MAX, STARTER_RULES, Checked, TriedRules
 from tongbao.web.ops.rendering import query
-from tongbao.web.ops.risk_desk import MODES, Desk, Failed, Shown, Typed, language_of
+from tongbao.web.ops.risk_desk import MODES, Desk, Failed, Shown, Typed, language_of, problem_text
 
 HITS_DAYS = 7
+TRIED = timedelta(days=7)
 
 
 class RulesPage:
@@ -27,12 +28,16 @@ class RulesPage:
         typed = await self._desk.read(request)
         drafting = self._desk.drafting
         found = await drafting.check(_text(typed), language_of(request))
+        if typed.text("act") == "test" and found.wrong is None:
+            return await self._page(request, typed, found, None, await self._tried(request, typed))
         if typed.text("act") != "draft":
             return await self._page(request, typed, found, None)
 
         async def draft(typed: Typed) -> str:
             if not found.is_sound:
                 raise InvalidRequest("rules_not_sound", "only sound rules are drafted")
+            if not typed.text("note"):
+                raise InvalidRequest("policy_text_invalid", "a draft says what changes, and why")
             made = await drafting.draft(_text(typed), typed.text("note"), typed.actor)
             return f"/ops/risk/rules?drafted={made.version}"
 
@@ -41,8 +46,21 @@ class RulesPage:
 
         return await self._desk.act(typed, draft, again)
 
+    async def _tried(self, request: Request, typed: Typed) -> TriedRules | AppError:
+        """Return what the rules would have done lately, or why that cannot be told."""
+        live = MODES[await self._desk.mode(request)]
+        try:
+            return await self._desk.drafting.tried(_text(typed), TRIED, language_of(request), live=live)
+        except (InvalidRequest, LimitExceeded) as error:
+            return error
+
     async def _page(
-        self, request: Request, typed: Typed | None, checked: Checked | None, failed: Failed | None
+        self,
+        request: Request,
+        typed: Typed | None,
+        checked: Checked | None,
+        failed: Failed | None,
+        tried: TriedRules | AppError | None = None,
     ) -> Response:
         mode = await self._desk.mode(request)
         in_force = await self._desk.drafting.in_force()
@@ -63,6 +81,9 @@ class RulesPage:
             "chars_max": RULES_CHARS_MAX,
             "checked": checked,
             "wrong_line": _line(text, checked),
+            "tested": tried if isinstance(tried, TriedRules) else None,
+            "test_problem": problem_text(tried, language_of(request)) if isinstance(tried, AppError) else "",
+            "test_days": TRIED.days,
             "drafted": drafted if drafted.isdecimal() else "",
         }
         return self._desk.page(request, Shown("risk_rules.html", "rules", context, failed))

@@ -32,7 +32,7 @@ class TierRow(NamedTuple):
 
 
 class TodayView(NamedTuple):
-    """What the page shows. ``alarms`` are those told with the model in force when it was made; None: no trained model."""
+    """What the page shows. ``alarms`` of the model in force; None: no trained model."""
 
     overview: Overview
     rows: tuple[TierRow, ...]
@@ -42,6 +42,7 @@ class TodayView(NamedTuple):
     in_force: InForce
     model: str
     alarms: tuple[Alarm, ...] | None
+    is_watched: bool
     standing: tuple[str, str]
 
 
@@ -70,7 +71,7 @@ class TodayPage:
         in_force = await self._desk.drafting.in_force()
         spec = {} if in_force.version is None else in_force.version.spec
         model = str(spec.get("model", ""))
-        alarms = await self._alarms(model)
+        alarms, is_watched = await self._drift(model)
         rows = _rows(overview)
         total = sum(each.payment_count for each in rows)
         return TodayView(
@@ -82,19 +83,29 @@ class TodayPage:
             in_force=in_force,
             model=model,
             alarms=alarms,
+            is_watched=is_watched,
             standing=_standing(overview, total, alarms or ()),
         )
 
-    async def _alarms(self, digest: str) -> tuple[Alarm, ...] | None:
-        """Return what alarms were told with a model; None where the scorecard of the house decides."""
+    async def _drift(self, digest: str) -> tuple[tuple[Alarm, ...] | None, bool]:
+        """Return the alarms of the model in force and whether it was measured at all.
+
+        They are those that this process saw last, otherwise those told when the model was made. None: no trained model.
+        """
         if not digest:
-            return None
+            return None, False
+        risk = self._desk.house.risk
+        latest = risk.watching.latest
+        if latest is not None and latest.facts.model == digest:
+            return latest.alarms, True
         try:
-            row = await self._desk.house.risk.shelf.row(digest)
+            row = await risk.shelf.row(digest)
         except NotFound:
-            return ()
+            return (), False
         facts = wording.facts_of_card(row.card)
-        return () if facts is None or facts.drift is None else tuple(wording.alarms(facts.drift))
+        if facts is None or facts.drift is None:
+            return (), False
+        return tuple(wording.alarms(facts.drift)), True
 
 
 def _rows(overview: Overview) -> tuple[TierRow, ...]:
