@@ -34,7 +34,8 @@ POLICY_PAGE = DOCS / "reference" / "risk-policy.md"
 
 MEANINGS: Mapping[type[msgspec.Struct], Mapping[str, str]] = {
     RiskSpec: {
-        "model": "digest of the model that scores, hexadecimal; empty: the scorecard that the house comes with",
+        "model": "digest of the model that scores, hexadecimal; empty: the scorecard that the house comes with, "
+        "under which step-ups and reviews cost 400 hundredths more than what stands here",
         "costs": "what outcomes cost: a `Costs`",
         "step_up_price": "what a step-up costs beyond its fee because payers' patience is scarce, hundredths",
         "review_price": "what a review costs beyond its fee because analysts are scarce, hundredths",

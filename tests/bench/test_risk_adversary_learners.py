@@ -92,7 +92,14 @@ def test_following_is_the_next_payment_of_the_same_pair(pairs: list[int]) -> Non
     pair = np.array(pairs)
     nothing = np.zeros(len(pair), dtype=np.int64)
     batch = Batch(
-        nothing, pair, np.zeros((len(pair), 1)), nothing * 1.0, nothing, nothing, nothing > 0, nothing
+        nothing,
+        pair,
+        np.zeros((len(pair), 1)),
+        nothing.astype(np.float64),
+        nothing,
+        nothing,
+        nothing > 0,
+        nothing,
     )
     expected = [
         next((later for later in range(row + 1, len(pairs)) if pairs[later] == pairs[row]), -1)
@@ -118,7 +125,7 @@ def test_fraud_share_of_what_was_stopped_follows_the_rates() -> None:
         ones,
         ones,
         np.zeros((3, 1)),
-        ones * 50.0,
+        ones.astype(np.float64) * 50.0,
         ones * 20,
         ones,
         np.array([True, False, False]),
@@ -194,13 +201,14 @@ def _trap(rng: np.random.Generator) -> tuple[Batch, View]:
 )
 def test_learner_that_looks_ahead_steps_up_where_passing_leads_to_loss(make: Callable[[], Defender]) -> None:
     batch, view = _trap(np.random.default_rng(4))
-    asked = _asked(View(*(column[:500] for column in view)))
+    asked = _asked(view)
+    is_first = view.score < 1
     myopic, learner = CostRule(), make()
     for _ in range(3):  # each takes the chances of what was stopped from the one before
         myopic.learn(batch)
         learner.learn(batch)
-    assert (myopic.decide(asked) == 0).mean() > 0.95
-    assert (learner.decide(asked) == 1).mean() > 0.9
+    assert (myopic.decide(asked)[is_first] == 0).mean() > 0.95
+    assert (learner.decide(asked)[is_first] == 1).mean() > 0.9
 
 
 def test_network_learned_twice_from_one_seed_is_the_same(logged: tuple[Log, Market]) -> None:
@@ -212,7 +220,7 @@ def test_network_learned_twice_from_one_seed_is_the_same(logged: tuple[Log, Mark
         defender.learn(log.known(market.day))
         defender.learn(log.known(market.day))
         decided.append(defender.decide(asked))
-    assert np.array_equal(*decided)
+    assert np.array_equal(decided[0], decided[1])
 
 
 def test_random_takes_all_tiers_alike() -> None:

@@ -21,7 +21,7 @@ from tongbao.bench.risk_drill_measures import Measured, Proofs, RiskReport, repo
 from tongbao.bench.risk_drill_payers import Crowd, customer_key, on_a_new_device, payment_id
 from tongbao.bench.risk_drill_reading import Follower, Rebuilt
 from tongbao.bench.risk_drill_shop import HELD, STOPPED, Paid, Payer, Shop
-from tongbao.bench.risk_drill_world import KILLED, RiskWorld
+from tongbao.bench.risk_drill_world import HIGH_MINOR, KILLED, LOW_MINOR, RiskWorld
 from tongbao.core.clock import RealClock
 from tongbao.core.db import Database
 from tongbao.core.errors import Unavailable
@@ -44,9 +44,6 @@ VOLLEY_S = 0.03
 DRIVEN_S_MAX = 30.0
 SETTLE_S_MAX = 60.0
 POLL_S = 0.25
-HIGH_MINOR = 42_100
-"""Above what any customer spends, and what the starter rules take for much on a new device."""
-LOW_MINOR = 3_000
 Say = Callable[[str], None]
 
 
@@ -261,7 +258,7 @@ class _Drill:
 
     async def _on_a_new_device(self, number: int) -> Paid:
         payer: Payer = on_a_new_device(self._crowd.payers[number], number)
-        paid = await self._shop.pay("new device", payer, HIGH_MINOR + 100 * number)
+        paid = await self._shop.pay("new device", payer, HIGH_MINOR[number - 1])
         risk_drill_payers.check_stepped_up(paid)
         return paid
 

@@ -153,6 +153,11 @@ def report_of(
         *measured.faults,
         *(f"error: {each}" for each in shop.errors),
         *(f"rebuilt differs: {each}" for each in rebuilt.differing),
+        *(
+            ()
+            if rebuilt.is_state_equal
+            else ("the state rebuilt from snapshot and journal has another digest",)
+        ),
         *(f"double charge: {each}" for each in findings.double_charges),
         *(f"lost: {each}" for each in findings.lost),
         *(f"unresolved: {each}" for each in findings.unresolved),

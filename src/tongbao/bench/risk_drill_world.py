@@ -30,6 +30,9 @@ NOT_FOUND_S = 4
 """The acquirer answers everything within milliseconds, so what it has not heard of by then was never sent."""
 DECLINE_PROB = 0.02
 """Good payers meet issuers that say no, too; amounts that end in the sandbox's magic digits are declined besides."""
+LOW_MINOR, HIGH_MINOR = 3_000, (42_200, 42_300)
+"""Amounts of scenes that are about risk control alone: no issuer declines them. The high ones are above what any customer
+spends, and what the starter rules take for much on a new device."""
 CODE_EVENT = "step_up_code_for_development"
 
 
@@ -129,4 +132,8 @@ class RiskWorld:
 
 
 def _habits() -> dict[str, Any]:
-    return {"decline_prob": DECLINE_PROB, "latency": {"median_ms": 5.0, "sigma": 0.4}}
+    return {
+        "decline_prob": DECLINE_PROB,
+        "latency": {"median_ms": 5.0, "sigma": 0.4},
+        "scripts": [{"amount_minor": each} for each in (LOW_MINOR, *HIGH_MINOR)],
+    }

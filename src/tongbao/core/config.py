@@ -66,10 +66,14 @@ class Settings(BaseSettings):
     )
     mail_port: int = Field(default=587, ge=1, le=65535, description="Its port.")
     mail_security: str = Field(
-        default="starttls", pattern="^(tls|starttls|none)$", description="How the connection to it is protected."
+        default="starttls",
+        pattern="^(tls|starttls|none)$",
+        description="How the connection to it is protected.",
     )
     mail_sender: str = Field(default="payments@localhost", description="The address that codes come from.")
-    mail_username: str = Field(default="", description="The user name at the mail server, where it wants one.")
+    mail_username: str = Field(
+        default="", description="The user name at the mail server, where it wants one."
+    )
     mail_password: SecretStr | None = Field(default=None, description="The password at the mail server.")
     webhooks_allow_local: bool = Field(
         default=False, description="Deliver webhooks to this machine and private networks: development only."

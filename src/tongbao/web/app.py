@@ -41,6 +41,7 @@ from tongbao.web.api import ledger as ledger_api
 from tongbao.web.api.access import Gate
 from tongbao.web.api.acts import Acts
 from tongbao.web.api.calls import Calls
+from tongbao.web.api.risk_hot import HotAssess
 from tongbao.web.api.risk_sides import Services as RiskServices
 from tongbao.web.api.supposing import Supposing
 from tongbao.web.api.v1.app import Api
@@ -92,7 +93,9 @@ def create_app(house: House, workers: Workers, metrics: Metrics) -> ASGIApp:
     app.include_router(explorer.router(runtime.ledger))
     app.include_router(ops.router(house))
     explorer.mount_static(app)
-    for routes in _payment_routes(house):
+    calls = Calls(runtime.database, runtime.clock, runtime.ledger.ids)
+    gate, judged = Gate(house.parties.access, house.limits), _risk_services(house)
+    for routes in _payment_routes(house, calls, gate, judged):
         app.include_router(routes)
     app.include_router(cashier.router(_till(house)))
     app.include_router(
@@ -124,14 +127,12 @@ def create_app(house: House, workers: Workers, metrics: Metrics) -> ASGIApp:
     async def exposition() -> Response:
         return Response(metrics.render(), media_type=prometheus.CONTENT_TYPE)
 
-    return _Front(app, house.api)
+    return _Front(HotAssess(app, gate, calls, judged, SECURITY_HEADERS), house.api)
 
 
-def _payment_routes(house: House) -> list[APIRouter]:
+def _payment_routes(house: House, calls: Calls, gate: Gate, judged: RiskServices) -> list[APIRouter]:
     """Return the routes of ``/v2`` around payments."""
     runtime = house.runtime
-    calls = Calls(runtime.database, runtime.clock, runtime.ledger.ids)
-    gate = Gate(house.parties.access, house.limits)
     return [
         payments.router(calls, gate, house.parties, house.payments, runtime.ledger),
         wallets.router(calls, gate, house.parties, house.payments, runtime.ledger),
@@ -139,11 +140,20 @@ def _payment_routes(house: House) -> list[APIRouter]:
         channels.notification_router(calls, house.payments, runtime.metrics),
         sessions.router(calls, gate, house.parties),
         webhooks.router(calls, gate, webhooks.Webhooks(house.endpoints, house.deliveries)),
-        *_decision_routes(house, calls, gate),
+        *_decision_routes(house, calls, gate, judged),
     ]
 
 
-def _decision_routes(house: House, calls: Calls, gate: Gate) -> list[APIRouter]:
+def _risk_services(house: House) -> RiskServices:
+    """Return what the routes around risk control reach."""
+    runtime, made = house.runtime, house.decisions
+    hindsight = Hindsight(
+        runtime.database, runtime.clock, runtime.ledger.ids, (made.log, made.policies), house.risk
+    )
+    return RiskServices(house.risk, hindsight, house.proofs.challenging, house.payments)
+
+
+def _decision_routes(house: House, calls: Calls, gate: Gate, judged: RiskServices) -> list[APIRouter]:
     """Return the routes of ``/v2`` around what the house decides by itself."""
     runtime, made, registry = house.runtime, house.decisions, house.payments.channels
     acts = Acts(calls, RequestsApart(runtime.database, runtime.clock))
@@ -152,9 +162,6 @@ def _decision_routes(house: House, calls: Calls, gate: Gate) -> list[APIRouter]:
         registry, house.parties.merchants, Trying(house.routing.router), runtime.clock, runtime.ledger.ids
     )
     backtesting = Backtesting(made.log, made.policies, names)
-    hindsight = Hindsight(
-        runtime.database, runtime.clock, runtime.ledger.ids, (made.log, made.policies), house.risk
-    )
     return [
         decisions.router(calls, gate, house.payments, made.log),
         policies.router(
@@ -166,18 +173,13 @@ def _decision_routes(house: House, calls: Calls, gate: Gate) -> list[APIRouter]:
                 house.parties.merchants,
                 {
                     routing_compiling.POLICY: policies.Kind(house.routing.replaying, house.routing.live),
-                    risk_compiling.POLICY: policies.Kind(hindsight.replaying, house.risk.live),
+                    risk_compiling.POLICY: policies.Kind(judged.hindsight.replaying, house.risk.live),
                 },
             ),
         ),
         routing.router(calls, gate, acts, routing.Services(house.routing.health, backtesting, supposing)),
         experiments.router(calls, gate, acts, made.experiments, house.parties.merchants),
-        risk.router(
-            calls,
-            gate,
-            acts,
-            RiskServices(house.risk, hindsight, house.proofs.challenging, house.payments),
-        ),
+        risk.router(calls, gate, acts, judged),
     ]
 
 

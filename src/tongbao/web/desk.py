@@ -16,6 +16,7 @@ from tongbao.channels.service import building
 from tongbao.channels.service.codes import reason_info
 from tongbao.core.config import Settings
 from tongbao.decisions.service.decisions import Decisions
+from tongbao.risk.service import compiling as risk_compiling
 from tongbao.routing.schema.health import RANGE_DAYS_MAX, Dimension, HealthScope
 from tongbao.routing.schema.payments import Mark
 from tongbao.routing.service import compiling
@@ -52,7 +53,11 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
     async with open_runtime(settings) as runtime:
         database, clock, ids = runtime.database, runtime.clock, runtime.ledger.ids
         names = await _names(settings, Health(database, clock))
-        decisions = Decisions(database, clock, ids, {compiling.POLICY: compiling.checker(names)})
+        validators = {
+            compiling.POLICY: compiling.checker(names),
+            risk_compiling.POLICY: risk_compiling.checker(),
+        }
+        decisions = Decisions(database, clock, ids, validators)
         log, policies = decisions.log, decisions.policies
         routing = Routing(database, clock, ids, policies, names)
         replaying = Replaying(log, policies, clock, ids, names, routing.following.board.tuning)

@@ -40,6 +40,7 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "parcel_too_large": 413,
     "replay_too_large": 413,
     "backtest_too_long": 413,
+    "past_too_far": 413,
     "health_rows_too_many": 413,
     "content_type_wrong": 415,
     "csrf_invalid": 403,

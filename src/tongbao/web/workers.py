@@ -51,6 +51,7 @@ class Workers:
             ("challenges", CHALLENGES_S, house.proofs.challenging.expire_due),
             ("models", WATCH_S, house.risk.watching.look),
             ("retraining", WATCH_S, house.risk.retraining.train_if_due),
+            ("discoveries", WATCH_S, house.risk.discovering.run_if_due),
             ("retention", RETENTION_S, self._forget),
             ("vault", PREPARE_S, house.vault.forget_expired),
         ]

@@ -136,7 +136,8 @@ class Confirming:
             return_url=confirm.return_url or intent.return_url,
             off_session=intent.off_session if confirm.off_session is None else confirm.off_session,
             mandate_id=mandate.id if mandate else None,
-            risk_state=RiskState.REVIEW if verdict.tier is Tier.REVIEW else intent.risk_state,
+            # Each confirmation is judged by itself: what came of an earlier one does not stick.
+            risk_state=RiskState.REVIEW if verdict.tier is Tier.REVIEW else RiskState.CLEAR,
         )
         if verdict.tier in (Tier.DECLINE, Tier.STEP_UP):
             return self._held_up(intent, verdict, kept, saved, ask, now, is_new=is_new)

@@ -43,6 +43,8 @@ def home(a: int, b: int, mask: int) -> int:
     """Return the place where a key wants to stand in an index of ``mask + 1`` places."""
     mixed = np.uint64(a) * _ODD_A
     mixed = (mixed ^ (mixed >> _SHIFT) ^ np.uint64(b)) * _ODD_B
+    # Ids of other makers may differ in high bits only; the product has carried those up and out of the mask.
+    mixed = (mixed ^ (mixed >> _SHIFT)) * _ODD_A
     return np.int64((mixed ^ (mixed >> _SHIFT)) & np.uint64(mask))  # type: ignore[return-value]  # an int to native code
 
 

@@ -7,9 +7,11 @@ payments and for all others.
 from collections.abc import Sequence
 from uuid import UUID
 
+import structlog
+
 from tongbao.core.clock import Clock
 from tongbao.core.db import Connection, Database, Failure, failure_of
-from tongbao.core.errors import NotFound
+from tongbao.core.errors import AppError, NotFound
 from tongbao.core.events.outbox import Outbox
 from tongbao.core.ids import IdFactory, uuid_text
 from tongbao.core.lane import Lane, LaneMetrics
@@ -25,6 +27,8 @@ QUEUE_MAX = 5_000
 LOOKS_MAX = 50
 """Looks at one payment that are read at a time."""
 LANE = "risk"
+
+_log = structlog.get_logger(__name__)
 
 
 class Assessing:
@@ -61,7 +65,15 @@ class Assessing:
 
         Raises Unavailable ``lane_full``, OutcomeUnknown when the database went away and did not come back.
         """
-        looked = self._assessor.assess(asked)
+        try:
+            looked = self._assessor.assess(asked)
+        except AppError:
+            raise
+        except Exception:
+            # As in a payment of ours: whoever asks goes on at the tier that was set for this.
+            _log.exception("risk_control_failed", id=asked.signals.subject)
+            can_step_up = asked.can_step_up and not asked.is_proved
+            looked = self._assessor.fallback(asked.signals, can_step_up=can_step_up)
         await self._lane.submit_one(looked)
         return looked
 

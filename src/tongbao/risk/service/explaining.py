@@ -62,7 +62,7 @@ def code_words(code: str, language: str) -> str:
 def card_text(digest: str, card: Mapping[str, object], language: str) -> str:
     """Return the card of a model as Markdown; raise NotFound ``model_card_missing`` for one that was kept without facts."""
     try:
-        facts = msgspec.convert(card, ModelFacts, strict=False)
+        facts = msgspec.convert(card.get("facts", card), ModelFacts, strict=False)
     except msgspec.ValidationError as error:
         raise NotFound(
             "model_card_missing", f"nothing was written down for a card of {digest[:12]}", digest=digest[:80]

@@ -32,6 +32,7 @@ from tongbao.risk.service.assessor import Assessor, Ready
 from tongbao.risk.service.case_reading import CaseReading
 from tongbao.risk.service.cases import Cases
 from tongbao.risk.service.compiling import POLICY
+from tongbao.risk.service.discovering import Discovering
 from tongbao.risk.service.following import Following
 from tongbao.risk.service.freezing import Freezing
 from tongbao.risk.service.lists import Lists
@@ -72,6 +73,7 @@ class Risk:
         self.assessor = Assessor(self.following, self.live, self.shelf, self.lists, self.freezing, clock)
         self.assessing = Assessing(database, clock, ids, self.assessor, metrics)
         self.retraining = Retraining(database, clock, policies, self.shelf)
+        self.discovering = Discovering(database, clock, ids, self.shelf)
         self.watching = Watching(database, clock, policies, self.shelf)
         self.cases = Cases(database, clock, ids)
         self.case_reading = CaseReading(database, clock)

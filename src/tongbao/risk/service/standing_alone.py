@@ -20,8 +20,8 @@ from tongbao.risk.models.registry import NAMES
 from tongbao.risk.schema.freezes import Freeze
 from tongbao.risk.schema.lists import Listed
 from tongbao.risk.schema.signals import Signals
-from tongbao.risk.service.assessor import Assessor, Ready, made_ready, ready
-from tongbao.risk.service.compiling import POLICY, Compiled
+from tongbao.risk.service.assessor import Assessor, Ready, ready
+from tongbao.risk.service.compiling import POLICY
 from tongbao.risk.service.following import Following
 from tongbao.risk.service.shelf import Judge, Shelf
 
@@ -89,8 +89,8 @@ class _OnePolicy:
     def use(self, digest: str) -> None:
         """Name another model."""
         spec = msgspec.structs.replace(self._ready.compiled.spec, model=digest)
-        compiled = Compiled(spec, *self._ready.compiled[1:])
-        self._ready = made_ready(compiled)
+        # Compiled anew: what a step costs depends on whether the chances are measured or a judgement.
+        self._ready = ready(msgspec.to_builtins(spec))
         self._version += 1
         self._deciding = self._decides()
 

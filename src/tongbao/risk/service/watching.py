@@ -23,7 +23,7 @@ from tongbao.risk.models import drift
 from tongbao.risk.models.drift import Drift
 from tongbao.risk.models.registry import LABEL_DELAY_S
 from tongbao.risk.policy import alarms
-from tongbao.risk.schema.models import Alarm, AlertCounts, DriftFacts, Standing
+from tongbao.risk.schema.models import Alarm, AlertCounts, CalibrationFit, DriftFacts, Standing
 from tongbao.risk.schema.tiers import Tier
 from tongbao.risk.service.compiling import POLICY
 from tongbao.risk.service.retraining import card_of
@@ -154,7 +154,7 @@ def _stopped(judged: Sequence[Judged]) -> int:
     return sum(each.tier != Tier.FRICTIONLESS for each in judged)
 
 
-def _calibration(matured: Sequence[Judged]) -> drift.CalibrationFit | None:
+def _calibration(matured: Sequence[Judged]) -> CalibrationFit | None:
     """Return how scores and labels agree among payments that went on: of those that were stopped nobody knows."""
     known = [each for each in matured if each.score is not None and each.tier != Tier.DECLINE]
     if not known:

@@ -76,7 +76,7 @@ class Calls:
                             self._check(request, body)
                         response = await inner(Request(request.scope, _once(body)))
                     except Exception as error:
-                        response = await _failed(request, error)
+                        response = await failed(request, error)
                     response.headers["Request-Id"] = request.state.request_id
                     response.headers.setdefault("Cache-Control", "no-store")
                     return response
@@ -88,7 +88,7 @@ class Calls:
                 known = {field.alias for field in self.dependant.query_params}
                 if not known.issuperset(request.query_params):
                     raise InvalidRequest("parameter_unknown", "the query holds a parameter that is not known")
-                tree = _tree(request, body)
+                tree = tree_of(request, body)
                 if tree and self.body_field is None:
                     raise InvalidRequest("body_invalid", "this takes no body")
                 refuse_card_data(tree, allowed=secret_fields)
@@ -178,7 +178,7 @@ async def _body(request: Request, bytes_max: int) -> bytes:
     return bytes(body)
 
 
-def _tree(request: Request, body: bytes) -> dict[str, Any]:
+def tree_of(request: Request, body: bytes) -> dict[str, Any]:
     """Return what a body says; one that is not there says the same as an empty object.
 
     Raises InvalidRequest ``content_type_wrong`` and ``body_invalid``.
@@ -206,7 +206,7 @@ def _once(body: bytes) -> Callable[[], Awaitable[dict[str, object]]]:
     return receive
 
 
-async def _failed(request: Request, error: Exception) -> Response:
+async def failed(request: Request, error: Exception) -> Response:
     """Return a failure in the house's one form, as ``web.api.answers`` has it, with headers that help a client."""
     handlers = request.app.exception_handlers
     handler = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)

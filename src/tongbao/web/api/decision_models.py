@@ -12,6 +12,8 @@ from tongbao.decisions.schema.log import Fact
 from tongbao.decisions.service.log import Traced
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.intents import Intent
+from tongbao.risk.service import explaining as risk_explaining
+from tongbao.risk.service.compiling import POLICY as RISK
 from tongbao.routing.service import explaining
 from tongbao.routing.service.compiling import POLICY
 from tongbao.web.api.shapes import Model, maybe_id, same_fields
@@ -39,9 +41,10 @@ class Reason(Model):
     words: Words
 
     @classmethod
-    def of(cls, why: schema.Why) -> "Reason":
-        """Return a reason as it is sent."""
-        words = Words.of(lambda language: explaining.said(why, language))
+    def of(cls, why: schema.Why, kind: str = POLICY) -> "Reason":
+        """Return a reason of a kind of decision as it is sent."""
+        say = risk_explaining.said if kind == RISK else explaining.said
+        words = Words.of(lambda language: say(why, language))
         return cls(code=why.code, facts=why.facts, words=words)
 
 
@@ -154,6 +157,6 @@ def choice_fields(model: type[Choice], decision: schema.Decision) -> dict[str, o
         "object": "decision",
         "policy_version": f"{decision.policy}@{decision.version}",
         "candidates": [Candidate.of(each) for each in decision.candidates],
-        "reasons": [Reason.of(each) for each in decision.reasons],
+        "reasons": [Reason.of(each, decision.kind) for each in decision.reasons],
         "why": why,
     }

@@ -37,7 +37,7 @@ def add_assess(routes: APIRouter, side: Side, calls: Calls, acts: Acts, services
         """Judge a payment: what to do with it and why. The decision is on disk before the answer."""
 
         async def work() -> Looked:
-            subject_id = await _assessed(who, order, services, calls.ids)
+            subject_id = await assessed(who, order, services, calls.ids)
             signals = order.signals(calls.ids.uuid(), calls.clock.now(), (who.book, who.live), subject_id)
             asked = Asked(signals=signals, is_proved=order.is_proved, can_step_up=order.can_step_up)
             return await services.risk.assessing.assess(asked)
@@ -104,7 +104,7 @@ def span_of(clock: Clock, from_at: datetime | None, to_at: datetime | None) -> t
     return from_at or end - DAY, end
 
 
-async def _assessed(who: Caller, order: orders.Assess, services: Services, ids: IdFactory) -> UUID:
+async def assessed(who: Caller, order: orders.Assess, services: Services, ids: IdFactory) -> UUID:
     """Return the payment that is judged; one that is named by its id has to be the merchant's own."""
     if order.reference is not None:
         return subject_of(who.book, order.reference)
