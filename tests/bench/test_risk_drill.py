@@ -239,6 +239,7 @@ def a_report(**measured: Any) -> RiskReport:
         "released": "succeeded",
         "rejected": "canceled",
         "frozen_stopped": True,
+        "frozen_while_failing": "decline",
         "one_refused": True,
         "released_pay": True,
     }
@@ -263,6 +264,7 @@ def test_report_of_a_good_drill_is_sound_and_can_be_read() -> None:
         ({"proofs": Proofs("succeeded", "succeeded", "x")}, "wrong codes do not"),
         ({"released": "requires_capture"}, "released is captured"),
         ({"rejected": "succeeded"}, "rejected is given back"),
+        ({"frozen_while_failing": "frictionless"}, "frozen stays frozen"),
         ({"frozen_stopped": False}, "frozen is stopped"),
         ({"one_refused": False}, "two people release"),
         ({"rebuilt": Rebuilt(3, ("dec_1",), True)}, "a rebuilt state is the same"),

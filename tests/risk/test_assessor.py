@@ -137,7 +137,8 @@ async def test_block_list_declines_and_allow_list_sets_the_score_aside(town: Tow
     await town.refresh()
     assert town.look(device="dev_bad").fact.reasons[0] == ReasonCode.LISTED_BLOCKED.value
     assert town.look(device="dev_bad").tier is Tier.DECLINE
-    costly = {"value": 50_000_000, "device_signs": 31, "customer": "", "card": f"new_{town.book_id}"}
+    costly: dict[str, Any] = {"value": 50_000_000, "device_signs": 31, "customer": ""}
+    costly["card"] = f"new_{town.book_id}"
     assert town.look(**costly, device="dev_other").tier is not Tier.FRICTIONLESS
     assert town.look(**costly, device="dev_good").tier is Tier.FRICTIONLESS
 
@@ -210,6 +211,10 @@ async def test_fallback_is_the_tier_of_the_policy_and_explains_itself(town: Town
     assert town.risk.assessor.fallback(town.signals(), can_step_up=False).tier is Tier.REVIEW
     await town.rule("", fallback="frictionless")
     assert town.risk.assessor.fallback(town.signals()).tier is Tier.FRICTIONLESS
+    order = FreezeOrder(live=False, entity=Entity.CARD, key=f"card_{town.book_id}", reason="stolen")
+    await town.risk.freezing.freeze(order, "mei")
+    stopped = town.risk.assessor.fallback(town.signals())
+    assert (stopped.tier, stopped.fact.reasons[0]) == (Tier.DECLINE, ReasonCode.ACCOUNT_FROZEN.value)
 
 
 async def test_every_score_is_proved_by_folding_the_log_to_its_position(town: Town) -> None:

@@ -127,6 +127,7 @@ class RiskReport(msgspec.Struct, frozen=True, kw_only=True):
             "released is captured": self.held_released == "succeeded",
             "rejected is given back": self.held_rejected == "canceled",
             "frozen is stopped": self.frozen_stopped,
+            "frozen stays frozen": self.frozen_while_failing == STOPPED,
             "two people release": self.freeze_released_by_two,
             "a rebuilt state is the same": self.killed_rebuilt_equal,
             "payments go on under a kill": self.paid_while_killed > 0,

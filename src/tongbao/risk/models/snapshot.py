@@ -21,6 +21,10 @@ DIGEST_BYTES = 32
 T = TypeVar("T", bound=np.generic)
 
 
+HASHING = 2
+"""Which way of ``tables.home`` the indexes in a snapshot follow."""
+
+
 class Header(msgspec.Struct, frozen=True):
     """What is needed to read the arrays: the layout that they follow and how many rows there are of each."""
 
@@ -33,6 +37,7 @@ class Header(msgspec.Struct, frozen=True):
 def fingerprint() -> str:
     """Return what tells this layout from another: widths, windows, pairs and their places."""
     seen = (
+        HASHING,
         *(
             layout.EVENT_WIDTH,
             layout.LINK_WIDTH,

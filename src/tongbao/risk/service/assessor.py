@@ -191,13 +191,17 @@ class Assessor:
     def fallback(self, signals: Signals, *, can_step_up: bool = True) -> Looked:
         """Return the tier of a payment that could not be judged: what the policy in force has for that case.
 
-        A payer who cannot be asked is reviewed instead of stepped up.
+        A payer who cannot be asked is reviewed instead of stepped up. Freezes and block lists need no score and hold.
         """
         deciding = self._deciding(signals)
         policy = deciding.spec if deciding and isinstance(deciding.spec, Ready) else _DEFAULT
         tier = policy.compiled.spec.fallback
         if tier is Tier.STEP_UP and not can_step_up:
             tier = Tier.REVIEW
+        stopped = self._stopped(signals)
+        if stopped:
+            tier = Tier.DECLINE
+        why = (*stopped, Why(ReasonCode.UNAVAILABLE.value))
         decision = Decision(
             id=signals.id,
             book_id=signals.book_id,
@@ -210,16 +214,22 @@ class Assessor:
             arm=deciding.arm if deciding else "champion",
             candidates=tuple(Candidate(name=each.value, propensity=float(each is tier)) for each in Tier),
             chosen=tier.value,
-            reasons=(Why(ReasonCode.UNAVAILABLE.value),),
+            reasons=why,
         )
         fact = Assessed(
             occurred_at=signals.at,
             signals=signals,
             tier=tier,
             decision_id=decision.id,
-            reasons=(ReasonCode.UNAVAILABLE.value,),
+            reasons=tuple(dict.fromkeys(each.code for each in why)),
         )
         return Looked(tier, decision, fact)
+
+    def _stopped(self, signals: Signals) -> list[Why]:
+        """Return the freeze and the block lists that stop a payment, whatever a score would say."""
+        freeze = self._freezes.frozen(signals)
+        listed = [each for each in self._lists.listed(signals) if each.effect is ListEffect.BLOCK]
+        return [*([_frozen(freeze)] if freeze else []), *map(_listed, listed)]
 
     def _seen(self, asked: Asked) -> _Seen:
         signals = asked.signals
@@ -311,7 +321,7 @@ def _why(seen: _Seen, judged: _Judged) -> tuple[Why, ...]:
     """Return the reasons, those that decided first; a payment that passes unseen pays for no long explanation."""
     found: list[Why] = []
     if seen.freeze is not None:
-        found.append(Why(ReasonCode.ACCOUNT_FROZEN.value, {"freeze": seen.freeze.reference}))
+        found.append(_frozen(seen.freeze))
     found += [_listed(each) for each in seen.listed if each.effect is not ListEffect.MARK]
     found += [
         Why(ReasonCode.RULE.value, {"rule": hit.name, "act": hit.act.value, "because": hit.because})
@@ -326,6 +336,10 @@ def _why(seen: _Seen, judged: _Judged) -> tuple[Why, ...]:
         return tuple(found) or (Why(ReasonCode.LOW_RISK.value),)
     found += _contributed(judged.judge, seen.features)
     return tuple(found) or (Why(ReasonCode.LOW_RISK.value),)
+
+
+def _frozen(freeze: Freeze) -> Why:
+    return Why(ReasonCode.ACCOUNT_FROZEN.value, {"freeze": freeze.reference})
 
 
 def _listed(each: Listed) -> Why:
