@@ -10,8 +10,10 @@ import pytest
 from tongbao.core.clock import FrozenClock
 from tongbao.core.db import Database
 from tongbao.core.errors import NotFound
+from tongbao.core.events.facts import Delivered, topic_of
 from tongbao.core.events.outbox import Outbox
 from tongbao.core.events.relay import Relay
+from tongbao.core.events.subscriptions import Consumer
 from tongbao.core.events.tail import Tail
 from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
@@ -19,6 +21,7 @@ from tongbao.decisions.policy.rollout import RolloutOrder
 from tongbao.decisions.schema.log import check
 from tongbao.decisions.service.decisions import Decisions
 from tongbao.risk.models.memory import Memory
+from tongbao.risk.schema.cases import CaseDecided, Disposition
 from tongbao.risk.schema.facts import Assessed, Ended, Labelled, Proved
 from tongbao.risk.schema.freezes import FreezeOrder
 from tongbao.risk.schema.lists import ListEffect, ListKey, ListKind, NewEntry
@@ -27,7 +30,7 @@ from tongbao.risk.schema.signals import Entity, Signals
 from tongbao.risk.schema.tiers import Tier
 from tongbao.risk.service import compiling
 from tongbao.risk.service.assessor import Asked, Assessor, Looked, digest_of
-from tongbao.risk.service.risk import Risk
+from tongbao.risk.service.risk import FREEZES, Risk
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
@@ -247,3 +250,39 @@ async def test_look_of_its_own_is_on_disk_before_the_answer_and_can_be_labelled(
     assert traced.decision.chosen == looked.tier.value
     with pytest.raises(NotFound, match="has not judged"):
         await town.risk.assessing.label(town.book_id, town.ids.uuid(), is_fraud=True, actor="mei")
+
+
+async def test_case_that_says_so_freezes_its_entity_once(town: Town) -> None:
+    consumer = next(each for each in town.risk.subscriptions() if each.name == FREEZES)
+    assert isinstance(consumer, Consumer)
+    fact = CaseDecided(
+        occurred_at=town.clock.now(),
+        case_id=town.ids.uuid(),
+        book_id=town.book_id,
+        live=False,
+        disposition=Disposition.FRAUD,
+        actor="mei",
+        approver="chen",
+        freeze_entity=Entity.DEVICE,
+        freeze_key=f"dev_{town.book_id}",
+    )
+    delivered = Delivered(
+        1, town.ids.uuid(), topic_of(CaseDecided), "", fact.occurred_at, fact.occurred_at, fact
+    )
+    for _ in range(2):
+        await consumer.handle([delivered])
+    assert town.look().fact.reasons[0] == ReasonCode.ACCOUNT_FROZEN.value
+    assert town.look(device="another").tier is Tier.FRICTIONLESS
+
+
+async def test_look_of_its_own_gets_the_fallback_where_scoring_fails(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(town.risk.assessor, "assess", broken)
+    looked = await town.risk.assessing.assess(Asked(signals=town.signals()))
+    assert (looked.tier, looked.fact.reasons) == (Tier.STEP_UP, (ReasonCode.UNAVAILABLE.value,))
+    traced = await town.decisions.log.decision(town.book_id, looked.decision.id)
+    assert traced.decision.chosen == "step_up"

@@ -145,3 +145,17 @@ async def test_acts_on_what_is_not_there_are_refused() -> None:
     assert (await call("policies", "rollout", "--champion", 1, "--share", 101)).exit_code == 2
     assert (await call("policies", "return")).exit_code == 2
     assert (await call("policies", "publish", 0)).exit_code == 2
+
+
+async def test_policies_of_risk_control_are_drafted_and_published_like_any(tmp_path: Path) -> None:
+    file = tmp_path / "risk.json"
+    file.write_text('{"step_up_price": 12.5}')
+    made = await parsed("policies", "draft", file, "--policy", "risk", "--as", "ann")
+    assert (made["policy"], made["spec"]["step_up_price"]) == ("risk", 12.5)
+    published = await parsed("policies", "publish", made["version"], "--policy", "risk", "--as", "ann")
+    assert published["state"] == "published"
+    file.write_text('{"fallback": "perhaps"}')
+    with pytest.raises(InvalidRequest, match=r"policy_spec_invalid.*fallback"):
+        await call("policies", "draft", file, "--policy", "risk")
+    with pytest.raises(InvalidRequest, match="replay_empty|replay_order_invalid"):
+        await call("policies", "replay", made["version"], "--policy", "risk", "--test")

@@ -17,6 +17,9 @@ from tongbao.channels.service.codes import reason_info
 from tongbao.core.config import Settings
 from tongbao.decisions.service.decisions import Decisions
 from tongbao.risk.service import compiling as risk_compiling
+from tongbao.risk.service.hindsight import Hindsight
+from tongbao.risk.service.replaying import Replaying as RiskReplaying
+from tongbao.risk.service.risk import Risk
 from tongbao.routing.schema.health import RANGE_DAYS_MAX, Dimension, HealthScope
 from tongbao.routing.schema.payments import Mark
 from tongbao.routing.service import compiling
@@ -45,6 +48,12 @@ class Desk:
     refreshing: Refreshing
     backtesting: Backtesting
     channels: frozenset[str]
+    hindsight: Hindsight
+
+    def replaying_of(self, policy: str) -> Replaying | RiskReplaying:
+        """Return what replays drafts of a policy: routing's, or risk control's."""
+        is_risk = policy.partition("/")[0] == risk_compiling.POLICY
+        return self.hindsight.replaying if is_risk else self.replaying
 
 
 @asynccontextmanager
@@ -63,7 +72,12 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
         replaying = Replaying(log, policies, clock, ids, names, routing.following.board.tuning)
         refreshing = Refreshing(log, policies, replaying, ISSUER_LABELS)
         backtesting = Backtesting(log, policies, names)
-        yield Desk(runtime, decisions, routing, replaying, refreshing, backtesting, names)
+        risk = Risk(database, clock, ids, policies, log, runtime.metrics)
+        hindsight = Hindsight(database, clock, ids, (log, policies), risk)
+        try:
+            yield Desk(runtime, decisions, routing, replaying, refreshing, backtesting, names, hindsight)
+        finally:
+            await risk.assessing.close()
 
 
 def configured_names(file: Path) -> frozenset[str]:

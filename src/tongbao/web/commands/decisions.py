@@ -16,6 +16,8 @@ from tongbao.decisions.service.exporting import Progress as Done
 from tongbao.decisions.service.log import Traced
 from tongbao.decisions.service.tracing import Lineage, lineage_of
 from tongbao.ledger.schema import BOOK_PREFIX
+from tongbao.risk.service import explaining as risk_explaining
+from tongbao.risk.service.compiling import POLICY as RISK
 from tongbao.routing.service import explaining
 from tongbao.routing.service.compiling import POLICY
 from tongbao.web.commands.at_desk import (
@@ -127,11 +129,17 @@ def _payment(text: str) -> UUID:
         raise InvalidRequest("id_malformed", f"a payment has an id of the form {PAYMENT_PREFIX}_…") from error
 
 
+_HEAD = ("", "Channel", "Chance#", "Value#", "90 % of values#", "Approval#", "Not possible")
+_RISK_HEAD = ("", "Tier", "Chance#", "Cost#", "90 % of costs#", "Approval#", "Not possible")
+
+
 def _sentence(decision: Decision, language: str) -> str:
-    """Return why, in one sentence; other rooms than routing have only the codes of their reasons so far."""
+    """Return why, in one sentence; rooms without words of their own have the codes of their reasons."""
     if decision.kind == POLICY:
         return explaining.sentence(decision, language)
-    return f"{decision.chosen}: {', '.join(each.code for each in decision.reasons)}"
+    is_risk = decision.kind == RISK
+    said = [risk_explaining.said(each, language) if is_risk else each.code for each in decision.reasons]
+    return f"{decision.chosen}: {' '.join(said) if is_risk else ', '.join(said)}"
 
 
 def _machine(traced: Traced, language: str) -> dict[str, object]:
@@ -155,7 +163,7 @@ def _tell(number: int, traced: Traced, language: str) -> None:
     )
     print_line(f"   {_sentence(decision, language)}")
     rows = [_candidate(each, decision, language) for each in decision.candidates]
-    print_table(("", "Channel", "Chance#", "Value#", "90 % of values#", "Approval#", "Not possible"), rows)
+    print_table(_RISK_HEAD if decision.kind == RISK else _HEAD, rows)
     for news in traced.outcomes:
         value = "taken back" if news.value is None else f"{news.value:g}"
         print_line(f"   {instant(news.occurred_at)} {news.name}: {value} {news.label} {news.source}".rstrip())
@@ -166,7 +174,9 @@ def _tell(number: int, traced: Traced, language: str) -> None:
 def _candidate(candidate: Candidate, decision: Decision, language: str) -> tuple[str, ...]:
     approval = candidate.facts.get("approval")
     excluded = ""
-    if candidate.excluded is not None:
+    if candidate.excluded is not None and decision.kind == RISK:
+        excluded = candidate.excluded.replace("_", " ")
+    elif candidate.excluded is not None:
         words = explaining.text_of(candidate.excluded)
         excluded = words.zh if language == Language.ZH else words.en
     interval = ""

@@ -163,7 +163,7 @@ def replay(
     span, actor = span_of(from_text, to_text), actor_of(by)
 
     async def work(desk: Desk) -> Report:
-        return await desk.replaying.replay(policy, version, span, actor, live=live)
+        return await desk.replaying_of(policy).replay(policy, version, span, actor, live=live)
 
     with status(f"Replaying version {version} of {policy} …", hidden=as_json):
         report = at_desk(work)

@@ -141,6 +141,7 @@ def _print_addresses(console: Console, base: str, settings: Settings, demo: Demo
         ("OpenAPI", f"{base}/v1/openapi.json   {base}/v2/openapi.json"),
         ("ledger explorer", f"{base}/"),
         ("routing", f"{base}/ops/routing   (why each payment went where it went: /ops/payments)"),
+        ("risk control", f"{base}/ops/risk   (cases that wait for people: /ops/risk/cases)"),
         ("health", f"{base}/healthz   /readyz   /metrics"),
     ]
     if demo.sandbox is not None:
