@@ -45,6 +45,7 @@ MEANINGS: Mapping[type[msgspec.Struct], Mapping[str, str]] = {
         "can_step_up": "whether this house can ask payers for a proof; where not, `review` takes its place",
         "can_review": "whether somebody looks at held payments; where not, `decline` takes its place",
         "rules": "the house's rules, as text: [the language](risk-rules.md)",
+        "worth": "by currency, what one unit counts for in that of the costs; unnamed: 1, without hundredths 0.01",
     },
     Costs: {
         "fraud_fee": "what a fraud that passes costs beyond its amount",

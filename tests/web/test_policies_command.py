@@ -157,5 +157,5 @@ async def test_policies_of_risk_control_are_drafted_and_published_like_any(tmp_p
     file.write_text('{"fallback": "perhaps"}')
     with pytest.raises(InvalidRequest, match=r"policy_spec_invalid.*fallback"):
         await call("policies", "draft", file, "--policy", "risk")
-    with pytest.raises(InvalidRequest, match="replay_empty|replay_order_invalid"):
+    with pytest.raises(InvalidRequest, match=r"replay_empty|replay_order_invalid"):
         await call("policies", "replay", made["version"], "--policy", "risk", "--test")

@@ -10,6 +10,10 @@ from tongbao.risk.schema.tiers import Costs, Hundredths, Tier
 RULES_CHARS_MAX = 60_000
 EXPLORE_SHARE_MAX = 0.2
 
+CURRENCIES_MAX = 200
+
+CurrencyCode = Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3)]
+Worth = Annotated[float, Meta(gt=0, le=1_000_000)]
 Price = Annotated[float, Meta(ge=0, le=1_000_000)]
 
 
@@ -21,7 +25,8 @@ class RiskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     ``review_price`` (hundredths) are what a step-up or a review costs beyond its fee because both are scarce. With
     ``explore_share`` a payment of at most ``explore_value_max`` gets the tier next to its best instead. ``fallback`` is what
     happens where scoring fails. ``rules`` are text, see ``policy.rules``; ``can_step_up`` and ``can_review`` say which
-    tiers this house has people and means for.
+    tiers this house has people and means for. ``worth`` is what one unit of a currency counts for in that of the costs; see
+    ``policy.worth`` for those that are not named.
     """
 
     model: Annotated[str, Meta(max_length=64)] = ""
@@ -34,3 +39,6 @@ class RiskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     can_step_up: bool = True
     can_review: bool = True
     rules: Annotated[str, Meta(max_length=RULES_CHARS_MAX)] = ""
+    worth: Annotated[dict[CurrencyCode, Worth], Meta(max_length=CURRENCIES_MAX)] = msgspec.field(
+        default_factory=dict
+    )

@@ -26,6 +26,7 @@ from tongbao.risk.policy.exploring import Chosen, Exploring
 from tongbao.risk.policy.language import ValuesReader
 from tongbao.risk.policy.rules import Applied
 from tongbao.risk.policy.tiering import Range, Weighed
+from tongbao.risk.policy.worth import counted
 from tongbao.risk.schema.facts import Assessed
 from tongbao.risk.schema.freezes import Freeze
 from tongbao.risk.schema.lists import Listed, ListEffect
@@ -255,10 +256,11 @@ class Assessor:
         values = policy.reader.read(signals, seen.features, chance, names)
         applied = rules.apply(compiled.rules, values, signals.at, signals.subject)
         within = _range(seen, applied, compiled.within)
-        weighed = tiering.weigh(chance, signals.value, seen.beliefs, compiled.terms, within)
+        value = counted(signals.value, signals.currency, compiled.spec.worth)
+        weighed = tiering.weigh(chance, value, seen.beliefs, compiled.terms, within)
         # A payer who proved something is not experimented with.
         bounds = compiled.exploring if not seen.asked.is_proved else Exploring()
-        chosen = exploring.choose(weighed, chance, signals.value, bounds, uniform)
+        chosen = exploring.choose(weighed, chance, value, bounds, uniform)
         return _Judged(chance, judge, applied, weighed, within, bounds, chosen)
 
     def _shadow(self, deciding: Deciding | None, seen: _Seen) -> Shadow | None:

@@ -25,12 +25,13 @@ from tongbao.risk.policy import exploring, rules, tiering
 from tongbao.risk.policy.realized_costs import Ending, realized_cost
 from tongbao.risk.policy.rules import Applied
 from tongbao.risk.policy.tiering import Range as Tiers
+from tongbao.risk.policy.worth import counted
 from tongbao.risk.schema.facts import LabelSource
 from tongbao.risk.schema.reasons import ReasonCode
 from tongbao.risk.schema.tiers import Tier
 from tongbao.risk.service.assessor import Ready, made_ready
 from tongbao.risk.service.backtesting import NO_MEANS, STOPPED
-from tongbao.risk.service.compiling import compile_spec
+from tongbao.risk.service.compiling import Compiled, compile_spec
 from tongbao.risk.service.listed_then import ListedThen
 from tongbao.risk.service.lists import Lists
 from tongbao.risk.service.revisiting import LoggedPayment, Revisiting
@@ -92,7 +93,7 @@ class Replaying:
                     return
                 decisions.append(logged.decision)
                 chances[logged.decision.id] = _chances(draft, logged, mode, features)
-                cost = _cost(logged, ready.compiled.terms)
+                cost = _cost(logged, ready.compiled)
                 if cost is not None:
                     costs[logged.decision.id] = cost
 
@@ -135,8 +136,9 @@ def _chances(draft: _Draft, logged: LoggedPayment, mode: Mode, features: Floats)
     segment = tuple(str(decision.context.get("segment", "")).split("/"))
     beliefs = mode.rates.beliefs(segment, signals.at.timestamp())
     within = _within(decision, applied, compiled.within)
-    weighed = tiering.weigh(chance, signals.value, beliefs, compiled.terms, within)
-    shares = exploring.propensities(weighed, chance, signals.value, compiled.exploring)
+    value = counted(signals.value, signals.currency, compiled.spec.worth)
+    weighed = tiering.weigh(chance, value, beliefs, compiled.terms, within)
+    shares = exploring.propensities(weighed, chance, value, compiled.exploring)
     return {tier.value: share for tier, share in zip(Tier, shares, strict=True)}
 
 
@@ -152,20 +154,20 @@ def _within(decision: Decision, applied: Applied, within: Tiers) -> Tiers:
     return Tiers(floor, ceiling, within.can_step_up and Tier.STEP_UP.value not in without, within.can_review)
 
 
-def _cost(logged: LoggedPayment, terms: tiering.Terms) -> float | None:
+def _cost(logged: LoggedPayment, compiled: Compiled) -> float | None:
     row = logged.row
     if row.score is None:
         return None
     ending = Ending(
         tier=Tier(row.tier),
-        value=row.value,
+        value=counted(row.value, row.currency, compiled.spec.worth),
         chance=row.score,
         is_approved=row.is_approved,
         is_passed=row.is_passed,
         is_fraud=row.is_fraud,
         is_ruled=row.label_source == LabelSource.CASE.value,
     )
-    return realized_cost(ending, terms)
+    return realized_cost(ending, compiled.terms)
 
 
 def _book_of(policy: str) -> int | None:
