@@ -21,6 +21,7 @@ FIRST_BYTES = 300
 class Spec(msgspec.Struct, kw_only=True):
     """What to send, over connections spread over ``ports``; ``rate`` per second opens the loop.
 
+    With ``is_once`` each request carries an ``Idempotency-Key`` of its own, begun by ``run``.
     ``body`` may hold ``{n}``, a number that grows, and ``{method}``, the one of ``methods`` that belongs to the key.
     """
 
@@ -36,6 +37,7 @@ class Spec(msgspec.Struct, kw_only=True):
     keys: list[str]
     methods: dict[str, str] = {}
     run: str
+    is_once: bool = True
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -160,11 +162,11 @@ class Load:
         self._number += 1
         key = self._random.choice(self._spec.keys)
         method = self._spec.methods.get(key, "")
+        once = f"Idempotency-Key: {self._spec.run}-{self._number}\r\n" if self._spec.is_once else ""
         body = self._spec.body.replace("{n}", str(self._number)).replace("{method}", method)
         connection.send(
             (
-                f"{self._head}Authorization: Bearer {key}\r\nIdempotency-Key: {self._spec.run}-{self._number}\r\n"
-                f"Content-Length: {len(body)}\r\n\r\n{body}"
+                f"{self._head}Authorization: Bearer {key}\r\n{once}Content-Length: {len(body)}\r\n\r\n{body}"
             ).encode(),
             began,
         )

@@ -209,6 +209,8 @@ class _Run:
             expect='"tier":',
             keys=self._keys,
             methods={key: str(number) for number, key in enumerate(self._keys)},
+            # A judgement that is asked for twice is two looks: whoever wants one sends a key, at three more statements.
+            is_once=False,
             # In letters as well: a long number could be that of a card, which no key may hold.
             run=f"risk-{time.monotonic_ns():x}",
         )
