@@ -101,6 +101,8 @@ async def test_held_payment_is_reserved_and_goes_where_people_decide(
         assert view.intent.risk_state is RiskState.REVIEW
         with pytest.raises(WrongState, match="held for a review"):
             await house.payments.intents.capture(house.scope, view.intent.id)
+        with pytest.raises(WrongState, match="held for a review"):
+            await house.payments.intents.increment(house.scope, view.intent.id, 5_000)
         await decided(house, ruling, view.intent.id)
         after = await house.intent(view.intent.id)
         assert (after.state, after.risk_state) == (state, risk_state)

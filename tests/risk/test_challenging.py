@@ -35,7 +35,7 @@ from tongbao.risk.schema.challenges import (
     Means,
 )
 from tongbao.risk.service.challenging import Challenging, random_code
-from tongbao.risk.service.step_up_links import TOKEN_CHARS_MAX, StepUpLinks, open_secret
+from tongbao.risk.service.step_up_links import TOKEN_CHARS_MAX, StepUpLinks, open_step_up_secret
 
 BASE = "https://pay.test"
 
@@ -450,15 +450,15 @@ def test_long_way_back_is_refused(desk: Desk) -> None:
 
 def test_secret_is_made_once_and_kept_from_others(tmp_path: Path) -> None:
     path = tmp_path / "vault" / "step_up.key"
-    made = open_secret(path)
-    assert open_secret(path) == made
+    made = open_step_up_secret(path)
+    assert open_step_up_secret(path) == made
     assert len(made) == 32
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert os.listdir(path.parent) == ["step_up.key"]
     path.chmod(0o640)
     with pytest.raises(NotPermitted, match="key_file_exposed"):
-        open_secret(path)
+        open_step_up_secret(path)
     path.chmod(0o600)
     path.write_bytes(b"short")
     with pytest.raises(NotPermitted, match="key_file_exposed"):
-        open_secret(path)
+        open_step_up_secret(path)

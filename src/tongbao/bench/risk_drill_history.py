@@ -34,7 +34,7 @@ from tongbao.risk.schema.facts import Assessed, Ended
 from tongbao.risk.schema.signals import Signals
 from tongbao.risk.schema.tiers import Tier
 from tongbao.risk.service.standing_alone import alone
-from tongbao.risk.service.step_up_links import StepUpLinks, open_secret
+from tongbao.risk.service.step_up_links import StepUpLinks, open_step_up_secret
 
 WEEKS = 7
 PAYMENTS_EACH = 12
@@ -77,7 +77,7 @@ class _History:
         self._ids = IdFactory(clock)
         self._random = random.Random(f"{seed_no}/history")
         self.outbox = Outbox(clock, self._ids)
-        secret = open_secret(data_dir / SECRET_FILE)
+        secret = open_step_up_secret(data_dir / SECRET_FILE)
         assessor = alone(Memory(), clock, {}).assessor
         links = StepUpLinks(secret, "http://localhost", clock)
         self._judge = SmartRisk(assessor, links, _nobody_proved, clock, self._ids, secret=secret)

@@ -23,7 +23,7 @@ from tongbao.risk.schema.challenges import Destination, DestinationKind
 from tongbao.risk.schema.mail import MailServer, Security
 from tongbao.risk.service.challenging import Carriers, Challenging
 from tongbao.risk.service.senders import open_sender
-from tongbao.risk.service.step_up_links import StepUpLinks, open_secret
+from tongbao.risk.service.step_up_links import StepUpLinks, open_step_up_secret
 from tongbao.web.runtime import Runtime
 
 
@@ -41,7 +41,7 @@ class Proofs:
 def open_proofs(runtime: Runtime, settings: Settings, secrets_dir: Path, base_url: str) -> Iterator[Proofs]:
     """Lend the proofs of a house; raise NotPermitted ``key_file_exposed``, ValueError for an open mail password."""
     clock = runtime.clock
-    secret = open_secret(secrets_dir / "risk.key")
+    secret = open_step_up_secret(secrets_dir / "risk.key")
     addresses = Addresses()
     with open_sender(_mail_server(settings), clock) as sender:
         carriers = Carriers({DestinationKind.EMAIL: sender}, addresses)

@@ -143,7 +143,7 @@ def check_method(intent: Intent, method: Method) -> None:
 
 
 def in_review(intent: Intent) -> WrongState:
-    """Return the error for a capture of a payment that people are still looking at."""
+    """Return the error for a capture or increment of a payment that people are still looking at."""
     return WrongState(
         "payment_intent_in_review",
         f"{intent.reference} is held for a review and is captured or canceled by its result",

@@ -91,6 +91,8 @@ class Acting:
 
         async def plan() -> Planned:
             intent, attempt = await self._load(scope.book_id, intent_id)
+            if intent.risk_state is RiskState.REVIEW:
+                raise orders.in_review(intent)
             can = self._desk.capabilities(attempt.channel) if attempt else None
             now = self._desk.clock.now()
             after, act = acts.begin_increment(intent, attempt, can, total_minor, self._desk.ids.uuid(), now)

@@ -9,16 +9,14 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
-import secrets
-import stat
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 
 from tongbao.core.clock import Clock
-from tongbao.core.errors import Conflict, InvalidRequest, NotFound, NotPermitted
+from tongbao.core.errors import Conflict, InvalidRequest, NotFound
+from tongbao.core.secret_file import open_secret
 from tongbao.risk.schema.challenges import PAYEE_CHARS_MAX, ChallengeOrder, StepUpLink
 
 SECRET_BYTES = 32
@@ -97,26 +95,6 @@ class StepUpLinks:
         return hmac.digest(self._key, body, hashlib.sha256)
 
 
-def open_secret(path: Path) -> bytes:
-    """Return the secret in ``path``, made there at first use, readable by its owner only; several processes may ask at once.
-
-    Raises NotPermitted ``key_file_exposed`` where others may read the file, or where it holds no secret.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not path.exists():
-        draft = path.with_suffix(f".{os.getpid()}.new")
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(SECRET_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            # Whoever links first has made the secret; the others read that one.
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    secret = path.read_bytes()
-    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO) or len(secret) != SECRET_BYTES:
-        raise NotPermitted("key_file_exposed", f"{path} must hold {SECRET_BYTES} bytes and be mode 600")
-    return secret
+def open_step_up_secret(path: Path) -> bytes:
+    """Return the secret that links, codes and pseudonyms are made with; see ``core.secret_file.open_secret``."""
+    return open_secret(path, SECRET_BYTES)
