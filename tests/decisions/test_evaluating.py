@@ -121,6 +121,17 @@ def test_evaluate_the_logger_itself_gives_what_was_logged(log: Log) -> None:
     assert report.estimates[0].value == pytest.approx(report.logged.value)
 
 
+def test_evaluate_the_logger_itself_differs_by_nothing_however_rarely_it_explored() -> None:
+    rng = random.Random(11)
+    rare = (Candidate(name="a", propensity=0.999), Candidate(name="b", propensity=0.001))
+    decisions = [decision_of(rng, chosen="b" if at == 40 else "a", candidates=rare) for at in range(260)]
+    costs = {each.id: 600.0 if each.chosen == "b" else 0.0 for each in decisions}
+    report = evaluate(decisions, costs, as_logged, order_of(higher_is_better=False))
+    assert report.difference is not None
+    assert report.difference.value == pytest.approx(0, abs=1e-9)
+    assert report.verdict is Verdict.UNDECIDED
+
+
 def test_evaluate_what_the_logger_could_not_do_is_refused(log: Log) -> None:
     report = evaluate(*log, lambda _: {"a": 0.5, "b": 0.4, "c": 0.1}, order_of())
     assert report.refusal == Refusal.SUPPORT_MISSING

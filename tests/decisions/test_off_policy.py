@@ -37,6 +37,7 @@ def drawn(count: int, target: np.ndarray[Any, Any], seed: int = 3, *, model: boo
         target=target[action],
         chosen_value=RATES[action] if model else None,
         target_value=np.full(count, float(target @ RATES)) if model else None,
+        logged_value=np.full(count, float(LOGGER @ RATES)) if model else None,
         overlap=np.full(count, np.minimum(LOGGER, target).sum()),
     )
 

@@ -1,8 +1,10 @@
 """Whether a policy that never met traffic is better than the one that logged: estimate, interval, verdict or refusal.
 
 The verdict is by DR where an outcome model is at hand, otherwise by SNIPS; IPS stands beside them, the direct method
-(the model alone) is a cross-check and never decides. The difference to what was logged has an interval of its own,
-on the same decisions, and is much narrower than the two intervals side by side.
+(the model alone) is a cross-check and never decides. The difference to the policy that logged has an interval of its own,
+on the same decisions, and is much narrower than the two intervals side by side. Where the full propensities are at hand, DR
+compares what both policies are expected to do and not the luck of the draws that were logged: a policy then differs
+from itself by nothing, however rarely it explored (a rarity drawn once would otherwise look like certainty).
 
 ``agreement`` (the mean probability with which the target does what was logged) is reported, but a random log agrees
 only partly with itself: five channels drawn evenly give 0.2. Where the full propensities are at hand, refusal is
@@ -27,6 +29,7 @@ SUPPORT_TOLERANCE = 1e-6
 PROBABILITY_TOLERANCE = 1e-6
 MEAN_WEIGHT_ERRORS_MAX = 5.0
 """Standard errors that the mean weight may be away from one before the logged propensities are taken to be wrong."""
+MODELED = ("chosen_value", "target_value", "logged_value")
 MEAN_WEIGHT_SLACK = 0.01
 """Deviation of the mean weight that is never taken for an error, for logs that are not random and have no error."""
 
@@ -36,8 +39,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     ``propensity``: probability with which the logger chose what it chose, in (0, 1]. ``target``: probability with which
     the new policy would have chosen the same, in [0, 1]. ``chosen_value`` and ``target_value``: an outcome model's
-    expectation for what was chosen, and its mean under the new policy; both or neither. ``overlap`` and
-    ``unsupported``: per decision ``sum_a min(target, logged)``, and the probability that the target gives to what the
+    expectation for what was chosen, and its mean under the new policy; both or neither. ``logged_value``: its mean
+    under the policy that logged. ``overlap`` and ``unsupported``: per decision ``sum_a min(target, logged)``, and the probability that the target gives to what the
     logger could not do. ``cluster``: group of decisions that depend on each other (tries of one payment). ``span``:
     width of the range of outcomes where known, else that of those seen.
     """
@@ -47,6 +50,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     target: Vector
     chosen_value: Vector | None = None
     target_value: Vector | None = None
+    logged_value: Vector | None = None
     overlap: Vector | None = None
     unsupported: Vector | None = None
     cluster: Codes | None = None
@@ -130,7 +134,11 @@ def check(sample: Sample) -> None:
         (sample.chosen_value is None) == (sample.target_value is None),
         "an outcome model gives both of its arrays or none",
     )
-    for name in ("propensity", "outcome", "target", "chosen_value", "target_value", "overlap", "unsupported"):
+    _demand(
+        sample.logged_value is None or sample.target_value is not None,
+        "what the logger was expected to reach comes from an outcome model",
+    )
+    for name in (*("propensity", "outcome", "target", "overlap", "unsupported"), *MODELED):
         values = getattr(sample, name)
         if values is not None:
             _demand(values.shape == (count,), f"{name} has another length than outcome")
@@ -208,7 +216,7 @@ def _judged(
     leverage = float(np.abs(weighing.weight - 1).mean())
     difference, heavy = _estimate(
         recommended,
-        scores[recommended].minus(by.mean(sample.outcome)),
+        _difference(sample, weighing.weight, scores[recommended]),
         _spread(sample, weighing.effective, weighing.span, leverage),
         rng,
     )
@@ -230,6 +238,14 @@ def _scores(sample: Sample, weight: Vector) -> dict[str, Score]:
         scores["dr"] = by.doubly_robust(weight, sample.outcome, sample.chosen_value, sample.target_value)
         scores["direct"] = by.mean(sample.target_value)
     return scores
+
+
+def _difference(sample: Sample, weight: Vector, recommended: Score) -> Score:
+    """Return the new policy minus the one that logged; by DR with full propensities, both in expectation."""
+    chosen, target, logged = sample.chosen_value, sample.target_value, sample.logged_value
+    if chosen is None or target is None or logged is None:
+        return recommended.minus(by.mean(sample.outcome))
+    return by.doubly_robust(weight - 1.0, sample.outcome, chosen, target - logged)
 
 
 def _verdict(difference: Estimate, higher_is_better: bool) -> Verdict:

@@ -124,7 +124,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     that was cut off; ``clipped_bias_max``: the most that this can have moved an estimate, in the outcome's unit.
     ``unsupported``: mean probability that the new policy gives to what the logger never could have done.
     ``missing_count``: decisions of the time without an outcome. ``recommended``: the estimator of the verdict;
-    ``difference``: the new policy minus what was logged, by the same. ``direct``: the outcome model alone, for
+    ``difference``: the new policy minus the one that logged, by the same. ``direct``: the outcome model alone, for
     comparison only; its interval holds no error of the model. ``is_share``: outcomes are yes or no.
     """
 

@@ -15,6 +15,7 @@ import numpy as np
 from tongbao.core.errors import InvalidRequest, LimitExceeded
 from tongbao.decisions.policy import off_policy, reward_model
 from tongbao.decisions.policy.off_policy import Assessment, Sample
+from tongbao.decisions.policy.off_policy_estimators import Vector
 from tongbao.decisions.schema.evaluation import (
     DECISIONS_MAX,
     FOLDS_MAX,
@@ -43,7 +44,7 @@ class _Joined(msgspec.Struct, frozen=True):
 
 
 class _Replay(msgspec.Struct, frozen=True):
-    """What the policy did with the decisions: per decision, and flat over all actions to which it gave a chance."""
+    """What the policy did with the decisions: per decision, and flat over all actions that it or the log gave a chance."""
 
     target: list[float]
     overlap: list[float]
@@ -51,6 +52,7 @@ class _Replay(msgspec.Struct, frozen=True):
     rows: list[int]
     actions: list[str]
     chances: list[float]
+    logged: list[float]
 
 
 def evaluate(
@@ -122,7 +124,7 @@ def _join(decisions: Sequence[Decision], outcomes: Mapping[UUID, float], order: 
 
 
 def _replay(decisions: Sequence[Decision], target: Target) -> _Replay:
-    replay = _Replay([], [], [], [], [], [])
+    replay = _Replay([], [], [], [], [], [], [])
     for row, decision in enumerate(decisions):
         logged = {each.name: each.propensity for each in decision.candidates}
         if decision.chosen not in logged:
@@ -133,11 +135,13 @@ def _replay(decisions: Sequence[Decision], target: Target) -> _Replay:
         replay.target.append(chances.get(decision.chosen, 0.0))
         replay.overlap.append(min(1.0, sum(min(p, logged[name]) for name, p in chances.items())))
         replay.unsupported.append(min(1.0, sum(p for name, p in chances.items() if logged[name] == 0)))
-        for name, chance in chances.items():
-            if chance > 0:
+        for name, before in logged.items():
+            chance = chances.get(name, 0.0)
+            if chance > 0 or before > 0:
                 replay.rows.append(row)
                 replay.actions.append(name)
                 replay.chances.append(chance)
+                replay.logged.append(before)
     return replay
 
 
@@ -190,11 +194,16 @@ def _sample(joined: _Joined, replay: _Replay, order: EvaluationOrder) -> Sample:
     rows, flat, taken = np.array(replay.rows), action[: len(replay.actions)], action[len(replay.actions) :]
     log = reward_model.Log(bucket=bucket, action=taken, fold=fold, outcome=outcome)
     model = reward_model.fit(log, order.folds, actions=int(action.max()) + 1)
-    weighed = model.value(fold[rows], bucket[rows], flat) * np.array(replay.chances)
+    value = model.value(fold[rows], bucket[rows], flat)
+
+    def expected(chances: list[float]) -> Vector:
+        return np.bincount(rows, weights=value * np.array(chances), minlength=count)
+
     return msgspec.structs.replace(
         sample,
         chosen_value=model.value(fold, bucket, taken),
-        target_value=np.bincount(rows, weights=weighed, minlength=count),
+        target_value=expected(replay.chances),
+        logged_value=expected(replay.logged),
     )
 
 
