@@ -1,0 +1,144 @@
+"""Lines: what files of channels and banks say, each in one form, whatever it came in.
+
+A file is known by the digest of its bytes and by what it says of itself; a line by its file and its own key, so that the
+same line in a file that is sent again counts once.
+"""
+
+import enum
+from datetime import date, datetime
+from uuid import UUID
+
+import msgspec
+
+FILE_PREFIX = "rcf"
+LINE_TEXT_CHARS_MAX = 200
+REFUSALS_MAX = 1_000
+FILE_BYTES_MAX = 4_000_000_000
+LINES_MAX = 10_000_000
+
+
+class Format(enum.StrEnum):
+    """What a file is written in."""
+
+    STRIPE_BALANCE = "stripe_balance"
+    ALIPAY_BILL = "alipay_bill"
+    WECHAT_TRADE = "wechat_trade"
+    WECHAT_FUND = "wechat_fund"
+    ISO8583_TOTALS = "iso8583_totals"
+    CAMT_052 = "camt.052"
+    CAMT_053 = "camt.053"
+    CAMT_054 = "camt.054"
+    MT940 = "mt940"
+    CSV = "csv"  # columns by configuration
+
+
+class Side(enum.StrEnum):
+    """Which of the truths a file tells."""
+
+    CHANNEL = "channel"
+    BANK = "bank"
+
+
+class LineKind(enum.StrEnum):
+    """What a line is about."""
+
+    SALE = "sale"
+    REFUND = "refund"
+    DISPUTE = "dispute"
+    DISPUTE_WON = "dispute_won"
+    FEE = "fee"  # a cost that stands on a line of its own
+    TRANSFER = "transfer"  # the channel paid us, or took from us: what the bank shows
+    PAYOUT = "payout"  # we paid somebody
+    RETURN = "return"  # a payout that came back
+    TOTAL = "total"  # sums without single payments (batch totals)
+    OTHER = "other"
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One line of a file. Amounts are signed minor units from the house's view: money to us is positive.
+
+    ``number``: of the line (or entry) in its file, from 1. ``key``: what makes it unique in its source (the channel's id of the
+    movement; else a digest of the line and how often it was seen before in the file). ``reference``: ours, where it is told;
+    ``channel_reference``: theirs. ``batch``: their settlement or statement entry that it belongs to. ``gross_minor`` less
+    ``fee_minor`` is ``net_minor``. ``count``: of payments that a total stands for.
+    """
+
+    number: int
+    key: str
+    kind: LineKind
+    currency: str
+    gross_minor: int
+    fee_minor: int = 0
+    net_minor: int
+    reference: str = ""
+    channel_reference: str = ""
+    batch: str = ""
+    occurred_at: datetime | None = None
+    value_on: date | None = None
+    count: int = 1
+    text: str = ""
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a line was not taken; ``column`` and ``value`` (cut to 80 characters) say where. ``code`` is stable."""
+
+    number: int
+    code: str
+    detail: str
+    column: str = ""
+    value: str = ""
+
+
+class Balance(msgspec.Struct, frozen=True, kw_only=True):
+    """An opening or closing balance that a statement tells, minor units."""
+
+    currency: str
+    amount_minor: int
+    on: date
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file says of itself. ``sequence``: of a statement in its account, to find gaps; ``account``: theirs, masked.
+
+    ``declared_count`` and ``declared_minor``: totals that the file ends with, to be compared with its lines.
+    """
+
+    source: str
+    format: Format
+    side: Side
+    statement: str = ""
+    account: str = ""
+    sequence: int | None = None
+    from_on: date | None = None
+    until_on: date | None = None
+    opening: Balance | None = None
+    closing: Balance | None = None
+    declared_count: int | None = None
+    declared_minor: int | None = None
+    encoding: str = "utf-8"
+
+
+class FileState(enum.StrEnum):
+    """How far a file is: a reading that was killed goes on from ``reading`` with nothing counted twice."""
+
+    READING = "reading"
+    READ = "read"
+    REFUSED = "refused"  # nothing of it counts
+
+
+class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file as it was taken in. ``refused_count`` lines were not; the first thousand are kept with their reason."""
+
+    id: UUID
+    name: str
+    digest: bytes
+    size_bytes: int
+    header: Header
+    state: FileState
+    line_count: int = 0
+    repeated_count: int = 0
+    refused_count: int = 0
+    problems: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    received_at: datetime
+    received_by: str
