@@ -2,6 +2,7 @@
 
 import random
 from datetime import date, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -26,7 +27,7 @@ DAY = date(2026, 11, 2)
 UNTIL = date(2026, 11, 20)
 
 
-def expected(number: int, amount: int = 1_000, **fields: object) -> Expected:
+def expected(number: int, amount: int = 1_000, **fields: Any) -> Expected:
     plain = Expected(
         id=UUID(int=number),
         kind="sale",
@@ -40,7 +41,7 @@ def expected(number: int, amount: int = 1_000, **fields: object) -> Expected:
     return msgspec.structs.replace(plain, **fields)
 
 
-def reported(number: int, amount: int = 1_000, **fields: object) -> Reported:
+def reported(number: int, amount: int = 1_000, **fields: Any) -> Reported:
     plain = Reported(
         id=number,
         kind="sale",
@@ -96,7 +97,7 @@ def test_match_without_our_reference_goes_by_the_channels() -> None:
     ],
 )
 def test_match_of_one_record_that_differs_names_the_difference(
-    fields: dict[str, object], kind: BreakKind, difference: int
+    fields: dict[str, Any], kind: BreakKind, difference: int
 ) -> None:
     found = run([expected(1)], [reported(1, **fields)])
     assert not pairs(found)

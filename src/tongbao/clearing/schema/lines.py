@@ -142,3 +142,54 @@ class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[Refusal, ...] = ()
     received_at: datetime
     received_by: str
+
+
+class CsvColumns(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Which columns of a table say what; names as in its head line. Empty: the file does not tell it.
+
+    ``key``: columns that make a line unique, joined; without any the line's own digest and how often it came are the key.
+    ``kinds``: from the text of the kind column to a ``LineKind``; what is not named is ``other``. ``amount_unit``: ``major`` (19.99)
+    or ``minor`` (1999). ``time_format``: as ``strptime``; empty: ISO 8601. ``skip_before``: lines before the head line;
+    ``end_mark``: a line that begins so ends the table. ``decimal_comma``: 1.234,56.
+    """
+
+    key: tuple[str, ...] = ()
+    kind: str = ""
+    kinds: dict[str, str] = {}
+    currency: str = ""
+    gross: str = ""
+    fee: str = ""
+    net: str = ""
+    reference: str = ""
+    channel_reference: str = ""
+    batch: str = ""
+    occurred_at: str = ""
+    value_on: str = ""
+    text: str = ""
+    amount_unit: str = "major"
+    time_format: str = ""
+    delimiter: str = ","
+    skip_before: int = 0
+    end_mark: str = ""
+    decimal_comma: bool = False
+    negative_kinds: tuple[str, ...] = ()
+
+
+class SourceTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What is agreed with a source of files: a channel by its name in the house, or an account at a bank.
+
+    ``zone``: of times without one. ``currency``: of amounts without one. ``report_days``: days after which a payment should be
+    reported; ``is_daily``: a file is expected for every working day. ``account``: the account that its statements must name.
+    """
+
+    source: str
+    side: Side
+    format: Format
+    zone: str = "UTC"
+    currency: str = ""
+    report_days: int = 2
+    is_daily: bool = True
+    calendars: tuple[str, ...] = ()
+    account: str = ""
+    bank: str = ""
+    columns: CsvColumns = CsvColumns()
