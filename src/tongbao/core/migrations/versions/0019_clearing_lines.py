@@ -85,5 +85,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Remove them."""
-    for table in ("line", "file", "source"):
-        op.execute(f"DROP TABLE clearing.{table}")
+    op.execute("DROP TABLE clearing.line")
+    op.execute("DROP TABLE clearing.file")
+    op.execute("DROP TABLE clearing.source")

@@ -83,5 +83,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Remove them."""
-    for table in ("break_act", "break", "matched", "run"):
-        op.execute(f"DROP TABLE clearing.{table}")
+    op.execute("DROP TABLE clearing.break_act")
+    op.execute("DROP TABLE clearing.break")
+    op.execute("DROP TABLE clearing.matched")
+    op.execute("DROP TABLE clearing.run")
