@@ -1,0 +1,156 @@
+"""Breaks from differences: a run finds, opens, changes and resolves them; people explain and write off.
+
+A difference keeps its break as long as it is about the same records: what was expected yesterday and is missing today is one
+break that grew older. A break whose records found each other is resolved by the run that paired them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from tongbao.clearing.schema.breaks import BREAK_MOVES, Break, BreakKind, BreakState, Found, Leg
+from tongbao.core.errors import Conflict, InvalidRequest, NotPermitted
+from tongbao.core.ids import derive
+
+BY_PEOPLE = frozenset({BreakKind.FEE_MISMATCH})
+"""Breaks about a pair that stands: no run sees them again, so only a person closes them."""
+STANDING = frozenset({BreakState.OPEN, BreakState.EXPLAINED, BreakState.PROPOSED})
+NOTE_CHARS_MAX = 2_000
+RUN_ACTOR = "job:reconciliation"
+
+
+class Sighting(NamedTuple):
+    """A difference as a run found it, on whose book and business day."""
+
+    found: Found
+    on: date
+    book_id: int | None = None
+
+
+class Run(NamedTuple):
+    """Which run it is that looks."""
+
+    leg: Leg
+    source: str
+    at: datetime
+
+
+def break_id(leg: Leg, source: str, found: Found) -> UUID:
+    """Return the id of the break of a difference: by its first record, and by itself where it is about a pair that stands."""
+    label = f"break:{leg}:{source}"
+    if found.kind in BY_PEOPLE:
+        return derive(found.expected[0], f"{label}:{found.kind}")
+    if found.kind is BreakKind.DUPLICATE or not found.expected:
+        return derive(
+            UUID(int=found.reported[0] if found.reported else 0), f"{label}:{found.facts.get('gap', '')}"
+        )
+    return derive(found.expected[0], label)
+
+
+def seen(standing: Mapping[UUID, Break], sightings: Iterable[Sighting], run: Run) -> list[Break]:
+    """Return the versions of breaks that a run writes: new, changed, opened again and resolved ones, in order of their ids.
+
+    ``standing``: breaks of this leg and source that are not closed, and those of the sightings whatever their state.
+    """
+    written: dict[UUID, Break] = {}
+    sighted: set[UUID] = set()
+    for sighting in sightings:
+        identity = break_id(run.leg, run.source, sighting.found)
+        sighted.add(identity)
+        known = standing.get(identity)
+        if known is None:
+            written[identity] = _opened(identity, sighting, run)
+        elif known.state is BreakState.WRITTEN_OFF:
+            continue
+        elif known.state is BreakState.RESOLVED or known.found != sighting.found:
+            written[identity] = _moved(known, run.at, RUN_ACTOR, "", BreakState.OPEN, found=sighting.found)
+    for identity, known in standing.items():
+        is_over = known.state in STANDING and identity not in sighted and known.found.kind not in BY_PEOPLE
+        if is_over:
+            written[identity] = _moved(known, run.at, RUN_ACTOR, "", BreakState.RESOLVED)
+    return [written[identity] for identity in sorted(written)]
+
+
+def explained(known: Break, at: datetime, actor: str, note: str) -> Break:
+    """Return a break that somebody explained. Raises ``break_closed``, ``note_invalid``."""
+    _check_note(note)
+    return _moved(known, at, actor, note, BreakState.EXPLAINED)
+
+
+def resolved(known: Break, at: datetime, actor: str, note: str) -> Break:
+    """Return a break that a person closed because it was mended elsewhere. Raises ``break_closed``, ``note_invalid``."""
+    _check_note(note)
+    return _moved(known, at, actor, note, BreakState.RESOLVED)
+
+
+def proposed(known: Break, at: datetime, actor: str, note: str) -> Break:
+    """Return a break that somebody wants written off. Raises ``break_closed``, ``note_invalid``, ``nothing_to_write_off``."""
+    _check_note(note)
+    if known.found.difference_minor == 0:
+        raise InvalidRequest("nothing_to_write_off", "this break is about no money: resolve it with a reason")
+    return _moved(known, at, actor, note, BreakState.PROPOSED, proposed_by=actor)
+
+
+def declined(known: Break, at: datetime, actor: str, note: str) -> Break:
+    """Return a break whose write-off a second person refused: it is open again. Raises as ``written_off`` does."""
+    _check_second(known, actor)
+    _check_note(note)
+    return _moved(known, at, actor, note, BreakState.OPEN, proposed_by="")
+
+
+def written_off(known: Break, at: datetime, actor: str, note: str) -> Break:
+    """Return a break that a second person wrote off. Raises NotPermitted ``four_eyes``, Conflict ``break_not_proposed``."""
+    _check_second(known, actor)
+    return _moved(known, at, actor, note, BreakState.WRITTEN_OFF)
+
+
+def _check_second(known: Break, actor: str) -> None:
+    if known.state is not BreakState.PROPOSED:
+        raise Conflict(
+            "break_not_proposed", f"{known.reference} waits for nobody's second look", state=known.state
+        )
+    if actor == known.proposed_by:
+        raise NotPermitted("four_eyes", "who proposes a write-off does not approve it")
+
+
+def _check_note(note: str) -> None:
+    if not 0 < len(note.strip()) <= NOTE_CHARS_MAX:
+        raise InvalidRequest("note_invalid", f"a reason of 1 to {NOTE_CHARS_MAX} characters is needed")
+
+
+def _opened(identity: UUID, sighting: Sighting, run: Run) -> Break:
+    return Break(
+        id=identity,
+        leg=run.leg,
+        source=run.source,
+        found=sighting.found,
+        state=BreakState.OPEN,
+        book_id=sighting.book_id,
+        opened_on=sighting.on,
+        opened_at=run.at,
+        updated_at=run.at,
+        actor=RUN_ACTOR,
+    )
+
+
+def _moved(known: Break, at: datetime, actor: str, note: str, state: BreakState, **changes: object) -> Break:
+    is_same = state is known.state
+    if not is_same and state not in BREAK_MOVES[known.state]:
+        raise Conflict("break_closed", f"{known.reference} is {known.state}", state=known.state)
+    closed_at = at if state not in STANDING else None
+    fields = {"state": state, "version": known.version + 1, "updated_at": at, "actor": actor, "note": note}
+    return msgspec.structs.replace(known, **(fields | {"closed_at": closed_at} | changes))
+
+
+def aged(rows: Sequence[tuple[str, str, int, int, int]]) -> list[tuple[str, str, list[int], list[int]]]:
+    """Return counts and amounts of breaks by kind and currency in the five ages of ``schema.days.AgeLine``."""
+    lines: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
+    for kind, currency, days, count, amount in rows:
+        counts, amounts = lines.setdefault((kind, currency), ([0] * 5, [0] * 5))
+        place = sum(days > bound for bound in (0, 3, 7, 30))
+        counts[place] += count
+        amounts[place] += amount
+    return [(kind, currency, *sums) for (kind, currency), sums in sorted(lines.items())]

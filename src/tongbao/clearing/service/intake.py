@@ -1,0 +1,274 @@
+"""Intake: files of channels and banks are read into lines, each line once.
+
+A file is known by the digest of its bytes: sent again, it answers what was found the first time. Its lines are written in
+commits of ``CHUNK`` and keep their own keys, so that a reading that died goes on from the start and counts nothing twice, and a
+line that another file brought already is counted as repeated. A file that ends in the middle, or whose own totals differ from
+its lines, is kept with its problems, which the close of the day shows.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from tongbao.clearing.ports import FileOpener
+from tongbao.clearing.schema.lines import (
+    FILE_BYTES_MAX,
+    LINES_MAX,
+    REFUSALS_MAX,
+    FileState,
+    Header,
+    Line,
+    Refusal,
+    SourceFile,
+    SourceTerms,
+)
+from tongbao.clearing.store import lines as store
+from tongbao.core.clock import Clock
+from tongbao.core.db import Database
+from tongbao.core.errors import InvalidRequest, LimitExceeded, NotFound, Unavailable
+from tongbao.core.ids import IdFactory
+
+CHUNK = 10_000
+_TURNS_MAX = 5
+_READ_BYTES = 1 << 20
+
+Progress = Callable[[int], None]
+"""Hears how many lines of a file were read so far."""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A file as it stands, and whether its bytes had come before."""
+
+    file: SourceFile
+    is_repeat: bool
+
+
+class Intake:
+    """Takes files in. One object a process; several processes may take the same file at once."""
+
+    def __init__(self, database: Database, clock: Clock, ids: IdFactory, open_file: FileOpener) -> None:
+        self._database = database
+        self._clock = clock
+        self._ids = ids
+        self._open_file = open_file
+
+    async def take(
+        self, path: Path, terms: SourceTerms, actor: str, *, name: str = "", progress: Progress | None = None
+    ) -> Taken:
+        """Read a file; return what became of it. Repeatable at any time, also after a crash.
+
+        Raises LimitExceeded ``file_too_large``, InvalidRequest ``file_unreadable``, ``format_unknown``, ``file_too_long`` (a file
+        of more than ten million lines is to be split).
+        """
+        digest, size = await asyncio.to_thread(_digest, path)
+        kept, is_known = await self._kept(name or path.name, terms, digest, size, actor)
+        if kept.file.state is not FileState.READING:
+            return Taken(kept.file, is_repeat=is_known)
+        with path.open("rb") as stream:
+            file = await self._read(stream, terms, kept, progress or _silent)
+        return Taken(file, is_repeat=False)
+
+    async def get(self, file_id: UUID) -> SourceFile:
+        """Return a file; raise NotFound ``file_unknown``."""
+        async with self._database.connection() as connection:
+            kept = await store.by_id(connection, file_id)
+        if kept is None:
+            raise NotFound("file_unknown", "there is no such file")
+        return kept.file
+
+    async def page(
+        self, source: str | None = None, before: UUID | None = None, limit: int = 50
+    ) -> list[SourceFile]:
+        """Return files, newest first, at most 500."""
+        async with self._database.connection() as connection:
+            return await store.page(connection, source, before, max(1, min(limit, 500)))
+
+    async def lines(self, file_id: UUID, after: int = 0, limit: int = 100) -> list[store.KeptLine]:
+        """Return the lines that a file brought first, in order; raise NotFound ``file_unknown``."""
+        async with self._database.connection() as connection:
+            kept = await store.by_id(connection, file_id)
+            if kept is None:
+                raise NotFound("file_unknown", "there is no such file")
+            return await store.of_file(connection, kept.number, after, max(1, min(limit, 1_000)))
+
+    async def sources(self) -> dict[str, SourceTerms]:
+        """Return who sends files, by name."""
+        async with self._database.connection() as connection:
+            return {each.source: each for each in await store.sources(connection)}
+
+    async def source(self, name: str) -> SourceTerms:
+        """Return what was agreed with a source; raise NotFound ``source_unknown``."""
+        found = (await self.sources()).get(name)
+        if found is None:
+            raise NotFound("source_unknown", f"nobody called {name} sends files here")
+        return found
+
+    async def agree(self, terms: SourceTerms, actor: str) -> int:
+        """Keep what was agreed with a source as its next version; return its number.
+
+        Raises InvalidRequest ``source_invalid`` for a zone or name that is none.
+        """
+        try:
+            ZoneInfo(terms.zone)
+        except (KeyError, ValueError, OSError) as error:
+            raise InvalidRequest("source_invalid", f"{terms.zone} is no time zone") from error
+        if not terms.source or len(terms.source) > 64 or terms.report_days < 0:
+            raise InvalidRequest(
+                "source_invalid", "a source has a name of 1 to 64 characters and no days below 0"
+            )
+        async with self._database.transaction() as connection:
+            return await store.add_source(connection, terms, self._clock.now(), actor)
+
+    async def _kept(
+        self, name: str, terms: SourceTerms, digest: bytes, size: int, actor: str
+    ) -> tuple[store.KeptFile, bool]:
+        """Return the file of these bytes, a new one where there is none, and whether it was there."""
+        for _ in range(_TURNS_MAX):
+            async with self._database.transaction() as connection:
+                known = await store.by_digest(connection, digest)
+                if known is not None:
+                    return known, True
+                file = SourceFile(
+                    id=self._ids.uuid(),
+                    name=name[:200],
+                    digest=digest,
+                    size_bytes=size,
+                    header=_header(terms),
+                    state=FileState.READING,
+                    received_at=self._clock.now(),
+                    received_by=actor,
+                )
+                number = await store.add_file(connection, file)
+            if number is not None:
+                return store.KeptFile(number, file), False
+        raise Unavailable("intake_busy", "many files come in at once; repeat")
+
+    async def _read(
+        self, stream: BinaryIO, terms: SourceTerms, kept: store.KeptFile, progress: Progress
+    ) -> SourceFile:
+        """Write the lines of a file chunk by chunk, and how it ended."""
+        try:
+            reader = self._open_file(stream, terms)
+        except InvalidRequest as error:
+            await self._put(
+                msgspec.structs.replace(kept.file, state=FileState.REFUSED, problems=(error.code,))
+            )
+            raise
+        tally = _Tally(terms)
+        entries = iter(reader)
+        while chunk := await asyncio.to_thread(_chunk, entries):
+            lines = tally.sort(chunk)
+            if tally.line_count > LINES_MAX:
+                await self._put(
+                    msgspec.structs.replace(kept.file, state=FileState.REFUSED, problems=("file_too_long",))
+                )
+                raise InvalidRequest("file_too_long", f"a file has at most {LINES_MAX:,} lines: split it")
+            if lines:
+                async with self._database.transaction() as connection:
+                    await store.add_lines(connection, terms.source, kept.number, lines)
+            progress(tally.line_count + tally.refused_count)
+        async with self._database.connection() as connection:
+            new = await store.count_of(connection, kept.number)
+        return await self._put(tally.finished(kept.file, reader.header, new))
+
+    async def _put(self, file: SourceFile) -> SourceFile:
+        async with self._database.transaction() as connection:
+            await store.put_file(connection, file)
+        return file
+
+
+class _Tally:
+    """What a reading counted."""
+
+    def __init__(self, terms: SourceTerms) -> None:
+        self._zone = ZoneInfo(terms.zone)
+        self._terms = terms
+        self.line_count = 0
+        self.refused_count = 0
+        self._sum = 0
+        self._refusals: list[Refusal] = []
+        self._last_on: date | None = None
+
+    def sort(self, chunk: Sequence[Line | Refusal]) -> list[tuple[Line, date]]:
+        """Count a chunk; return its lines with their business days."""
+        lines: list[tuple[Line, date]] = []
+        for entry in chunk:
+            if isinstance(entry, Refusal):
+                self.refused_count += 1
+                if len(self._refusals) < REFUSALS_MAX:
+                    self._refusals.append(entry)
+                continue
+            self.line_count += 1
+            self._sum += entry.gross_minor
+            lines.append((entry, self._day(entry)))
+        return lines
+
+    def finished(self, file: SourceFile, header: Header, new_count: int) -> SourceFile:
+        """Return the file as it is after its last line, with every problem that its own words show.
+
+        ``new_count``: lines that no file had brought before.
+        """
+        problems = []
+        if any(each.code == "file_truncated" for each in self._refusals):
+            problems.append("file_truncated")
+        if self.refused_count and "file_truncated" not in problems:
+            problems.append("lines_refused")
+        if header.declared_count is not None and header.declared_count != self.line_count:
+            problems.append("count_differs")
+        if header.declared_minor is not None and header.declared_minor != self._sum:
+            problems.append("total_differs")
+        if self._terms.account and header.account and header.account != self._terms.account:
+            problems.append("account_differs")
+        if header.opening and header.closing and header.opening.currency == header.closing.currency:
+            moved = header.closing.amount_minor - header.opening.amount_minor
+            if moved != self._sum and "total_differs" not in problems:
+                problems.append("balances_differ")
+        return msgspec.structs.replace(
+            file,
+            header=header,
+            state=FileState.READ,
+            line_count=self.line_count,
+            repeated_count=self.line_count - new_count,
+            refused_count=self.refused_count,
+            problems=tuple(problems),
+            refusals=tuple(self._refusals),
+        )
+
+    def _day(self, line: Line) -> date:
+        """Return the business day of a line in the zone of its source; one that tells none has that of its neighbor."""
+        if line.occurred_at is not None:
+            self._last_on = line.occurred_at.astimezone(self._zone).date()
+        elif line.value_on is not None:
+            self._last_on = line.value_on
+        return self._last_on or date(1970, 1, 1)
+
+
+def _header(terms: SourceTerms) -> Header:
+    return Header(source=terms.source, format=terms.format, side=terms.side)
+
+
+def _chunk(entries: Iterator[Line | Refusal]) -> list[Line | Refusal]:
+    return list(islice(entries, CHUNK))
+
+
+def _digest(path: Path) -> tuple[bytes, int]:
+    if path.stat().st_size > FILE_BYTES_MAX:
+        raise LimitExceeded("file_too_large", f"a file has at most {FILE_BYTES_MAX:,} bytes")
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as stream:
+        while block := stream.read(_READ_BYTES):
+            digest.update(block)
+            size += len(block)
+    return digest.digest(), size
+
+
+def _silent(_count: int) -> None:
+    return

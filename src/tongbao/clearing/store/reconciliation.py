@@ -1,0 +1,192 @@
+"""The SQL of runs: open records of both sides out, matches in. All of it belongs to the house, which is book 0 here."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import date, datetime
+from uuid import UUID
+
+import msgspec
+
+from tongbao.clearing.schema.breaks import Leg, Run
+from tongbao.clearing.store.lines import HOUSE_BOOK_ID
+from tongbao.core.db import Connection
+
+FETCHED = 20_000
+LEGS = (Leg.CHANNEL, Leg.BANK)
+"""What the numbers in ``clearing.matched.leg`` mean."""
+NOBODY = UUID(int=0)
+"""Stands in a match for a record that there is not: what was written off, or settled by a person, alone."""
+
+# A refund that failed was never reported: it and its return cancel each other.
+_MOVEMENTS = """
+SELECT m.id, m.book_id, m.kind, m.currency, m.amount_minor, m.reference, coalesce(m.channel_reference, '') AS theirs,
+    (m.occurred_at AT TIME ZONE $2)::date AS day, p.cost_minor
+FROM clearing.movement AS m
+LEFT JOIN clearing.priced AS p ON p.book_id = m.book_id AND p.movement_id = m.id
+WHERE m.channel = $1 AND m.occurred_at < $3 AND m.kind IN (1, 2, 4, 5)
+    AND NOT EXISTS (SELECT 1 FROM clearing.matched AS d WHERE d.book_id = $4 AND d.leg = 0 AND d.expected_id = m.id)
+    AND NOT (m.kind = 2 AND EXISTS (
+        SELECT 1 FROM clearing.movement AS f
+        WHERE f.book_id = m.book_id AND f.intent_id = m.intent_id AND f.source_id = m.source_id AND f.kind = 3))
+ORDER BY m.occurred_at, m.book_id, m.id
+"""
+# What channels say they paid to this account, or took from it.
+_TRANSFERS = """
+SELECT lpad(to_hex(l.id), 32, '0')::uuid AS id, NULL::bigint AS book_id, l.kind, l.currency, l.net_minor AS amount_minor,
+    l.reference, l.channel_reference AS theirs, coalesce(l.value_on, l.business_on) AS day, NULL::bigint AS cost_minor,
+    l.batch
+FROM clearing.line AS l
+WHERE l.book_id = $1 AND l.source = ANY ($2::text[]) AND l.kind = 'transfer' AND l.business_on <= $3
+    AND NOT EXISTS (
+        SELECT 1 FROM clearing.matched AS d
+        WHERE d.book_id = $1 AND d.leg = 1 AND d.expected_id = lpad(to_hex(l.id), 32, '0')::uuid)
+ORDER BY l.id
+"""
+# Payouts leave our account; one that came back is a record of its own.
+_PAYOUTS = """
+SELECT e.id, e.book_id, e.kind, e.currency, e.amount_minor, e.reference, e.theirs, e.day, NULL::bigint AS cost_minor,
+    '' AS batch
+FROM (
+    SELECT p.id, p.book_id, 'payout' AS kind, p.currency, -p.amount_minor AS amount_minor, p.end_to_end AS reference,
+        coalesce(p.body ->> 'bank_reference', '') AS theirs, (p.sent_at AT TIME ZONE $4)::date AS day
+    FROM clearing.payout AS p
+    WHERE p.bank = $1 AND p.state IN ('sent', 'accepted', 'unresolved', 'paid', 'returned')
+    UNION ALL
+    SELECT md5(p.id::text || ':returned')::uuid, p.book_id, 'return', p.currency, p.amount_minor, p.end_to_end,
+        '', (p.ended_at AT TIME ZONE $4)::date
+    FROM clearing.payout AS p
+    WHERE p.bank = $1 AND p.state = 'returned'
+) AS e
+WHERE e.day <= $2
+    AND NOT EXISTS (SELECT 1 FROM clearing.matched AS d WHERE d.book_id = $3 AND d.leg = 1 AND d.expected_id = e.id)
+ORDER BY e.day, e.id
+"""
+_LINES = """
+SELECT l.id, l.kind, l.currency, l.gross_minor, l.net_minor, l.fee_minor, l.reference, l.channel_reference AS theirs,
+    l.batch, l.business_on AS day
+FROM clearing.line AS l
+WHERE l.book_id = $1 AND l.source = $2 AND l.business_on <= $3 AND l.kind = ANY ($5::text[])
+    AND NOT EXISTS (SELECT 1 FROM clearing.matched AS d WHERE d.book_id = $1 AND d.leg = $4 AND d.line_id = l.id)
+ORDER BY l.id
+"""
+# Lines that say the same (or, of returns, the opposite) as one that was matched before.
+_SEEN = """
+SELECT n.id, bool_or(o.gross_minor = n.gross_minor AND o.kind = n.kind) AS again,
+    bool_or(o.gross_minor = -n.gross_minor AND n.kind = 'return') AS back
+FROM clearing.line AS n
+JOIN clearing.line AS o ON o.book_id = n.book_id AND o.source = n.source AND o.id <> n.id AND o.currency = n.currency
+    AND ((n.reference <> '' AND o.reference = n.reference)
+        OR (n.channel_reference <> '' AND o.channel_reference = n.channel_reference))
+JOIN clearing.matched AS d ON d.book_id = o.book_id AND d.leg = $3 AND d.line_id = o.id
+WHERE n.book_id = $1 AND n.id = ANY ($2::bigint[])
+GROUP BY n.id
+"""
+_LOCK_SOURCE = "SELECT source FROM clearing.source WHERE source = $1 AND version = 1 FOR UPDATE"
+_ADD_RUN = """
+INSERT INTO clearing.run (book_id, id, leg, source, until_on, started_at, body) VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+_RUNS = """
+SELECT body FROM clearing.run
+WHERE book_id = $1 AND ($2::text IS NULL OR leg = $2) AND ($3::text IS NULL OR source = $3)
+    AND ($4::uuid IS NULL OR id < $4)
+ORDER BY id DESC LIMIT $5
+"""
+_RUN = "SELECT body FROM clearing.run WHERE book_id = $1 AND id = $2"
+_MATCHED = ("book_id", "line_id", "expected_id", "run_id", "confidence", "how", "leg")
+_OF_EXPECTED = """
+SELECT leg, line_id, expected_id, run_id, confidence, how FROM clearing.matched
+WHERE book_id = $1 AND expected_id = ANY ($2::uuid[])
+"""
+
+
+async def lock_source(connection: Connection, source: str) -> bool:
+    """Let one run of a source go at a time, until the transaction ends; False where there is no such source."""
+    return await connection.fetchval(_LOCK_SOURCE, source) is not None
+
+
+async def movements(
+    connection: Connection, channel: str, zone: str, before: datetime
+) -> AsyncIterator[list[dict[str, object]]]:
+    """Yield the open movements of a channel before an instant, in order, some at a time."""
+    async for rows in _fetched(connection, _MOVEMENTS, channel, zone, before, HOUSE_BOOK_ID):
+        yield rows
+
+
+async def transfers(
+    connection: Connection, channels: Sequence[str], until_on: date
+) -> AsyncIterator[list[dict[str, object]]]:
+    """Yield what channels say they paid and no statement showed yet."""
+    async for rows in _fetched(connection, _TRANSFERS, HOUSE_BOOK_ID, list(channels), until_on):
+        yield rows
+
+
+async def payouts(
+    connection: Connection, bank: str, until_on: date, zone: str
+) -> AsyncIterator[list[dict[str, object]]]:
+    """Yield payouts over a bank (negative), and those that came back (positive), that no statement showed yet."""
+    async for rows in _fetched(connection, _PAYOUTS, bank, until_on, HOUSE_BOOK_ID, zone):
+        yield rows
+
+
+async def lines(
+    connection: Connection, source: str, until_on: date, leg: Leg, kinds: Sequence[str]
+) -> AsyncIterator[list[dict[str, object]]]:
+    """Yield the open lines of a source up to a day."""
+    arguments = (HOUSE_BOOK_ID, source, until_on, LEGS.index(leg), list(kinds))
+    async for rows in _fetched(connection, _LINES, *arguments):
+        yield rows
+
+
+async def seen(connection: Connection, ids: Sequence[int], leg: Leg) -> dict[int, tuple[bool, bool]]:
+    """Return of lines whether one matched before says the same, and whether it is a return of one."""
+    rows = await connection.fetch(_SEEN, HOUSE_BOOK_ID, list(ids), LEGS.index(leg))
+    return {row["id"]: (row["again"], row["back"]) for row in rows}
+
+
+async def add_run(connection: Connection, run: Run) -> None:
+    """Keep a run."""
+    body = msgspec.json.encode(run).decode()
+    await connection.execute(
+        _ADD_RUN, HOUSE_BOOK_ID, run.id, run.leg.value, run.source, run.until_on, run.started_at, body
+    )
+
+
+async def add_matched(
+    connection: Connection, run_id: UUID, leg: Leg, rows: Iterable[tuple[int, UUID, float, int]]
+) -> None:
+    """Keep matches: line, expected record, confidence, and how by its number."""
+    number = LEGS.index(leg)
+    records = (
+        (HOUSE_BOOK_ID, line_id, expected_id, run_id, confidence, how, number)
+        for line_id, expected_id, confidence, how in rows
+    )
+    await connection.copy_records_to_table(
+        "matched", schema_name="clearing", records=records, columns=_MATCHED
+    )
+
+
+async def run(connection: Connection, run_id: UUID) -> Run | None:
+    """Return a run."""
+    body = await connection.fetchval(_RUN, HOUSE_BOOK_ID, run_id)
+    return None if body is None else msgspec.json.decode(body, type=Run)
+
+
+async def runs(
+    connection: Connection, leg: Leg | None, source: str | None, before: UUID | None, limit: int
+) -> list[Run]:
+    """Return runs, newest first."""
+    leg_text = None if leg is None else leg.value
+    rows = await connection.fetch(_RUNS, HOUSE_BOOK_ID, leg_text, source, before, limit)
+    return [msgspec.json.decode(row["body"], type=Run) for row in rows]
+
+
+async def matches_of(connection: Connection, expected: Sequence[UUID]) -> list[dict[str, object]]:
+    """Return the matches of expected records: ``leg``, ``line_id``, ``expected_id``, ``run_id``, ``confidence``, ``how``."""
+    return [dict(row) for row in await connection.fetch(_OF_EXPECTED, HOUSE_BOOK_ID, list(expected))]
+
+
+async def _fetched(
+    connection: Connection, query: str, *arguments: object
+) -> AsyncIterator[list[dict[str, object]]]:
+    cursor = await connection.cursor(query, *arguments)
+    while rows := await cursor.fetch(FETCHED):
+        yield rows
