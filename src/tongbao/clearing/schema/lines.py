@@ -179,7 +179,8 @@ class SourceTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     """What is agreed with a source of files: a channel by its name in the house, or an account at a bank.
 
     ``zone``: of times without one. ``currency``: of amounts without one. ``report_days``: days after which a payment should be
-    reported; ``is_daily``: a file is expected for every working day. ``account``: the account that its statements must name.
+    reported; ``is_daily``: a file is expected for every working day;
+    ``tells_fees``: a cost of 0 on a line means that there was none. ``bank``: of a channel, the account it pays to. ``account``: the account that its statements must name.
     """
 
     source: str
@@ -189,6 +190,7 @@ class SourceTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     currency: str = ""
     report_days: int = 2
     is_daily: bool = True
+    tells_fees: bool = False
     calendars: tuple[str, ...] = ()
     account: str = ""
     bank: str = ""

@@ -1,7 +1,8 @@
 """The SQL of runs: open records of both sides out, matches in. All of it belongs to the house, which is book 0 here."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -10,6 +11,8 @@ from tongbao.clearing.schema.breaks import Leg, Run
 from tongbao.clearing.store.lines import HOUSE_BOOK_ID
 from tongbao.core.db import Connection
 
+Row = Mapping[str, Any]
+Pages = AsyncIterator[list[Row]]
 FETCHED = 20_000
 LEGS = (Leg.CHANNEL, Leg.BANK)
 """What the numbers in ``clearing.matched.leg`` mean."""
@@ -103,33 +106,25 @@ async def lock_source(connection: Connection, source: str) -> bool:
     return await connection.fetchval(_LOCK_SOURCE, source) is not None
 
 
-async def movements(
-    connection: Connection, channel: str, zone: str, before: datetime
-) -> AsyncIterator[list[dict[str, object]]]:
+async def movements(connection: Connection, channel: str, zone: str, before: datetime) -> Pages:
     """Yield the open movements of a channel before an instant, in order, some at a time."""
     async for rows in _fetched(connection, _MOVEMENTS, channel, zone, before, HOUSE_BOOK_ID):
         yield rows
 
 
-async def transfers(
-    connection: Connection, channels: Sequence[str], until_on: date
-) -> AsyncIterator[list[dict[str, object]]]:
+async def transfers(connection: Connection, channels: Sequence[str], until_on: date) -> Pages:
     """Yield what channels say they paid and no statement showed yet."""
     async for rows in _fetched(connection, _TRANSFERS, HOUSE_BOOK_ID, list(channels), until_on):
         yield rows
 
 
-async def payouts(
-    connection: Connection, bank: str, until_on: date, zone: str
-) -> AsyncIterator[list[dict[str, object]]]:
+async def payouts(connection: Connection, bank: str, until_on: date, zone: str) -> Pages:
     """Yield payouts over a bank (negative), and those that came back (positive), that no statement showed yet."""
     async for rows in _fetched(connection, _PAYOUTS, bank, until_on, HOUSE_BOOK_ID, zone):
         yield rows
 
 
-async def lines(
-    connection: Connection, source: str, until_on: date, leg: Leg, kinds: Sequence[str]
-) -> AsyncIterator[list[dict[str, object]]]:
+async def lines(connection: Connection, source: str, until_on: date, leg: Leg, kinds: Sequence[str]) -> Pages:
     """Yield the open lines of a source up to a day."""
     arguments = (HOUSE_BOOK_ID, source, until_on, LEGS.index(leg), list(kinds))
     async for rows in _fetched(connection, _LINES, *arguments):
@@ -184,9 +179,7 @@ async def matches_of(connection: Connection, expected: Sequence[UUID]) -> list[d
     return [dict(row) for row in await connection.fetch(_OF_EXPECTED, HOUSE_BOOK_ID, list(expected))]
 
 
-async def _fetched(
-    connection: Connection, query: str, *arguments: object
-) -> AsyncIterator[list[dict[str, object]]]:
+async def _fetched(connection: Connection, query: str, *arguments: object) -> Pages:
     cursor = await connection.cursor(query, *arguments)
     while rows := await cursor.fetch(FETCHED):
         yield rows

@@ -1,0 +1,284 @@
+"""Reconciling: what the books expect against what channels and banks report, run by run.
+
+A run takes everything of a source that is still open up to a day, pairs it, and writes matches and breaks in one commit. A run that
+is killed leaves nothing; a run that is repeated finds nothing new. Two runs of one source wait for each other.
+
+The leg ``channel`` compares movements with the channel's file, payment by payment. The leg ``bank`` compares what channels say
+they paid, and our payouts, with the statement of the account.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime, timedelta
+from datetime import time as day_time
+from typing import NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from tongbao.clearing.policy import breaking, matching
+from tongbao.clearing.policy.breaking import Sighting
+from tongbao.clearing.policy.matching import HOWS, Difference, Matching, Terms
+from tongbao.clearing.policy.matching_records import Words, day_number, day_of
+from tongbao.clearing.policy.statement_gaps import gaps_of
+from tongbao.clearing.schema.breaks import BreakKind, Found, How, Leg, Run
+from tongbao.clearing.schema.lines import LineKind, Side, SourceTerms
+from tongbao.clearing.service import record_columns
+from tongbao.clearing.service.record_columns import Side as Columns
+from tongbao.clearing.store import breaks as break_store
+from tongbao.clearing.store import lines as line_store
+from tongbao.clearing.store import reconciliation as store
+from tongbao.core.clock import Clock
+from tongbao.core.db import Connection, Database
+from tongbao.core.errors import InvalidRequest, NotFound
+from tongbao.core.ids import IdFactory
+
+BREAKS_MAX = 200_000
+"""More differences than this in one run are no reconciliation: the file is of another channel, or another currency unit."""
+FILES_MAX = 2_000
+PAGE_MAX = 500
+FEE_TOLERANCE_MINOR = 1
+STATEMENT_DAYS = 1
+"""Working days after which a statement should show what was to come."""
+_ASKED_AT_ONCE = 5_000
+_CHANNEL_KINDS = tuple(
+    each.value for each in LineKind if each not in {LineKind.FEE, LineKind.TRANSFER, LineKind.PAYOUT}
+)
+_BANK_KINDS = tuple(each.value for each in LineKind)
+_PROGRESS = ("reading", "matching", "writing")
+
+Progress = Callable[[str], None]
+"""Hears which step a run is at: ``reading``, ``matching``, ``writing``."""
+WorkingDay = Callable[[Sequence[str], date, int], date]
+"""Returns the day that lies so many working days of these calendars after a day."""
+
+
+class Loaded(NamedTuple):
+    """Both sides of a run."""
+
+    expected: Columns
+    reported: Columns
+    words: Words
+
+
+class Reconciling:
+    """Runs reconciliations. One object a process."""
+
+    def __init__(self, database: Database, clock: Clock, ids: IdFactory, working_day: WorkingDay) -> None:
+        self._database = database
+        self._clock = clock
+        self._ids = ids
+        self._working_day = working_day
+
+    async def run(self, source: str, until_on: date, actor: str, *, progress: Progress | None = None) -> Run:
+        """Reconcile a source up to a day (inclusive) and return what came of it; repeatable.
+
+        Raises NotFound ``source_unknown``, InvalidRequest ``breaks_too_many``: nothing is written then.
+        """
+        tell = progress or (lambda _step: None)
+        began = time.perf_counter()
+        async with self._database.transaction() as connection:
+            if not await store.lock_source(connection, source):
+                raise NotFound("source_unknown", f"nobody called {source} sends files here")
+            sources = {each.source: each for each in await line_store.sources(connection)}
+            order = _Order(self._ids.uuid(), sources[source], until_on, self._clock.now(), actor)
+            tell(_PROGRESS[0])
+            loaded = await self._load(connection, order.terms, sources, until_on)
+            tell(_PROGRESS[1])
+            found = await asyncio.to_thread(_matched, loaded, until_on)
+            tell(_PROGRESS[2])
+            await store.add_matched(connection, order.id, order.leg, _rows(found, loaded))
+            sightings = await self._sightings(connection, order, found, loaded)
+            await self._write_breaks(connection, order, sightings)
+            run = _summary(order, found, loaded, sightings)
+            run = msgspec.structs.replace(run, took_ms=round((time.perf_counter() - began) * 1_000))
+            await store.add_run(connection, run)
+        return run
+
+    async def get(self, run_id: UUID) -> Run:
+        """Return a run; raise NotFound ``run_unknown``."""
+        async with self._database.connection() as connection:
+            run = await store.run(connection, run_id)
+        if run is None:
+            raise NotFound("run_unknown", "there is no such run")
+        return run
+
+    async def page(
+        self,
+        leg: Leg | None = None,
+        source: str | None = None,
+        before: UUID | None = None,
+        limit: int = 50,
+    ) -> list[Run]:
+        """Return runs, newest first."""
+        async with self._database.connection() as connection:
+            return await store.runs(connection, leg, source, before, max(1, min(limit, PAGE_MAX)))
+
+    async def _load(
+        self, connection: Connection, terms: SourceTerms, sources: dict[str, SourceTerms], until_on: date
+    ) -> Loaded:
+        words = Words()
+        if terms.side is Side.CHANNEL:
+            end = _end_of(until_on, terms.zone)
+            mine = store.movements(connection, terms.source, terms.zone, end)
+            expected = await record_columns.of_movements(mine, words, self._due(terms, terms.report_days))
+            lines = store.lines(connection, terms.source, until_on, Leg.CHANNEL, _CHANNEL_KINDS)
+            reported = await record_columns.of_lines(
+                lines, words, amount="gross_minor", tells_fees=terms.tells_fees
+            )
+            return Loaded(expected, reported, words)
+        senders = [each.source for each in sources.values() if each.bank == terms.source]
+
+        async def mine_of_bank() -> store.Pages:
+            async for rows in store.transfers(connection, senders, until_on):
+                yield rows
+            async for rows in store.payouts(connection, terms.source, until_on, terms.zone):
+                yield rows
+
+        expected = await record_columns.of_moneys(mine_of_bank(), words, self._due(terms, STATEMENT_DAYS))
+        lines = store.lines(connection, terms.source, until_on, Leg.BANK, _BANK_KINDS)
+        reported = await record_columns.of_lines(lines, words, amount="net_minor", tells_fees=False)
+        return Loaded(expected, reported, words)
+
+    def _due(self, terms: SourceTerms, days: int) -> Callable[[date], date]:
+        """Return until when something of a day should be reported; each day is reckoned once."""
+        known: dict[date, date] = {}
+
+        def due(on: date) -> date:
+            found = known.get(on)
+            if found is None:
+                found = known[on] = self._working_day(terms.calendars, on, days)
+            return found
+
+        return due
+
+    async def _sightings(
+        self, connection: Connection, order: "_Order", found: Matching, loaded: Loaded
+    ) -> list[Sighting]:
+        """Return the differences with the records they are about; what was matched before makes a line a repeat of it."""
+        terms = order.terms
+        unexpected = [
+            loaded.reported.line_id(each.reported[0])
+            for each in found.differences
+            if each.kind is BreakKind.UNEXPECTED
+        ]
+        known: dict[int, tuple[bool, bool]] = {}
+        for begin in range(0, len(unexpected), _ASKED_AT_ONCE):
+            known |= await store.seen(connection, unexpected[begin : begin + _ASKED_AT_ONCE], order.leg)
+        sightings = [_sighting(each, loaded, known, order.until_on) for each in found.differences]
+        files = await line_store.of_source(connection, terms.source, FILES_MAX)
+        gaps = gaps_of(
+            files, terms, order.until_on, lambda on, days: self._working_day(terms.calendars, on, days)
+        )
+        return sightings + [
+            Sighting(Found(kind=BreakKind.STATEMENT_GAP, facts=facts), on) for on, facts in gaps
+        ]
+
+    async def _write_breaks(
+        self, connection: Connection, order: "_Order", sightings: Sequence[Sighting]
+    ) -> None:
+        run = breaking.Run(order.leg, order.terms.source, order.started_at)
+        ids = [breaking.break_id(run.leg, run.source, each.found) for each in sightings]
+        standing = {
+            each.id: each for each in await break_store.standing(connection, run.leg, run.source, ids)
+        }
+        await break_store.put(connection, breaking.seen(standing, sightings, run))
+
+
+class _Order(NamedTuple):
+    """Which run it is: its id, of whom, up to which day, since when, by whom."""
+
+    id: UUID
+    terms: SourceTerms
+    until_on: date
+    started_at: datetime
+    actor: str
+
+    @property
+    def leg(self) -> Leg:
+        """Which two truths it compares."""
+        return Leg.CHANNEL if self.terms.side is Side.CHANNEL else Leg.BANK
+
+
+def _matched(loaded: Loaded, until_on: date) -> Matching:
+    """Return what belongs together; raise InvalidRequest ``breaks_too_many``."""
+    terms = Terms(until_on=day_number(until_on), fee_tolerance_minor=FEE_TOLERANCE_MINOR)
+    found = matching.match(loaded.expected.records, loaded.reported.records, terms)
+    if len(found.differences) > BREAKS_MAX:
+        raise InvalidRequest(
+            "breaks_too_many",
+            f"{len(found.differences):,} differences: is this the file of another account, or another unit?",
+        )
+    return found
+
+
+def _end_of(on: date, zone: str) -> datetime:
+    """Return the instant at which a day ends in a zone."""
+    return datetime.combine(on + timedelta(days=1), day_time(), ZoneInfo(zone))
+
+
+def _rows(found: Matching, loaded: Loaded) -> Iterator[tuple[int, UUID, float, int]]:
+    """Yield the matches as they are kept; one of several is a star around its first record."""
+    mine, theirs = loaded.expected, loaded.reported
+    for index, other, how in zip(
+        found.expected.tolist(), found.reported.tolist(), found.how.tolist(), strict=True
+    ):
+        yield theirs.line_id(other), mine.expected_id(index), 1.0, how
+    total = HOWS.index(How.TOTAL)
+    for group in found.groups:
+        for index in group.expected:
+            yield theirs.line_id(group.reported[0]), mine.expected_id(index), 1.0, total
+        for other in group.reported[1:]:
+            yield theirs.line_id(other), mine.expected_id(group.expected[0]), 1.0, total
+
+
+def _sighting(
+    of: Difference, loaded: Loaded, known: dict[int, tuple[bool, bool]], until_on: date
+) -> Sighting:
+    mine, theirs = loaded.expected, loaded.reported
+    first = (mine.records, of.expected[0]) if of.expected else (theirs.records, of.reported[0])
+    kind = of.kind
+    if kind is BreakKind.UNEXPECTED:
+        again, back = known.get(theirs.line_id(of.reported[0]), (False, False))
+        kind = BreakKind.RETURN_LATE if back else BreakKind.DUPLICATE if again else kind
+    found = Found(
+        kind=kind,
+        expected=tuple(mine.expected_id(index) for index in of.expected),
+        reported=tuple(theirs.line_id(index) for index in of.reported),
+        currency=loaded.words.texts[int(first[0].currency[first[1]])],
+        difference_minor=of.difference,
+        facts={"cause": of.cause} if of.cause else {},
+    )
+    on = day_of(int(first[0].on[first[1]])) or until_on
+    return Sighting(found, on, mine.book_id(of.expected[0]) if of.expected else None)
+
+
+def _summary(order: _Order, found: Matching, loaded: Loaded, sightings: Sequence[Sighting]) -> Run:
+    """Return the run by its counts; its digest is over everything that it found, in an order of its own."""
+    by_how = Counter(HOWS[how].value for how in found.how.tolist())
+    if found.groups:
+        by_how[How.TOTAL.value] += len(found.groups)
+    digest = hashlib.sha256()
+    for line_id, expected_id, _, how in sorted(_rows(found, loaded)):
+        digest.update(line_id.to_bytes(8, "big") + expected_id.bytes + bytes((how,)))
+    for each in sorted(msgspec.json.encode(sighting.found) for sighting in sightings):
+        digest.update(each)
+    return Run(
+        id=order.id,
+        leg=order.leg,
+        source=order.terms.source,
+        until_on=order.until_on,
+        expected_count=len(loaded.expected.records),
+        reported_count=len(loaded.reported.records),
+        matched_count=len(found.expected) + sum(len(group.expected) for group in found.groups),
+        break_count=len(sightings),
+        by_how=dict(by_how),
+        by_kind=dict(Counter(each.found.kind.value for each in sightings)),
+        digest=digest.digest(),
+        started_at=order.started_at,
+        started_by=order.actor,
+    )
