@@ -51,7 +51,7 @@ class World:
 
     async def agree(self, **fields: Any) -> None:
         """Agree with the channel and the bank on how they report."""
-        shared = {"format": Format.CSV, "is_daily": False}
+        shared: dict[str, Any] = {"format": Format.CSV, "is_daily": False}
         channel = SourceTerms(source=self.channel, side=Side.CHANNEL, bank=self.bank, **(shared | fields))
         bank = SourceTerms(source=self.bank, side=Side.BANK, **shared)
         async with self.database.transaction() as connection:
@@ -61,7 +61,7 @@ class World:
     def movement(self, amount_minor: int = 1_000, **fields: Any) -> Movement:
         """A sale of the world's channel on the day."""
         identity = self.ids.uuid()
-        plain = {
+        plain: dict[str, Any] = {
             "id": identity,
             "book_id": self.book_id,
             "live": True,
@@ -94,7 +94,7 @@ class World:
     def line(self, of: Movement, **fields: Any) -> Line:
         """The line that reports a movement."""
         self._number += 1
-        plain = {
+        plain: dict[str, Any] = {
             "number": self._number,
             "key": f"key_{self._number}",
             "kind": LineKind.SALE if of.kind is MovementKind.SALE else LineKind.REFUND,
@@ -148,5 +148,5 @@ class World:
 def opposite(movement: Movement, **fields: Any) -> Movement:
     """The refund of a sale."""
     identity = fields.pop("id", UUID(int=movement.id.int + 1))
-    changed = {"id": identity, "kind": MovementKind.REFUND, "amount_minor": -movement.amount_minor}
+    changed: dict[str, Any] = {"id": identity, "kind": MovementKind.REFUND, "amount_minor": -movement.amount_minor}
     return msgspec.structs.replace(movement, **(changed | {"reference": f"re_{identity.hex}"} | fields))

@@ -1,6 +1,7 @@
 """Reconciling over a real database: what runs pair, what they name, and what they leave alone."""
 
 from datetime import date, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -184,7 +185,7 @@ async def test_statement_that_is_missing_is_told_until_it_comes(world: World) ->
     assert run.by_kind == {BreakKind.STATEMENT_GAP: 2}
     gaps = {each.found.facts["gap"] for each in await world.breaks(world.bank)}
     assert gaps == {"sequence:8-8", f"balance:{DAY + timedelta(days=2)}"}
-    between = {
+    between: dict[str, Any] = {
         "sequence": 8,
         "until_on": DAY + timedelta(days=1),
         "opening": balance(100),
