@@ -29,7 +29,7 @@ CSP = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 PAGE_BYTES_MAX = 120 * 1024
-KIT_BYTES_MAX = 48 * 1024
+KIT_BYTES_MAX = 56 * 1024
 VISITS = 60
 SCRIPT = "<script>alert(1)</script>"
 RTL = "\u202eمتجر 🏮"

@@ -4,6 +4,7 @@ Two scopes exist and are different types: ``Scope`` is one merchant in one mode,
 query on what a merchant owns takes the first, so that one without a merchant does not type-check.
 """
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -33,6 +34,7 @@ SESSION_PREFIX = "session"
 CUSTOMER_PREFIX = "cus"
 PAYER_PREFIX = "payer"
 DEVICE_PREFIX = "dev"
+PASSKEY_PREFIX = "passkey"
 
 PAGE_SIZE = 10
 PAGE_SIZE_MAX = 100
@@ -443,17 +445,25 @@ class HolderKind(StrEnum):
 
     PERSON = "person"
     PAYER = "payer"
+    CUSTOMER = "customer"
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who holds a passkey: a person who signs in, or a payer who pays."""
+    """Who holds a passkey: a person who signs in, a payer with a wallet, a merchant's customer in one mode.
+
+    ``book_id`` is the book whose customer it is, None for people and payers.
+    """
 
     kind: HolderKind
     holder_id: UUID
+    book_id: int | None = None
 
 
 class Passkey(msgspec.Struct, frozen=True, kw_only=True):
-    """A registered WebAuthn credential; ``public_key`` is the COSE key as the authenticator gave it."""
+    """A registered WebAuthn credential; ``public_key`` is the COSE key as the authenticator gave it.
+
+    ``label`` of a customer's is what the authenticator says of it: ``multi_device`` (synchronized) or ``single_device``.
+    """
 
     credential_id: bytes
     holder: Holder
@@ -463,6 +473,34 @@ class Passkey(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     created_at: datetime
     last_used_at: datetime | None
+
+    @property
+    def reference(self) -> str:
+        """The passkey as merchants see it: of its credential id, which payers' pages alone need, 128 bits of a digest."""
+        return f"{PASSKEY_PREFIX}_{hashlib.sha256(self.credential_id).hexdigest()[:32]}"
+
+
+class RelyingParty(msgspec.Struct, frozen=True):
+    """For whom passkeys are made (WebAuthn level 3, 4): the domain ``id``, the one ``origin`` of its pages, a ``name``."""
+
+    id: str
+    origin: str
+    name: str
+
+
+class PasskeyVerdict(StrEnum):
+    """What an authenticator's answer is worth; all but the first are a no, and stand in the order of checks."""
+
+    GOOD = "good"
+    MALFORMED = "malformed"
+    UNKNOWN = "unknown"  # no passkey of this holder, or not one that counts yet
+    FOREIGN = "foreign"  # made on another site, or for one
+    STALE = "stale"  # signed another challenge: another payment's, another amount's, one from before
+    UNVERIFIED = "unverified"  # nobody was there, or the authenticator did not ask who it is
+    FORGED = "forged"  # the signature is not the passkey's
+    CLONED = "cloned"  # the counter did not grow: two authenticators have the key
+    TAKEN = "taken"  # a registration of what is registered, or a second one after one proof
+    FULL = "full"  # a registration beyond the most that one holder may have
 
 
 class Customer(msgspec.Struct, frozen=True, kw_only=True):

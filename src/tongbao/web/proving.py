@@ -12,9 +12,10 @@ from tongbao.core.errors import Conflict, NotFound
 from tongbao.core.ids import IdFactory, parse_uuid, uuid_text
 from tongbao.core.requests.asks import Ask, Rendered, ask_digest
 from tongbao.core.requests.running import kept_until
-from tongbao.parties.schema import CustomerId, OperatorPermission, Scope
+from tongbao.parties.schema import Customer, CustomerId, OperatorPermission, Scope
 from tongbao.parties.service.access import operator_of_job
 from tongbao.parties.service.parties import Parties
+from tongbao.parties.service.passkey_ceremonies import Payer
 from tongbao.payments.schema.checkout import CheckoutSession
 from tongbao.payments.schema.intents import Intent, IntentState
 from tongbao.payments.schema.orders import ConfirmOrder
@@ -25,6 +26,7 @@ from tongbao.risk.service.challenging import Carriers, Challenging
 from tongbao.risk.service.senders import open_sender
 from tongbao.risk.service.step_up_links import StepUpLinks, open_step_up_secret
 from tongbao.web.runtime import Runtime
+from tongbao.web.step_up.passkeys import PayerPasskeys
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Proofs:
     challenging: Challenging
     links: StepUpLinks
     addresses: "Addresses"
+    passkeys: PayerPasskeys
     secret: bytes
 
 
@@ -43,14 +46,15 @@ def open_proofs(runtime: Runtime, settings: Settings, secrets_dir: Path, base_ur
     clock = runtime.clock
     secret = open_step_up_secret(secrets_dir / "risk.key")
     addresses = Addresses()
+    passkeys = PayerPasskeys(runtime.database, clock, addresses, secret=secret, base_url=base_url)
     with open_sender(_mail_server(settings), clock) as sender:
-        carriers = Carriers({DestinationKind.EMAIL: sender}, addresses)
+        carriers = Carriers({DestinationKind.EMAIL: sender}, addresses, passkeys)
         challenging = Challenging(runtime.database, clock, runtime.ledger.ids, carriers, secret=secret)
-        yield Proofs(challenging, StepUpLinks(secret, base_url, clock), addresses, secret)
+        yield Proofs(challenging, StepUpLinks(secret, base_url, clock), addresses, passkeys, secret)
 
 
 class Addresses:
-    """The addresses of payers (``risk.ports.Destinations``); they are known once payments are open."""
+    """Who payers are, and their addresses (``risk.ports.Destinations``); known once payments are open."""
 
     def __init__(self) -> None:
         self.proving: Proving | None = None
@@ -58,6 +62,10 @@ class Addresses:
     async def find(self, book_id: int, reference: str, *, live: bool) -> Destination | None:
         """See ``risk.ports.Destinations``."""
         return None if self.proving is None else await self.proving.find(book_id, reference, live=live)
+
+    async def payer(self, book_id: int, intent_id: UUID) -> Payer | None:
+        """See ``Proving.payer``."""
+        return None if self.proving is None else await self.proving.payer(book_id, intent_id)
 
 
 class Proving:
@@ -82,16 +90,23 @@ class Proving:
         try:
             scope = await self._scope(book_id)
             intent = (await self._intents.get(scope, parse_uuid(Intent.PREFIX, reference))).intent
-            address = None
-            if intent.customer_id is not None:
-                customer = await self._parties.customers.get(scope, CustomerId(intent.customer_id))
-                is_known = customer.created_at < intent.created_at and customer.deleted_at is None
-                address = customer.email if is_known else None
+            customer = await self._known(scope, intent)
         except (ValueError, NotFound):
             return None
+        address = None if customer is None else customer.email
         if not address and not live:
             address = intent.receipt_email
         return Destination(kind=DestinationKind.EMAIL, address=address) if address else None
+
+    async def payer(self, book_id: int, intent_id: UUID) -> Payer | None:
+        """Return whose passkeys may prove a payment, in test mode too: a customer who was there before it; or None."""
+        try:
+            scope = await self._scope(book_id)
+            intent = (await self._intents.get(scope, intent_id)).intent
+            customer = await self._known(scope, intent)
+        except NotFound:
+            return None
+        return None if customer is None else Payer(scope, customer.customer_id, intent.created_at)
 
     async def go_on(self, book_id: int, intent_id: UUID) -> str:
         """Confirm a payment whose payer has proved who it is; return where the payer goes now. A repeat changes nothing."""
@@ -103,6 +118,14 @@ class Proving:
                 await self._intents.confirm(scope, intent_id, ConfirmOrder(), ask=self._ask(intent))
             intent = (await self._intents.get(scope, intent_id)).intent
         return self._way_on(intent)
+
+    async def _known(self, scope: Scope, intent: Intent) -> Customer | None:
+        """Return the customer of a payment who was there before it began; raise UnknownCustomer."""
+        if intent.customer_id is None:
+            return None
+        customer = await self._parties.customers.get(scope, CustomerId(intent.customer_id))
+        is_known = customer.created_at < intent.created_at and customer.deleted_at is None
+        return customer if is_known else None
 
     def _way_on(self, intent: Intent) -> str:
         """Return where the payer goes: the channel's page, the checkout of this house, or the merchant's own page."""

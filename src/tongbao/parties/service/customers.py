@@ -18,11 +18,14 @@ from tongbao.parties.schema import (
     CustomerChange,
     CustomerDraft,
     CustomerId,
+    Holder,
+    HolderKind,
     Page,
     PageRequest,
     Scope,
 )
 from tongbao.parties.store import customers as store
+from tongbao.parties.store import sessions
 
 FIRST_PAGE: PageRequest[CustomerId] = PageRequest()
 
@@ -75,7 +78,7 @@ class Customers:
         return changed
 
     async def delete(self, connection: Connection, scope: Scope, customer_id: CustomerId) -> Customer:
-        """Empty a customer and leave a tombstone; once more does nothing. Joins the caller's transaction.
+        """Empty a customer, remove its passkeys and leave a tombstone; once more does nothing. Joins the transaction.
 
         Raises UnknownCustomer.
         """
@@ -90,6 +93,7 @@ class Customers:
             **msgspec.structs.asdict(CustomerDraft()),
         )
         await store.update(connection, scope, tombstone, None)
+        await sessions.delete_passkeys(connection, Holder(HolderKind.CUSTOMER, customer_id, scope.book_id))
         return tombstone
 
     async def get(self, scope: Scope, customer_id: CustomerId) -> Customer:

@@ -7,6 +7,7 @@ from tongbao.core.clock import Clock
 from tongbao.core.db import Database
 from tongbao.core.ids import IdFactory
 from tongbao.parties.service.access import Access
+from tongbao.parties.service.customer_passkeys import CustomerPasskeys
 from tongbao.parties.service.customers import Customers
 from tongbao.parties.service.keys import Keys
 from tongbao.parties.service.merchants import Merchants
@@ -38,6 +39,7 @@ class Parties:
         self.sign_in = SignIn(database, clock, ids, self.passwords, rng)
         self.passkeys = Passkeys(database, clock)
         self.customers = Customers(database, clock, ids)
+        self.customer_passkeys = CustomerPasskeys(database)
         self.payers = Payers(database, clock, ids)
         self.devices = Devices(database, clock, ids)
 

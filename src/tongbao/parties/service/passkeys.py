@@ -1,7 +1,7 @@
 """The rows of passkeys.
 
-Rows only: nothing here checks a signature or a challenge. Registering and signing in with a passkey, the ceremonies
-of WebAuthn, come later and will call this after they have verified what an authenticator said.
+Rows only: nothing here checks a signature or a challenge. The ceremonies of WebAuthn (``passkey_ceremonies``) call this
+after they have verified what an authenticator said.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ TRANSPORTS = frozenset({"usb", "nfc", "ble", "smart-card", "hybrid", "internal"}
 
 
 class Passkeys:
-    """Keeps passkeys of people and payers. Writes join the caller's transaction, reads open their own connection."""
+    """Keeps passkeys of people, payers and customers. Writes join the caller's transaction, reads open their own connection."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database

@@ -54,22 +54,30 @@ _CLEAR_FAILURES = "DELETE FROM parties.sign_in_failure WHERE email_digest = $1 A
 _FORGET_FAILURES = "DELETE FROM parties.sign_in_failure WHERE last_at < $1"
 
 _PASSKEY = """
-SELECT credential_id, holder_kind, holder_id, public_key, sign_count, transports, label, created_at, last_used_at
+SELECT credential_id, holder_kind, holder_id, book_id, public_key, sign_count, transports, label, created_at, last_used_at
 FROM parties.passkey
 """
 _PASSKEY_BY_ID = _PASSKEY + "WHERE credential_id = $1"
-_PASSKEYS = _PASSKEY + "WHERE holder_id = $1 AND holder_kind = $2 ORDER BY created_at, credential_id LIMIT $3"
+_PASSKEYS = (
+    _PASSKEY
+    + """WHERE holder_id = $1 AND holder_kind = $2 AND book_id IS NOT DISTINCT FROM $3
+ORDER BY created_at, credential_id LIMIT $4"""
+)
 _INSERT_PASSKEY = """
-INSERT INTO parties.passkey (credential_id, holder_kind, holder_id, public_key, sign_count, transports, label,
-    created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (credential_id) DO NOTHING
+INSERT INTO parties.passkey (credential_id, holder_kind, holder_id, book_id, public_key, sign_count, transports,
+    label, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (credential_id) DO NOTHING
 """
 _TOUCH_PASSKEY = """
 UPDATE parties.passkey SET sign_count = $2, last_used_at = $3
 WHERE credential_id = $1 AND (sign_count < $2 OR (sign_count = 0 AND $2 = 0))
 """
 _DELETE_PASSKEY = """
-DELETE FROM parties.passkey WHERE credential_id = $1 AND holder_id = $2 AND holder_kind = $3
+DELETE FROM parties.passkey
+WHERE credential_id = $1 AND holder_id = $2 AND holder_kind = $3 AND book_id IS NOT DISTINCT FROM $4
+"""
+_DELETE_PASSKEYS = """
+DELETE FROM parties.passkey WHERE holder_id = $1 AND holder_kind = $2 AND book_id IS NOT DISTINCT FROM $3
 """
 
 
@@ -146,6 +154,7 @@ async def insert_passkey(connection: Connection, passkey: Passkey) -> bool:
         passkey.credential_id,
         passkey.holder.kind,
         passkey.holder.holder_id,
+        passkey.holder.book_id,
         passkey.public_key,
         passkey.sign_count,
         passkey.transports,
@@ -163,7 +172,7 @@ async def passkey_by_id(connection: Connection, credential_id: bytes) -> Passkey
 
 async def passkeys(connection: Connection, holder: Holder) -> list[Passkey]:
     """Return a holder's passkeys, oldest first, at most ``PASSKEYS_MAX``."""
-    rows = await connection.fetch(_PASSKEYS, holder.holder_id, holder.kind, PASSKEYS_MAX)
+    rows = await connection.fetch(_PASSKEYS, *_named(holder), PASSKEYS_MAX)
     return [_passkey(row) for row in rows]
 
 
@@ -174,12 +183,20 @@ async def touch_passkey(connection: Connection, credential_id: bytes, sign_count
 
 async def delete_passkey(connection: Connection, holder: Holder, credential_id: bytes) -> bool:
     """Remove one of a holder's passkeys; False where the holder has no such one."""
-    return changed_one(
-        await connection.execute(_DELETE_PASSKEY, credential_id, holder.holder_id, holder.kind)
-    )
+    return changed_one(await connection.execute(_DELETE_PASSKEY, credential_id, *_named(holder)))
+
+
+async def delete_passkeys(connection: Connection, holder: Holder) -> None:
+    """Remove all of a holder's passkeys."""
+    await connection.execute(_DELETE_PASSKEYS, *_named(holder))
+
+
+def _named(holder: Holder) -> tuple[object, ...]:
+    return holder.holder_id, holder.kind, holder.book_id
 
 
 def _passkey(row: Mapping[str, Any]) -> Passkey:
     fields = dict(row)
-    holder = Holder(HolderKind(fields.pop("holder_kind")), fields.pop("holder_id"))
+    kind = HolderKind(fields.pop("holder_kind"))
+    holder = Holder(kind, fields.pop("holder_id"), fields.pop("book_id"))
     return read({**fields, "holder": holder}, Passkey)

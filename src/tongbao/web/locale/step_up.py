@@ -55,6 +55,106 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "p_busy": ("Very busy at the moment", "系统繁忙"),
     "p_busy_note": ("Nothing was charged. Please try again shortly.", "您没有被扣款，请稍后再试。"),
+    # Passkeys.
+    "key_ask": (
+        "Use your passkey: the fingerprint, face or PIN with which you unlock this device.",
+        "请使用通行密钥：即解锁本设备的指纹、面容或锁屏密码。",
+    ),
+    "key_confirm": ("Confirm and pay {amount}", "确认并支付 {amount}"),
+    "key_only_this": (
+        "It confirms this payment to {merchant} only. Your fingerprint or face never leaves your device.",
+        "仅确认本次向{merchant}的付款。您的指纹或面容信息不会离开您的设备。",
+    ),
+    "key_no_script": (
+        "A passkey needs JavaScript, which is switched off here. A code works without.",
+        "使用通行密钥需要启用 JavaScript。您也可以使用验证码。",
+    ),
+    "key_none": (
+        "The passkey that you had here was removed. A code works as well.",
+        "您的通行密钥已被移除。请使用验证码。",
+    ),
+    "key_other_device": ("Passkey not at hand?", "手边没有通行密钥？"),
+    "use_code": ("Send me a code instead", "改用验证码"),
+    "has_key": ("You have a passkey, too.", "您也可以使用通行密钥。"),
+    "use_key": ("Use my passkey instead", "改用通行密钥"),
+    "key_attempts": ("Attempts left: {n}", "剩余尝试次数：{n}"),
+    "save": ("Thank you, it is you", "验证成功"),
+    "save_note": ("Your payment to {merchant} goes on.", "向{merchant}的付款正在继续处理。"),
+    "save_ask": (
+        "Next time, confirm with the fingerprint, face or PIN of this device instead of a code?",
+        "下次付款，要改用本设备的指纹、面容或锁屏密码代替验证码吗？",
+    ),
+    "save_key": ("Save a passkey on this device", "在本设备保存通行密钥"),
+    "save_later": ("Not now, go on", "暂不保存，继续"),
+    "save_what": (
+        "For payments to {merchant} only. A device that others unlock, too, is no place for it.",
+        "仅用于向{merchant}付款。请勿保存在他人也能解锁的设备上。",
+    ),
+    # What a browser said instead of an answer.
+    "told_canceled": (
+        "Nothing was confirmed. Either the question was closed, or this device has none of your passkeys. Try again, or use a code.",
+        "尚未确认。您可能取消了操作，或本设备上没有您的通行密钥。请重试，或使用验证码。",
+    ),
+    "told_unable": (
+        "This browser cannot use passkeys. Use a code, or open the page in another browser.",
+        "当前浏览器不支持通行密钥。请使用验证码，或换用其他浏览器打开。",
+    ),
+    "told_foreign": (
+        "This page was opened under another address than your passkey was made for. Use a code.",
+        "当前页面地址与通行密钥不符。请使用验证码。",
+    ),
+    "told_failed": (
+        "Your device could not answer. Try again, or use a code.",
+        "设备未能响应。请重试，或使用验证码。",
+    ),
+    "told_unsaved": (
+        "Nothing was saved. Your payment is not affected: try again, or go on.",
+        "未保存，不影响您的付款。您可以重试，或直接继续。",
+    ),
+    "told_saved_before": (
+        "This device has a passkey for you already. You can go on.",
+        "本设备上已有您的通行密钥，可以直接继续。",
+    ),
+    # An answer of an authenticator that was not taken.
+    "p_key": ("The passkey was not accepted", "通行密钥验证未通过"),
+    "p_key_note": (
+        "What it answered is not right. Try again, or use a code.",
+        "返回内容有误。请重试，或使用验证码。",
+    ),
+    "p_key_unknown": ("This passkey is not known here", "此通行密钥不可用"),
+    "p_key_unknown_note": (
+        "It belongs to somebody else, was removed, or was saved after this payment began. Please use a code.",
+        "它可能属于他人、已被移除，或在本次付款开始之后才保存。请使用验证码。",
+    ),
+    "p_key_foreign": ("The passkey was used on another site", "通行密钥来自其他网站"),
+    "p_key_foreign_note": (
+        "Check that the address of this page is the right one, or use a code.",
+        "请核对当前页面的网址，或使用验证码。",
+    ),
+    "p_key_stale": ("That was for another payment", "该确认不属于本次付款"),
+    "p_key_stale_note": (
+        "What you confirmed was another payment or another amount. Please look at the amount and confirm once more.",
+        "您确认的是另一笔付款或另一个金额。请核对金额后重新确认。",
+    ),
+    "p_key_unverified": ("Your device did not check that it is you", "设备未验证您的身份"),
+    "p_key_unverified_note": (
+        "Please use the fingerprint, face or PIN of the device, or a code.",
+        "请使用设备的指纹、面容或锁屏密码，或使用验证码。",
+    ),
+    "p_key_cloned": ("This passkey may have been copied", "此通行密钥可能已被复制"),
+    "p_key_cloned_note": (
+        "To keep you safe we did not take it. Please use a code, and ask {merchant} to remove this passkey.",
+        "为保护您的安全，未予通过。请使用验证码，并联系{merchant}移除此通行密钥。",
+    ),
+    "p_key_taken": ("This passkey was saved already", "通行密钥已保存"),
+    "p_key_taken_note": ("You can go on.", "可以直接继续。"),
+    "p_key_full": ("You have too many passkeys", "通行密钥数量已达上限"),
+    "p_key_full_note": (
+        "Ask {merchant} to remove those that you no longer use. You can go on.",
+        "请联系{merchant}移除不再使用的通行密钥。可以直接继续。",
+    ),
+    "p_key_script": ("A passkey needs JavaScript", "通行密钥需要启用 JavaScript"),
+    "p_key_script_note": ("Please use a code.", "请使用验证码。"),
     # Ends.
     "passed": ("Thank you, it is you", "验证成功"),
     "passed_note": ("Your payment to {merchant} can go on now.", "现在可以继续向{merchant}付款。"),
@@ -74,6 +174,17 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "failed": ("Too many wrong codes", "验证码错误次数过多"),
     "failed_note": (
+        "Nothing was charged. To keep you safe, this confirmation is closed. Please start the payment again.",
+        "您没有被扣款。为保护您的安全，本次验证已关闭，请重新发起付款。",
+    ),
+    "expired_key": ("The time is over", "验证已超时"),
+    "expired_key_note": (
+        "Nothing was charged. You can confirm once more, or go back.",
+        "您没有被扣款。可以重新验证，或返回。",
+    ),
+    "once_more": ("Confirm once more", "重新验证"),
+    "failed_key": ("Too many attempts", "尝试次数过多"),
+    "failed_key_note": (
         "Nothing was charged. To keep you safe, this confirmation is closed. Please start the payment again.",
         "您没有被扣款。为保护您的安全，本次验证已关闭，请重新发起付款。",
     ),

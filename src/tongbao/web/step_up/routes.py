@@ -1,13 +1,15 @@
 """The routes of the step-up pages: one address a payment, its forms below it, each answered with a redirect.
 
-Opening the page sends the first code, once: the payer came here for nothing else. A form must come from this site
-(``Origin``). Once the code is right the payment goes on by itself, on a page of this house or of another one.
+Opening the page asks for a passkey where the payer has one, or sends the first code, once: the payer came here for nothing
+else; a form changes to the other means. A form must come from this site (``Origin``). Once the proof is right the payment
+goes on by itself, on a page of this house or of another one; where a passkey can be saved, that is offered first.
 """
 
 from collections.abc import Awaitable, Callable
 from urllib.parse import quote, urlsplit
 from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
@@ -21,6 +23,7 @@ from tongbao.core.errors import (
     Unavailable,
 )
 from tongbao.core.logs import get_logger
+from tongbao.parties.schema import PasskeyVerdict
 from tongbao.risk.schema.challenges import Challenge, ChallengeState, Means, StepUpLink
 from tongbao.risk.service.challenging import Challenging
 from tongbao.risk.service.step_up_links import StepUpLinks
@@ -28,9 +31,10 @@ from tongbao.web import errors, pages
 from tongbao.web.api.v1.limits import Limits
 from tongbao.web.cashier import faces
 from tongbao.web.cashier.views import wishes
-from tongbao.web.page_guard import guest, refuse_foreign
+from tongbao.web.page_guard import guest, long_form, refuse_foreign
 from tongbao.web.page_route import page_route
 from tongbao.web.step_up import views
+from tongbao.web.step_up.passkeys import PayerPasskeys
 
 ContinuePayment = Callable[[int, UUID], Awaitable[str]]
 """Goes on with the payment intent of a book after its proof and returns where the payer is sent then.
@@ -52,6 +56,23 @@ _UNSENT = {
     "destination_missing": "unsent",
     "means_unavailable": "unsent",
 }
+_REFUSED = {
+    PasskeyVerdict.MALFORMED: "key",
+    PasskeyVerdict.UNKNOWN: "key_unknown",
+    PasskeyVerdict.FOREIGN: "key_foreign",
+    PasskeyVerdict.STALE: "key_stale",
+    PasskeyVerdict.UNVERIFIED: "key_unverified",
+    PasskeyVerdict.FORGED: "key",
+    PasskeyVerdict.CLONED: "key_cloned",
+    PasskeyVerdict.TAKEN: "key_taken",
+    PasskeyVerdict.FULL: "key_full",
+}
+"""How the page tells why a passkey was not taken."""
+_ANSWER_BYTES_MAX = 32 * 1024
+"""Of a form with what an authenticator said: 12,000 bytes of JSON, each quote in three."""
+_LATER = "passkey_later"
+_LATER_S = 90 * 24 * 3600
+"""So long a browser whose payer wanted no passkey is not offered one again."""
 _URL_SAFE = ":/%#?=@[]!$&'()*+,;~"
 _ERRORS = {403: "foreign", 404: "missing", 429: "busy", 503: "busy"}
 
@@ -63,15 +84,20 @@ def step_up_router(
     links: StepUpLinks,
     continue_payment: ContinuePayment,
     limits: Limits,
+    passkeys: PayerPasskeys | None = None,
 ) -> APIRouter:
-    """Return the routes of the step-up pages."""
-    step_up = _StepUp(challenging, links, continue_payment, limits)
+    """Return the routes of the step-up pages; without ``passkeys`` they ask for codes alone."""
+    step_up = _StepUp(challenging, links, continue_payment, limits, passkeys)
     routes = APIRouter(include_in_schema=False, route_class=page_route(_error_page))
     for method, path, answer in (
         ("GET", "/step-up/{token}", step_up.show),
         ("POST", "/step-up/{token}/answer", step_up.answer),
         ("POST", "/step-up/{token}/resend", step_up.resend),
         ("POST", "/step-up/{token}/again", step_up.again),
+        ("POST", "/step-up/{token}/passkey", step_up.prove),
+        ("POST", "/step-up/{token}/switch", step_up.switch),
+        ("GET", "/step-up/{token}/save", step_up.offer),
+        ("POST", "/step-up/{token}/save", step_up.save),
         ("POST", "/step-up/{token}/continue", step_up.go_on),
     ):
         routes.add_api_route(path, answer, methods=[method], response_model=None)
@@ -82,15 +108,22 @@ class _StepUp:
     """Answers the pages."""
 
     def __init__(
-        self, challenging: Challenging, links: StepUpLinks, continue_payment: ContinuePayment, limits: Limits
+        self,
+        challenging: Challenging,
+        links: StepUpLinks,
+        continue_payment: ContinuePayment,
+        limits: Limits,
+        passkeys: PayerPasskeys | None,
     ) -> None:
         self._challenging = challenging
         self._links = links
         self._continue_payment = continue_payment
         self._limits = limits
+        self._passkeys = passkeys
+        self._means = (Means.CODE,) if passkeys is None else (Means.CODE, Means.PASSKEY)
 
     async def show(self, request: Request, token: str) -> Response:
-        """Answer the page of a link; the first look at it opens the challenge and sends its code."""
+        """Answer the page of a link; the first look at it opens the challenge and sends its code, if it is one."""
         self._limits.take(guest(request), live=True, writes=True)
         link = self._links.read(token, is_late_allowed=True)
         if self._links.is_over(link):
@@ -99,15 +132,19 @@ class _StepUp:
             return self._end(request, link, "no_means", 400)
         challenge = await self._challenging.latest(link.order.purpose)
         problem = request.query_params.get("problem", "")
-        if challenge is None or challenge.means is not Means.CODE or _is_of_before(challenge, link):
+        if challenge is None or challenge.means not in self._means or _is_of_before(challenge, link):
             try:
-                challenge = await self._challenging.open(link.order)
+                challenge = await self._open(link, await self._first_means(link))
             except (InvalidRequest, LimitExceeded) as error:
-                return self._end(request, link, _ENDS.get(error.code, "broken"), errors.answer(error).status)
-        if challenge.sent_at is None and challenge.state is ChallengeState.OPEN:
+                return self._unopened(request, link, error)
+        if (
+            challenge.means is Means.CODE
+            and challenge.sent_at is None
+            and challenge.state is ChallengeState.OPEN
+        ):
             problem = await self._sent(request, challenge) or problem
             challenge = await self._challenging.get(challenge.book_id, challenge.id)
-        return self._of(request, link, challenge, problem)
+        return await self._of(request, link, challenge, problem)
 
     async def answer(self, request: Request, token: str) -> Response:
         """Judge the code of a form; a right one goes on with the payment, any other leads back to the page."""
@@ -124,8 +161,76 @@ class _StepUp:
             # It ended meanwhile, in another tab or by its time: the page tells.
             return _to_page(token)
         if judged.state is ChallengeState.PASSED:
+            has_passkeys = fields.get("device") == "passkeys" and _LATER not in request.cookies
+            if has_passkeys and await self._offer_of(judged) is not None:
+                return await self._offered(token, link)
             return await self._continued(request, token, link)
         return _to_page(token, "wrong" if judged.state is ChallengeState.OPEN else None)
+
+    async def prove(self, request: Request, token: str) -> Response:
+        """Judge what an authenticator answered; a right answer goes on with the payment, any other leads back."""
+        response = (await self._form(request, _ANSWER_BYTES_MAX)).get("response", "").encode()
+        link, challenge = await self._now(token)
+        if challenge is None or self._passkeys is None:
+            return _to_page(token)
+        if not response:
+            # Without its script the page has nothing to send: no attempt was made.
+            return _to_page(token, "key_script")
+        try:
+            judged = await self._challenging.prove(challenge.book_id, challenge.id, response)
+        except (InvalidRequest, Conflict):
+            # It ended, or asks for a code now: the page tells.
+            return _to_page(token)
+        if judged.state is ChallengeState.PASSED:
+            return await self._continued(request, token, link)
+        verdict = await self._passkeys.verdict(challenge, response)
+        return _to_page(token, _REFUSED.get(verdict, "key") if judged.state is ChallengeState.OPEN else None)
+
+    async def switch(self, request: Request, token: str) -> Response:
+        """Ask for the other means from now on: a new challenge with the attempts that are left replaces the open one."""
+        means = (await self._form(request)).get("means", "")
+        link, challenge = await self._now(token)
+        is_open = challenge is not None and self._challenging.state_now(challenge) is ChallengeState.OPEN
+        if challenge is None or not is_open or means not in self._means or means == challenge.means:
+            return _to_page(token)
+        if means == Means.PASSKEY and await self._first_means(link) is not Means.PASSKEY:
+            return _to_page(token, "key_unknown")
+        try:
+            opened = await self._open(link, Means(means))
+        except (InvalidRequest, LimitExceeded) as error:
+            return self._unopened(request, link, error)
+        _log.info("step_up_means_switched", before=challenge.reference, now=opened.reference, means=means)
+        return _to_page(token)
+
+    async def offer(self, request: Request, token: str) -> Response:
+        """Answer the page on which a passkey can be saved, once a code was right; otherwise lead back."""
+        self._limits.take(guest(request), live=True, writes=True)
+        link, challenge = await self._now(token)
+        options = None if challenge is None else await self._offer_of(challenge)
+        if options is None:
+            return _to_page(token)
+        problem = request.query_params.get("problem", "")
+        shown = views.of_link(request, link) | {
+            "face": "save",
+            "path": f"/step-up/{token}",
+            "options": options,
+        }
+        return views.page(
+            request, "save.html", shown | {"problem": problem if problem in views.PROBLEMS else None}
+        )
+
+    async def save(self, request: Request, token: str) -> Response:
+        """Save the passkey of an answer, and go on with the payment; what is not saved is told."""
+        response = (await self._form(request, _ANSWER_BYTES_MAX)).get("response", "").encode()
+        link, challenge = await self._now(token)
+        if challenge is None or challenge.state is not ChallengeState.PASSED or self._passkeys is None:
+            return _to_page(token)
+        verdict = await self._passkeys.save(challenge, response)
+        if verdict is PasskeyVerdict.GOOD:
+            return await self._continued(request, token, link)
+        return RedirectResponse(
+            f"/step-up/{token}/save?problem={_REFUSED[verdict]}", 303, {"Cache-Control": "no-store"}
+        )
 
     async def resend(self, request: Request, token: str) -> Response:
         """Send another code, if it is time for one, and go back to the page."""
@@ -142,23 +247,49 @@ class _StepUp:
         link, challenge = await self._now(token)
         if challenge is not None and self._challenging.state_now(challenge) is ChallengeState.EXPIRED:
             try:
-                await self._challenging.open(link.order)
+                await self._open(link, await self._first_means(link))
             except (InvalidRequest, LimitExceeded) as error:
-                return self._end(request, link, _ENDS.get(error.code, "broken"), errors.answer(error).status)
+                return self._unopened(request, link, error)
         return _to_page(token)
 
     async def go_on(self, request: Request, token: str) -> Response:
-        """Go on with a payment whose payer has proved who it is."""
-        await self._form(request)
+        """Go on with a payment whose payer has proved who it is; who wants no passkey is not asked for a while."""
+        fields = await self._form(request)
         link, challenge = await self._now(token)
         if challenge is None or challenge.state is not ChallengeState.PASSED:
             return _to_page(token)
-        return await self._continued(request, token, link)
+        response = await self._continued(request, token, link)
+        if fields.get("later") == "1":
+            response.set_cookie(_LATER, "1", max_age=_LATER_S, path="/step-up", httponly=True, samesite="lax")
+        return response
 
-    async def _form(self, request: Request) -> dict[str, str]:
+    async def _form(self, request: Request, bytes_max: int = 0) -> dict[str, str]:
+        """Return the fields of a form of this site, counted by who sends it; ``bytes_max`` for a long one."""
         refuse_foreign(request)
         self._limits.take(guest(request), live=True, writes=True)
-        return await pages.form(request)
+        return await (long_form(request, bytes_max, 4) if bytes_max else pages.form(request))
+
+    async def _first_means(self, link: StepUpLink) -> Means:
+        return Means.CODE if self._passkeys is None else await self._passkeys.first_means(link)
+
+    async def _open(self, link: StepUpLink, means: Means) -> Challenge:
+        return await self._challenging.open(msgspec.structs.replace(link.order, means=means))
+
+    def _unopened(self, request: Request, link: StepUpLink, error: AppError) -> Response:
+        """Return the page of a payer who cannot be asked."""
+        return self._end(request, link, _ENDS.get(error.code, "broken"), errors.answer(error).status)
+
+    async def _offer_of(self, challenge: Challenge) -> str | None:
+        return None if self._passkeys is None else await self._passkeys.offer(challenge)
+
+    async def _offered(self, token: str, link: StepUpLink) -> Response:
+        """Go on with the payment, which waits for nobody's passkey, and lead to the page that offers one."""
+        purpose = link.order.purpose
+        try:
+            await self._continue_payment(purpose.book_id, purpose.subject_id)
+        except (Unavailable, OutcomeUnknown, LimitExceeded):
+            return _to_page(token, "busy")
+        return RedirectResponse(f"/step-up/{token}/save", 303, {"Cache-Control": "no-store"})
 
     async def _now(self, token: str) -> tuple[StepUpLink, Challenge | None]:
         """Return a link and its newest challenge; None also where the time of the link is over, as the page tells."""
@@ -200,17 +331,22 @@ class _StepUp:
         response.headers["Refresh"] = f"0; url={quote(url, safe=_URL_SAFE)}"
         return response
 
-    def _of(self, request: Request, link: StepUpLink, challenge: Challenge, problem: str) -> Response:
+    async def _of(self, request: Request, link: StepUpLink, challenge: Challenge, problem: str) -> Response:
         """Return the page of a challenge as it stands."""
         state = self._challenging.state_now(challenge)
         known = problem if problem in views.PROBLEMS else None
-        if state is ChallengeState.OPEN:
-            shown = views.of_link(request, link)
-            shown |= views.of_challenge(challenge, self._challenging.seconds_until_send(challenge))
-            is_resent = request.query_params.get("said") == "sent"
-            return views.page(request, "code.html", shown | {"problem": known, "is_resent": is_resent})
-        acts = {ChallengeState.PASSED: "continue", ChallengeState.EXPIRED: "again"}
-        return self._end(request, link, state.value, problem=known, act=acts.get(state))
+        if state is not ChallengeState.OPEN:
+            acts = {ChallengeState.PASSED: "continue", ChallengeState.EXPIRED: "again"}
+            face = views.face_of_end(challenge, state)
+            return self._end(request, link, face, problem=known, act=acts.get(state))
+        shown = views.of_link(request, link) | {"problem": known}
+        if challenge.means is Means.PASSKEY and self._passkeys is not None:
+            options = await self._passkeys.question(challenge)
+            return views.page(request, "passkey.html", shown | views.of_passkey(challenge, options))
+        shown |= views.of_challenge(challenge, self._challenging.seconds_until_send(challenge))
+        has_passkey = await self._first_means(link) is Means.PASSKEY
+        is_resent = request.query_params.get("said") == "sent"
+        return views.page(request, "code.html", shown | {"is_resent": is_resent, "has_passkey": has_passkey})
 
     def _end(
         self, request: Request, link: StepUpLink, face: str, status: int = 200, **more: object

@@ -6,14 +6,36 @@ from fastapi import Request, Response
 from markupsafe import Markup
 
 from tongbao.core.money import Money, format_money
-from tongbao.risk.schema.challenges import ATTEMPTS_MAX, CODE_DIGITS, Challenge, StepUpLink
+from tongbao.risk.schema.challenges import (
+    ATTEMPTS_MAX,
+    CODE_DIGITS,
+    Challenge,
+    ChallengeState,
+    Means,
+    StepUpLink,
+)
 from tongbao.web import pages
 from tongbao.web.cashier import faces
 from tongbao.web.cashier import views as checkout
 from tongbao.web.locale import step_up as words
 
-PROBLEMS = ("wrong", "form", "soon", "sends", "unsent", "busy")
+PROBLEMS = (
+    *("wrong", "form", "soon", "sends", "unsent", "busy"),
+    *(
+        "key",
+        "key_unknown",
+        "key_foreign",
+        "key_stale",
+        "key_unverified",
+        "key_cloned",
+        "key_taken",
+        "key_full",
+    ),
+    "key_script",
+)
 """Why a form was not taken; the words are under ``p_<problem>``."""
+_OF_PASSKEYS = frozenset({ChallengeState.EXPIRED, ChallengeState.FAILED})
+"""Ends that are told in other words where no code was asked for."""
 _MODES = ("elder", "standard")
 _MONEY_LOCALES = {"en": "en_US", "zh-CN": "zh_Hans_CN"}
 
@@ -75,3 +97,19 @@ def of_challenge(challenge: Challenge, wait_s: int) -> dict[str, object]:
         "tried": challenge.attempts_left < ATTEMPTS_MAX,
         "wait_s": wait_s,
     }
+
+
+def of_passkey(challenge: Challenge, options: str | None) -> dict[str, object]:
+    """Return what the page of an open challenge for a passkey shows; ``options`` None: no passkey counts any more."""
+    return {
+        "face": "passkey",
+        "challenge": challenge,
+        "tried": challenge.attempts_left < ATTEMPTS_MAX,
+        "options": options,
+    }
+
+
+def face_of_end(challenge: Challenge, state: ChallengeState) -> str:
+    """Return the face that tells of an end, in words that fit what was asked for."""
+    of_passkey = challenge.means is Means.PASSKEY and state in _OF_PASSKEYS
+    return f"{state.value}_key" if of_passkey else state.value
