@@ -16,6 +16,9 @@ from tongbao.bench import risk_drill
 from tongbao.bench.payment_drill_audit import Findings
 from tongbao.bench.risk_drill_desk import broken_spec, defective_model
 from tongbao.bench.risk_drill_measures import (
+    SCORING_AWAY,
+    SCORING_BACK,
+    SCORING_CUT,
     Measured,
     Proofs,
     RiskReport,
@@ -222,15 +225,20 @@ def test_policy_with_a_defective_model_can_be_published(fallback: Tier) -> None:
     checker()(broken_spec(artifact.digest(artifact.dump(defective_model())), fallback))
 
 
-def a_report(**measured: Any) -> RiskReport:
+def a_report(looks: list[Look] | None = None, **measured: Any) -> RiskReport:
     """Return the report of a drill that went well but for what is given."""
     shop = Shop(HttpClient(), [1], "sk_test_x")
     shop.paid += [
         paid(PASSED, 1, began_s=1.0),
         paid(PASSED, 2, "failing", began_s=20.0),
         paid(PASSED, 3, "around the kill", took_s=0.1),
+        paid(PASSED, 4, SCORING_CUT, began_s=20.0),
+        paid(PASSED, 5, SCORING_AWAY, began_s=20.0),
+        paid(ISSUER, 6, SCORING_AWAY, began_s=20.0),
+        paid(PASSED, 7, SCORING_BACK, began_s=20.0),
     ]
-    looks = [look(1), look(2, Tier.FRICTIONLESS, "unavailable"), look(3)]
+    unjudged = [look(each, Tier.FRICTIONLESS, "unavailable") for each in (2, 4, 5, 6)]
+    looks = [look(1), look(3), look(7), *unjudged] if looks is None else looks
     fine = {
         "burst": Stopped(4, 0.9, 100, 0.1),
         "spree": Stopped(1, 0.9, 100, 0.03),
@@ -252,7 +260,13 @@ def test_report_of_a_good_drill_is_sound_and_can_be_read() -> None:
     report = a_report()
     assert (report.sound, report.broken_promises) == (True, [])
     assert (report.fallback_tier_used, report.fallback_paid, report.paid_while_killed) == (1, 1, 1)
+    assert (report.scoring_away_tiers, report.scoring_away_reasons) == (
+        {"frictionless": 2},
+        {"unavailable": 2},
+    )
+    assert (report.scoring_away_paid, report.scoring_back_judged) == (1, 1)
     assert any("stopped after 4 cards" in line for line in told(report))
+    assert any("2 x unavailable, 1 paid; then 1 judged" in line for line in told(report))
 
 
 @pytest.mark.parametrize(
@@ -280,6 +294,23 @@ def test_report_with_a_broken_promise_names_it_and_is_not_sound(
     assert (report.sound, report.broken_promises) == (False, [promise])
 
 
+@pytest.mark.parametrize(
+    ("changed", "promise"),
+    [
+        (look(5, Tier.STEP_UP, "unavailable"), "payments go on at the configured tier without scoring"),
+        (look(5), "payments go on at the configured tier without scoring"),
+        (look(7, Tier.FRICTIONLESS, "unavailable"), "judgements come back"),
+    ],
+)
+def test_report_of_a_scoring_process_that_was_missed_otherwise_is_not_sound(
+    changed: Look, promise: str
+) -> None:
+    unjudged = [look(each, Tier.FRICTIONLESS, "unavailable") for each in (2, 4, 5, 6)]
+    looks = {each.subject_id: each for each in [look(1), look(3), look(7), *unjudged, changed]}
+    report = a_report(list(looks.values()))
+    assert (report.sound, report.broken_promises) == (False, [promise])
+
+
 def test_payment_id_reads_what_the_shop_was_told() -> None:
     assert payment_id(paid(PASSED, 5)) == UUID(int=5)
 
@@ -294,3 +325,4 @@ async def test_drill_passes_good_payers_stops_attacks_and_survives_a_kill(home: 
     assert report.burst_reasons
     assert report.spree_reasons
     assert report.cases > 0
+    assert sum(report.scoring_away_tiers.values()) == risk_drill.SCORING_AWAY_COUNT

@@ -1,7 +1,8 @@
 """The risk drill: risk control in the payment path of the real program, attacked, asked for proofs, and killed.
 
 Customers with weeks of history pay over HTTP while a card tester and a thief try their luck; payers prove who they are, or do
-not; people hold, release, freeze. Then the process that judges is killed -9 under load, and last its model is made to fail.
+not; people hold, release, freeze. A process that takes payments is killed -9 under load, then the one that judges for all of
+them, and last its model is made to fail.
 Counted is who was let pass, asked, held or stopped and why, what the attacks cost, and what must be zero.
 """
 
@@ -17,11 +18,20 @@ import msgspec
 from tongbao.bench import payment_drill_audit, risk_drill_history, risk_drill_payers, risk_drill_reading
 from tongbao.bench.payment_drill_audit import Findings
 from tongbao.bench.risk_drill_desk import SEEN_S, Desk, broken_spec
-from tongbao.bench.risk_drill_measures import Measured, Proofs, RiskReport, report_of
+from tongbao.bench.risk_drill_measures import (
+    FALLBACK,
+    SCORING_AWAY,
+    SCORING_BACK,
+    SCORING_CUT,
+    Measured,
+    Proofs,
+    RiskReport,
+    report_of,
+)
 from tongbao.bench.risk_drill_payers import Crowd, customer_key, on_a_new_device, payment_id
 from tongbao.bench.risk_drill_reading import Follower, Rebuilt
 from tongbao.bench.risk_drill_shop import HELD, STOPPED, Paid, Payer, Shop
-from tongbao.bench.risk_drill_world import HIGH_MINOR, KILLED, LOW_MINOR, RiskWorld
+from tongbao.bench.risk_drill_world import HIGH_MINOR, KILLED, LOW_MINOR, SCORING, RiskWorld
 from tongbao.core.clock import RealClock
 from tongbao.core.db import Database
 from tongbao.core.errors import Unavailable
@@ -41,6 +51,8 @@ BESIDE_SHARE = 0.4
 VOLLEY_COUNT = 12
 VOLLEY_S = 0.03
 """So many payments are under way in the process that is killed, so long after they began."""
+SCORING_CUT_COUNT, SCORING_AWAY_COUNT, SCORING_BACK_COUNT = 6, 8, 4
+"""Payments that are under way when the scoring process is killed, that are made while it is away, and once it is back."""
 DRIVEN_S_MAX = 30.0
 SETTLE_S_MAX = 60.0
 POLL_S = 0.25
@@ -62,7 +74,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
 
 
-QUICK = Plan(customers=80, rounds=1, cards=25, rate_per_s=5.0, load_s=1.5)
+QUICK = Plan(customers=80, rounds=1, cards=25, rate_per_s=5.0, load_s=1.0)
 
 
 async def run(home: Path, *, plan: Plan, say: Say) -> RiskReport:
@@ -97,7 +109,7 @@ class _Drill:
     async def run(self) -> RiskReport:
         began = time.monotonic()
         await self._desk.declare_suspects()
-        version = await self._desk.roll_out("starter rules")
+        version = await self._desk.roll_out("starter rules", fallback=FALLBACK.value)
         self._say(f"the starter rules are version {version} and rolled out; starting the house …")
         await self._world.open_house()
         async with Follower(self._database) as follower:
@@ -105,6 +117,7 @@ class _Drill:
             await self._attacks()
             await self._proofs()
             await self._killed(follower)
+            await self._scoring_killed()
             await self._reviews()
             await self._freezes()
             await self._failing()
@@ -152,7 +165,7 @@ class _Drill:
         self._say(f"a right code: {passed}; five wrong ones: {failed}; asked for again: {again}")
 
     async def _killed(self, follower: Follower) -> None:
-        """Kill the process that judges and does the background work, under load; start it again."""
+        """Kill the process that takes payments and does the background work, under load; start it again."""
         await follower.following.snapshot()
         program = self._world.programs[KILLED]
         async with self._paying("around the kill"):
@@ -174,6 +187,28 @@ class _Drill:
         self._tell("cut short")
         self._tell("around the kill")
         self._tell("resumed")
+
+    async def _scoring_killed(self) -> None:
+        """Kill the process that judges, under load; payments go on at the policy's fallback until it is back."""
+        program = self._world.programs[SCORING]
+        count = SCORING_CUT_COUNT + SCORING_AWAY_COUNT + SCORING_BACK_COUNT
+        strangers = [await self._crowd.stranger() for _ in range(count)]
+        async with asyncio.TaskGroup() as volley:
+            for _ in range(SCORING_CUT_COUNT):
+                volley.create_task(self._crowd.visit(SCORING_CUT, strangers.pop()))
+            await asyncio.sleep(VOLLEY_S)
+            await program.kill()
+            killed = time.monotonic()
+        for _ in range(SCORING_AWAY_COUNT):
+            await self._crowd.visit(SCORING_AWAY, strangers.pop())
+        await program.start()
+        await self._world.wait_for_scoring()
+        self._measured.scoring_away_s = time.monotonic() - killed
+        for _ in range(SCORING_BACK_COUNT):
+            await self._crowd.visit(SCORING_BACK, strangers.pop())
+        self._say(f"{SCORING} was killed, and missed for {self._measured.scoring_away_s:.1f} s")
+        for scene in (SCORING_CUT, SCORING_AWAY, SCORING_BACK):
+            self._tell(scene)
 
     async def _reviews(self) -> None:
         """Let people hold two payments, release one and reject the other."""

@@ -33,6 +33,7 @@ from tongbao.risk.schema.challenges import Challenge
 from tongbao.risk.schema.facts import Assessed, Ended
 from tongbao.risk.schema.signals import Signals
 from tongbao.risk.schema.tiers import Tier
+from tongbao.risk.service.judging import InProcess
 from tongbao.risk.service.standing_alone import alone
 from tongbao.risk.service.step_up_links import StepUpLinks, open_step_up_secret
 
@@ -78,9 +79,9 @@ class _History:
         self._random = random.Random(f"{seed_no}/history")
         self.outbox = Outbox(clock, self._ids)
         secret = open_step_up_secret(data_dir / SECRET_FILE)
-        assessor = alone(Memory(), clock, {}).assessor
+        judge = InProcess(alone(Memory(), clock, {}).assessor)
         links = StepUpLinks(secret, "http://localhost", clock)
-        self._judge = SmartRisk(assessor, links, _nobody_proved, clock, self._ids, secret=secret)
+        self._judge = SmartRisk(judge, links, _nobody_proved, clock, self._ids, secret=secret)
 
     async def signals(self, intent: Intent, card: Card, payer: Payer) -> Signals:
         """Return what risk control would know of a payment of this payer."""

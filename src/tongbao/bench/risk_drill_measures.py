@@ -12,11 +12,16 @@ from tongbao.bench.payment_drill_audit import Findings
 from tongbao.bench.risk_drill_payers import Stopped, payment_id
 from tongbao.bench.risk_drill_reading import Look, Rebuilt, first_looks, reasons_of
 from tongbao.bench.risk_drill_shop import HELD, PASSED, STEPPED_UP, STOPPED, Paid, Shop
+from tongbao.risk.schema.reasons import ReasonCode
 from tongbao.risk.schema.tiers import Tier
 
 GOOD = ("calm", "beside attacks", "around the kill", "cut short", "resumed")
 """Scenes in which customers pay as ever."""
 FAILING = "failing"
+SCORING_CUT, SCORING_AWAY, SCORING_BACK = "scoring cut short", "scoring away", "scoring back"
+"""Scenes around the kill of the scoring process: under way then, begun while it was away, begun once it was back."""
+FALLBACK = Tier.FRICTIONLESS
+"""The tier that the drill's policy has for what could not be judged."""
 FRICTIONLESS_SHARE_MIN = 0.95
 BURST_BEFORE_MAX = 8
 """Cards that a tester may try before it is stopped."""
@@ -44,6 +49,7 @@ class Measured:
     spree: Stopped = NEVER
     proofs: Proofs = UNASKED
     away_s: tuple[float, float] = (0.0, 0.0)
+    scoring_away_s: float = 0.0
     released: str = ""
     rejected: str = ""
     frozen_stopped: bool = False
@@ -62,6 +68,8 @@ class RiskReport(msgspec.Struct, frozen=True, kw_only=True):
     ``burst_attempts_before_stop``: cards that were tried before the first that risk control did not let pass.
     ``false_declines_of_good``: ordinary payments that risk control declined. ``fallback_tier_used``: looks at which scoring
     failed. ``cut_by_kill``: requests that nobody answered because their process was killed; the audit follows them up.
+    ``scoring_away_tiers`` and ``scoring_away_reasons``: of payments begun while the scoring process was away, which was
+    ``scoring_away_s`` long from the kill until every process asked it again.
     """
 
     shares: dict[str, float]
@@ -88,6 +96,11 @@ class RiskReport(msgspec.Struct, frozen=True, kw_only=True):
     decisions_checked: int
     paid_while_killed: int
     cut_by_kill: int
+    scoring_away_tiers: dict[str, int]
+    scoring_away_reasons: dict[str, int]
+    scoring_away_paid: int
+    scoring_away_s: float
+    scoring_back_judged: int
     fallback_tier_used: int
     fallback_paid: int
     frozen_while_failing: str
@@ -131,6 +144,11 @@ class RiskReport(msgspec.Struct, frozen=True, kw_only=True):
             "two people release": self.freeze_released_by_two,
             "a rebuilt state is the same": self.killed_rebuilt_equal,
             "payments go on under a kill": self.paid_while_killed > 0,
+            "payments go on at the configured tier without scoring": set(self.scoring_away_tiers)
+            == {FALLBACK.value}
+            and set(self.scoring_away_reasons) == {ReasonCode.UNAVAILABLE.value}
+            and self.scoring_away_paid > 0,
+            "judgements come back": self.scoring_back_judged > 0,
             "payments go on where scoring fails": self.fallback_tier_used > 0 and self.fallback_paid > 0,
             "the books balance": self.ledger_balanced,
         }
@@ -149,6 +167,7 @@ def report_of(
     paid = shop.paid
     good = [each for each in paid if each.scene in GOOD]
     proofs = measured.proofs
+    away, back = (looks_in(paid, scene, firsts) for scene in (SCORING_AWAY, SCORING_BACK))
     unexplained = [str(each.id) for each in looks if not each.reasons]
     faults = [
         *measured.faults,
@@ -189,7 +208,12 @@ def report_of(
         decisions_checked=rebuilt.checked,
         paid_while_killed=paid_between(paid, measured.away_s),
         cut_by_kill=shop.cut,
-        fallback_tier_used=sum(each.is_fallback for each in looks),
+        scoring_away_tiers=dict(Counter(each.tier for each in away)),
+        scoring_away_reasons=reasons_of(away),
+        scoring_away_paid=sum(each.met == PASSED for each in paid if each.scene == SCORING_AWAY),
+        scoring_away_s=round(measured.scoring_away_s, 1),
+        scoring_back_judged=sum(not each.is_fallback for each in back),
+        fallback_tier_used=sum(each.is_fallback for each in looks_in(paid, FAILING, firsts)),
         fallback_paid=sum(each.met == PASSED for each in paid if each.scene == FAILING),
         frozen_while_failing=measured.frozen_while_failing,
         errors=len(shop.errors),
@@ -217,6 +241,9 @@ def told(report: RiskReport) -> list[str]:
         f"the money passed; {_counted(report.spree_reasons)}",
         f"killed: {report.paid_while_killed} paid meanwhile, {report.decisions_checked:,} decisions held against the "
         f"journal, {'all equal' if report.killed_rebuilt_equal else 'NOT EQUAL'}",
+        f"scoring process killed: back after {report.scoring_away_s} s; meanwhile {_counted(report.scoring_away_tiers)} for "
+        f"the reason {_counted(report.scoring_away_reasons)}, {report.scoring_away_paid} paid; then "
+        f"{report.scoring_back_judged} judged",
         f"scoring failed: {report.fallback_tier_used} looks at the configured tier, {report.errors} errors for payers",
     ]
 
@@ -234,6 +261,12 @@ def shares(paid: Sequence[Paid], firsts: Mapping[UUID, Look]) -> dict[str, float
     seen = [firsts[payment_id(each)] for each in paid if each.id and payment_id(each) in firsts]
     tiers = Counter(each.tier for each in seen)
     return {tier.value: round(tiers[tier.value] / max(1, len(seen)), 4) for tier in Tier}
+
+
+def looks_in(paid: Sequence[Paid], scene: str, firsts: Mapping[UUID, Look]) -> list[Look]:
+    """Return the first look at each payment of a scene, those left out that nobody was told the id of."""
+    ids = [payment_id(each) for each in paid if each.scene == scene and each.id]
+    return [firsts[each] for each in ids if each in firsts]
 
 
 def why(paid: Sequence[Paid], scene: str, firsts: Mapping[UUID, Look]) -> dict[str, int]:

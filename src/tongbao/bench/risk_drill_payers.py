@@ -53,6 +53,7 @@ class Crowd:
         self._random = random.Random(seed)
         self._visits: dict[str, int] = {}
         self._turn = itertools.count()
+        self._strangers = itertools.count()
 
     async def open(self) -> None:
         """Open the accounts."""
@@ -73,11 +74,14 @@ class Crowd:
 
     async def newcomers(self, scene: str) -> None:
         """Let people pay once whom nobody here has ever seen."""
-        for number in range(NEWCOMER_COUNT):
-            email = f"new{number}@mail{number % 5}.example"
-            await self.visit(
-                scene, self._person(self._count + number, email, await self._shop.customer(email))
-            )
+        for _ in range(NEWCOMER_COUNT):
+            await self.visit(scene, await self.stranger())
+
+    async def stranger(self) -> Payer:
+        """Open the account of somebody whom nobody here has ever seen."""
+        number = next(self._strangers)
+        email = f"new{number}@mail{number % 5}.example"
+        return self._person(self._count + number, email, await self._shop.customer(email))
 
     async def rounds(self, scene: str, count: int) -> None:
         """Let everybody pay ``count`` times, some at once."""

@@ -1,7 +1,7 @@
-"""The scratch world of the risk drill: a house of two processes, and one card acquirer that is a process of its own.
+"""The scratch world of the risk drill: a house of three processes, and one card acquirer that is a process of its own.
 
-``api0`` serves the interfaces and does the background work (``tongbao serve all``), ``api1`` serves the interfaces alone: so
-``api0`` can be killed and payments go on. Codes for payers are read where the house writes them in test mode, in its log.
+``api0`` serves the interfaces and does the background work (``tongbao serve all``), ``api1`` serves the interfaces alone, and
+``scoring`` judges for both (``tongbao serve risk``): each can be killed and payments go on. Codes for payers are read where the house writes them in test mode, in its log.
 """
 
 import asyncio
@@ -18,13 +18,16 @@ from tongbao.bench.payment_drill_world import CONTROL_S, open_merchant, role_env
 from tongbao.channels.service.building import ChannelSpec
 from tongbao.core import migrate
 from tongbao.core.embedded.server import EmbeddedServer
+from tongbao.core.errors import Unavailable
 from tongbao.core.http import HttpClient
 from tongbao.simulator import sandbox_routes
 from tongbao.simulator.sandbox.credentials import MerchantCredentials
 
 ACQUIRER = "card_main"
 CURRENCY = "USD"
-KILLED, OTHER = "api0", "api1"
+KILLED, OTHER, SCORING = "api0", "api1", "scoring"
+SCORING_MS = 5_000
+"""So long payments wait for a judgement. A killed process refuses at once; a machine with much else to do is only slow."""
 TIMEOUT_S = 2.0
 NOT_FOUND_S = 4
 """The acquirer answers everything within milliseconds, so what it has not heard of by then was never sent."""
@@ -34,6 +37,8 @@ LOW_MINOR, HIGH_MINOR = 3_000, (42_200, 42_300)
 """Amounts of scenes that are about risk control alone: no issuer declines them. The high ones are above what any customer
 spends, and what the starter rules take for much on a new device."""
 CODE_EVENT = "step_up_code_for_development"
+AWAY_EVENT, BACK_EVENT = "risk_scoring_away", "risk_scoring_back"
+FOUND_S_MAX, FOUND_POLL_S = 30.0, 0.1
 
 
 class RiskWorld:
@@ -43,7 +48,7 @@ class RiskWorld:
         self.home = home
         self.server = EmbeddedServer(home / "postgres", conf={"shared_buffers": "128MB"})
         self.http = HttpClient()
-        first, second, self._http_port, port = free_ports(4)
+        first, second, self._scoring_port, self._http_port, port = free_ports(5)
         self.api_ports = [first, second]
         behavior = home / "behavior.json"
         behavior.write_text(json.dumps({ACQUIRER: _habits()}))
@@ -71,12 +76,16 @@ class RiskWorld:
         url = f"http://{HOST}:{self.api_ports[0]}/v2/channels/{ACQUIRER}/notifications"
         await self._control("PUT", f"notify-url/{ACQUIRER}", {"url": url})
         environment = role_environment(self.home, self.server.dsn(), channels, self.api_ports[0])
-        roles = ((KILLED, "all", self.api_ports[0]), (OTHER, "api", self.api_ports[1]))
+        environment["TONGBAO_RISK_URL"] = f"http://{HOST}:{self._scoring_port}"
+        environment["TONGBAO_RISK_TIMEOUT_MS"] = str(SCORING_MS)
+        first, second = self.api_ports
+        roles = ((KILLED, "all", first), (OTHER, "api", second), (SCORING, "risk", self._scoring_port))
         for name, role, port in roles:
             command = tongbao("serve", role, "--port", str(port))
             self._houses[name] = Program(name, command, self.home, port=port, environment=environment)
-            # The first one makes what the house keeps in files, so they start one after the other.
-            await self._houses[name].start()
+        # The first one makes what the house keeps in files; the others start once it is there.
+        await self._houses[KILLED].start()
+        await asyncio.gather(self._houses[OTHER].start(), self._houses[SCORING].start())
 
     async def close(self) -> None:
         """End everything that was started here."""
@@ -106,6 +115,14 @@ class RiskWorld:
         """Return how often the house wrote an event into its logs."""
         texts = [program.log.read_text(errors="replace") for program in self._houses.values()]
         return sum(line.count(f'"{event}"') for text in texts for line in text.splitlines())
+
+    async def wait_for_scoring(self) -> None:
+        """Wait until every process that missed the scoring process has found it again; raise Unavailable."""
+        for _ in range(round(FOUND_S_MAX / FOUND_POLL_S)):
+            if self.said(BACK_EVENT) == self.said(AWAY_EVENT):
+                return
+            await asyncio.sleep(FOUND_POLL_S)
+        raise Unavailable("drill_scoring_missed", "a process never asked the restarted scoring process again")
 
     async def _open_books(self) -> str:
         await asyncio.to_thread(self.server.start)

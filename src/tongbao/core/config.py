@@ -75,6 +75,17 @@ class Settings(BaseSettings):
         default="", description="The user name at the mail server, where it wants one."
     )
     mail_password: SecretStr | None = Field(default=None, description="The password at the mail server.")
+    risk_url: str | None = Field(
+        default=None,
+        pattern="^https?://[^/?#]+/?$",
+        description="Address of the scoring process (`tongbao serve risk`); unset: each process judges payments itself.",
+    )
+    risk_timeout_ms: int = Field(
+        default=150,
+        ge=5,
+        le=5_000,
+        description="So long a payment waits for its judgement; then the fallback of the policy is taken.",
+    )
     webhooks_allow_local: bool = Field(
         default=False, description="Deliver webhooks to this machine and private networks: development only."
     )

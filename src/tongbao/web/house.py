@@ -38,6 +38,7 @@ from tongbao.privacy.service import screening
 from tongbao.privacy.service.keys import open_keys
 from tongbao.privacy.service.vault import Vault
 from tongbao.risk.service import compiling as risk_compiling
+from tongbao.risk.service.judge_lines import Line, open_line
 from tongbao.risk.service.risk import Risk
 from tongbao.routing.service import compiling
 from tongbao.routing.service.routing import Routing
@@ -85,6 +86,7 @@ class House:
             event_projection(self.runtime.clock),
             self.payments.sessions.subscription(),
             self.payments.reviewing.subscription(),
+            self.payments.step_ups.subscription(),
             *self.routing.subscriptions(),
             *self.risk.subscriptions(),
         ]
@@ -110,10 +112,13 @@ async def open_house(
         channels = building.build(_specs(settings, specs), lent)
         stack.push_async_callback(channels.close)
         names = frozenset(channel.name for channel in channels.all())
-        decisions, routing, risk = await _deciders(stack, runtime, names)
+        line = await stack.enter_async_context(
+            open_line(settings.risk_url, secrets_dir, settings.risk_timeout_ms / 1_000, runtime.metrics)
+        )
+        decisions, routing, risk = await _deciders(stack, runtime, names, line)
         proofs = stack.enter_context(open_proofs(runtime, settings, secrets_dir, base_url))
         judge = SmartRisk(
-            risk.assessor, proofs.links, proofs.challenging.passed_for, clock, ids, secret=proofs.secret
+            risk.judge, proofs.links, proofs.challenging.passed_for, clock, ids, secret=proofs.secret
         )
         payments = await stack.enter_async_context(
             Payments(
@@ -128,6 +133,7 @@ async def open_house(
                 profiles=_Profiles(parties, clock),
                 notify_base=base_url,
                 cards=vault,
+                proofs=proofs.challenging,
                 lane_count=settings.lane_count,
             )
         )
@@ -160,9 +166,9 @@ async def open_house(
 
 
 async def _deciders(
-    stack: AsyncExitStack, runtime: Runtime, names: frozenset[str]
+    stack: AsyncExitStack, runtime: Runtime, names: frozenset[str], line: Line
 ) -> tuple[Decisions, Routing, Risk]:
-    """Open the rooms that decide by themselves; ``names`` are the routes for money that they may speak of."""
+    """Open the rooms that decide by themselves; ``names`` are the routes for money, ``line`` leads to who judges."""
     clock, ids, database = runtime.clock, runtime.ledger.ids, runtime.database
     validators = {
         compiling.POLICY: compiling.checker(names),
@@ -171,7 +177,7 @@ async def _deciders(
     decisions = Decisions(database, clock, ids, validators)
     await decisions.log.prepare()
     routing = await stack.enter_async_context(Routing(database, clock, ids, decisions.policies, names))
-    risk = Risk(database, clock, ids, decisions.policies, decisions.log, runtime.metrics)
+    risk = Risk(database, clock, ids, decisions.policies, decisions.log, runtime.metrics, line=line)
     await risk.prepare()
     return decisions, routing, await stack.enter_async_context(risk)
 

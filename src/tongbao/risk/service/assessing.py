@@ -7,18 +7,17 @@ payments and for all others.
 from collections.abc import Sequence
 from uuid import UUID
 
-import structlog
-
 from tongbao.core.clock import Clock
 from tongbao.core.db import Connection, Database, Failure, failure_of
-from tongbao.core.errors import AppError, NotFound
+from tongbao.core.errors import AppError, NotFound, Unavailable
 from tongbao.core.events.outbox import Outbox
 from tongbao.core.ids import IdFactory, uuid_text
 from tongbao.core.lane import Lane, LaneMetrics
 from tongbao.core.metrics import Metrics
 from tongbao.decisions.service.log import DecisionLog
 from tongbao.risk.schema.facts import Labelled, LabelSource
-from tongbao.risk.service.assessor import Asked, Assessor, Looked
+from tongbao.risk.service.assessor import Asked, Looked
+from tongbao.risk.service.judging import Judging, tell_failure
 from tongbao.risk.store import events
 from tongbao.risk.store.events import Judged
 
@@ -27,8 +26,6 @@ QUEUE_MAX = 5_000
 LOOKS_MAX = 50
 """Looks at one payment that are read at a time."""
 LANE = "risk"
-
-_log = structlog.get_logger(__name__)
 
 
 class Assessing:
@@ -39,12 +36,12 @@ class Assessing:
         database: Database,
         clock: Clock,
         ids: IdFactory,
-        assessor: Assessor,
+        judge: Judging,
         metrics: Metrics,
     ) -> None:
         self._database = database
         self._clock = clock
-        self._assessor = assessor
+        self._judge = judge
         self._log = DecisionLog(database, clock)
         self._outbox = Outbox(clock, ids)
         self._lane: Lane[Looked, None] = Lane(
@@ -66,14 +63,15 @@ class Assessing:
         Raises Unavailable ``lane_full``, OutcomeUnknown when the database went away and did not come back.
         """
         try:
-            looked = self._assessor.assess(asked)
-        except AppError:
-            raise
-        except Exception:
-            # As in a payment of ours: whoever asks goes on at the tier that was set for this.
-            _log.exception("risk_control_failed", id=asked.signals.subject)
+            looked = await self._judge.assess(asked)
+        except Exception as error:
+            # As in a payment of ours: whoever asks goes on at the tier that was set for this. A question that is wrong
+            # is the asker's to mend.
+            if isinstance(error, AppError) and not isinstance(error, Unavailable):
+                raise
+            tell_failure(error, asked.signals.subject)
             can_step_up = asked.can_step_up and not asked.is_proved
-            looked = self._assessor.fallback(asked.signals, can_step_up=can_step_up)
+            looked = self._judge.fallback(asked.signals, can_step_up=can_step_up)
         await self._lane.submit_one(looked)
         return looked
 

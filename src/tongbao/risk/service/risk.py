@@ -1,7 +1,9 @@
-"""Risk control as one object: the assessor of this process and what keeps it up to date.
+"""Risk control as one object: who judges for this process, and what keeps that up to date.
 
 ``async with`` reads the state before the first payment and follows it in the background: facts every ``STEP_S`` seconds,
-policies, models, lists and freezes every few. While the database is away payments are judged by what was known.
+policies, models, lists and freezes every few. While the database is away payments are judged by what was known. With a line
+to the scoring process nobody's history is kept here: no facts are followed, and the code that scores is not made ready.
+Policies, lists and freezes are, which is what the fallback needs, and models, which the background work compares.
 """
 
 import asyncio
@@ -22,6 +24,7 @@ from tongbao.core.metrics import Metrics
 from tongbao.decisions.service.live_policies import LivePolicies
 from tongbao.decisions.service.log import DecisionLog
 from tongbao.decisions.service.policies import Policies
+from tongbao.risk.adapters.judge_line import JudgeLine
 from tongbao.risk.models.warming import warm
 from tongbao.risk.schema.cases import CaseDecided
 from tongbao.risk.schema.freezes import FreezeOrder
@@ -29,13 +32,16 @@ from tongbao.risk.service import assessor, journaling
 from tongbao.risk.service.alerting import alert_projection
 from tongbao.risk.service.assessing import Assessing
 from tongbao.risk.service.assessor import Assessor, Ready
+from tongbao.risk.service.case_lapsing import lapse_projection
 from tongbao.risk.service.case_reading import CaseReading
 from tongbao.risk.service.cases import Cases
 from tongbao.risk.service.compiling import POLICY
 from tongbao.risk.service.discovering import Discovering
 from tongbao.risk.service.following import Following
 from tongbao.risk.service.freezing import Freezing
+from tongbao.risk.service.judging import InProcess, Judging
 from tongbao.risk.service.lists import Lists
+from tongbao.risk.service.remote_judge import RemoteJudge, known_elsewhere
 from tongbao.risk.service.retraining import Retraining
 from tongbao.risk.service.shelf import Shelf
 from tongbao.risk.service.watching import Watching
@@ -50,7 +56,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Risk:
-    """One per process."""
+    """One per process. ``line`` leads to the scoring process, where there is one; whoever made it closes it."""
 
     def __init__(
         self,
@@ -60,6 +66,8 @@ class Risk:
         policies: Policies,
         log: DecisionLog,
         metrics: Metrics,
+        *,
+        line: JudgeLine | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -70,8 +78,11 @@ class Risk:
         self.shelf = Shelf(database, clock)
         self.lists = Lists(database, clock, ids)
         self.freezing = Freezing(database, clock, ids)
-        self.assessor = Assessor(self.following, self.live, self.shelf, self.lists, self.freezing, clock)
-        self.assessing = Assessing(database, clock, ids, self.assessor, metrics)
+        self._judges_here = line is None
+        known = self.following if line is None else known_elsewhere()
+        self.assessor = Assessor(known, self.live, self.shelf, self.lists, self.freezing, clock)
+        self.judge: Judging = InProcess(self.assessor) if line is None else RemoteJudge(line, self.assessor)
+        self.assessing = Assessing(database, clock, ids, self.judge, metrics)
         self.retraining = Retraining(database, clock, policies, self.shelf)
         self.discovering = Discovering(database, clock, ids, self.shelf)
         self.watching = Watching(database, clock, policies, self.shelf)
@@ -80,13 +91,13 @@ class Risk:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "Risk":
-        await asyncio.to_thread(warm)
-        await self.following.start()
+        steps = [("pictures", REFRESH_S, self._refresh)]
+        if self._judges_here:
+            await asyncio.to_thread(warm)
+            await self.following.start()
+            steps.append(("following", STEP_S, self._follow))
         await self._refresh()
-        self._tasks = [
-            asyncio.create_task(self._loop("following", STEP_S, self.following.step)),
-            asyncio.create_task(self._loop("pictures", REFRESH_S, self._refresh)),
-        ]
+        self._tasks = [asyncio.create_task(self._loop(*each)) for each in steps]
         return self
 
     async def __aexit__(
@@ -102,6 +113,7 @@ class Risk:
         return [
             journaling.journal_projection(self._clock, self._log),
             alert_projection(self._clock, self._ids, Outbox(self._clock, self._ids)),
+            lapse_projection(self._clock, Outbox(self._clock, self._ids)),
             Consumer(FREEZES, (CaseDecided,), handle=self._freeze_by_case),
         ]
 
@@ -130,11 +142,14 @@ class Risk:
         await self.lists.refresh()
         await self.freezing.refresh()
 
+    async def _follow(self) -> None:
+        await self.following.step()
+
     def _models(self) -> set[str]:
         """Return the models that policies in force name."""
         return {spec.compiled.spec.model for spec in self.live.specs() if isinstance(spec, Ready)}
 
-    async def _loop(self, name: str, pause_s: float, step: Callable[[], Awaitable[object]]) -> None:
+    async def _loop(self, name: str, pause_s: float, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat a step for ever; a failure is logged and never ends it."""
         while True:
             pause = pause_s

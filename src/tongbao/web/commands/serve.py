@@ -20,7 +20,12 @@ from tongbao.web.app import create_app
 from tongbao.web.commands.listening import Server, configured, listen
 from tongbao.web.house import House, open_house
 from tongbao.web.runtime import open_runtime
+from tongbao.web.scoring import open_scoring
 from tongbao.web.workers import Workers
+
+RISK_PORT = 8081
+KEEP_ALIVE_S = 75
+"""Longer than any process that asks keeps an idle connection, so that none is closed under a question."""
 
 app = typer.Typer(no_args_is_help=True, help="Run one role of a larger set-up.")
 
@@ -47,6 +52,18 @@ def serve_all(
     _run(_settings(port), with_workers=True, with_http=True)
 
 
+@app.command("risk")
+def serve_risk(
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")
+    ] = RISK_PORT,
+) -> None:
+    """Judge payments for all other processes, which name this one in TONGBAO_RISK_URL. Run one; loopback only."""
+    settings = _settings(port)
+    with listen(settings) as listening:
+        uvloop.run(_score(settings, listening, Console(stderr=True, highlight=False)))
+
+
 def _settings(port: int | None) -> Settings:
     settings = Settings()
     if port is not None:
@@ -61,6 +78,19 @@ def _run(settings: Settings, *, with_workers: bool, with_http: bool) -> None:
     console = Console(stderr=True, highlight=False)
     with listen(settings) if with_http else contextlib.nullcontext() as listening:
         uvloop.run(_serve(settings, listening, console, with_workers=with_workers))
+
+
+async def _score(settings: Settings, listening: socket.socket, console: Console) -> None:
+    host, port = listening.getsockname()[:2]
+    async with open_runtime(settings) as runtime, open_scoring(runtime, settings) as scoring:
+        settle_garbage_collector()
+        config = configured(scoring)
+        config.timeout_keep_alive = KEEP_ALIVE_S
+        server = Server(config)
+        for told in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(told, server.stop)
+        console.print(f"judging on http://{host}:{port}", soft_wrap=True)
+        await server.serve(sockets=[listening])
 
 
 async def _serve(
