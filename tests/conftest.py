@@ -13,14 +13,18 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import asyncpg
+import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tongbao.core import migrate
 from tongbao.core.clock import Clock, RealClock
 from tongbao.core.db import Database
+from tongbao.core.embedded.durability import memory_available_bytes
 from tongbao.core.embedded.server import EmbeddedServer
 from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
@@ -29,19 +33,59 @@ from tongbao.ledger.service.ledger import Ledger
 
 CNY = 156
 USD = 840
+MEMORY = Path("/dev/shm")
+MEMORY_FREE_BYTES_MIN = 6 * 1024**3
+"""Room for a server of each of three processes and those of the drills, with their write-ahead logs."""
 LONGEST_FIRST = (
     "scenarios/test_payment_drill.py",
     "bench/test_routing_outage.py",
+    "bench/test_risk_drill.py",
     "scenarios/test_kill.py",
+    "scenarios",
+    "bench/test_ledger.py",
+    "core/test_embedded_places.py",
+    "web/test_db_command.py",
+    "core/test_embedded.py",
+    "core/test_db.py",
+    "core/test_outbox.py",
+    "core/test_migrate.py",
+    "risk/test_retraining.py",
     "payments/test_any_order.py",
     "payments/test_losing_database.py",
-    "bench/test_ledger.py",
-    "scenarios",
+    "decisions/test_exporting.py",
+    "web/test_ledger_command.py",
+    "ledger/test_state_machine.py",
+    "web/test_risk_discover_command.py",
 )
-"""Files of which one test alone takes long; most of that time they wait, and the others run beside them.
+"""Files that take more than ten seconds for few tests, the longest first; many of them wait, and the others run beside them.
 
 Scenarios share a house in each process, so they follow each other.
 """
+
+# Equal code is tried with equal examples, however slow the machine is, so that a run tells of the code and not of its
+# luck; `pytest --hypothesis-profile=search` looks for new examples.
+_PATIENT: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("search", **_PATIENT)
+settings.register_profile("equal", derandomize=True, **_PATIENT)
+settings.load_profile("equal")
+
+
+def _stay_in_memory() -> None:
+    """Let servers and drills write to memory where it has room, unless ``TMPDIR`` names a place.
+
+    They are as durable as ever, and killed as ever; only nobody pulls a plug, and waiting for a disk proves nothing.
+    """
+    if "TMPDIR" in os.environ or not MEMORY.is_dir():
+        return
+    free = (shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available, memory_available_bytes())
+    if min(free) >= MEMORY_FREE_BYTES_MIN:
+        # What pytest keeps for a look afterwards stays on the disk.
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+        # The programs that tests start go there, too.
+        tempfile.tempdir = os.environ["TMPDIR"] = str(MEMORY)
+
+
+_stay_in_memory()
 
 # What one process has compiled the others read, whatever the environment says: every process of a run reads every
 # test, and the drills start the program dozens of times.
@@ -79,7 +123,8 @@ def server() -> Iterator[EmbeddedServer]:
     """A server of this run's own, in a short folder (socket paths are limited), removed afterwards."""
     home = Path(tempfile.mkdtemp(prefix="tongbao-test-"))
     home.chmod(0o755)
-    running = EmbeddedServer(home / "postgres", conf={"shared_buffers": "256MB"})
+    conf = {"shared_buffers": "256MB", "min_wal_size": "64MB", "max_wal_size": "512MB"}
+    running = EmbeddedServer(home / "postgres", conf=conf)
     running.start()
     try:
         yield running

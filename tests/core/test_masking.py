@@ -232,9 +232,10 @@ def test_mask_of_other_values_gives_what_may_be_printed(value: object, masked: o
 )
 def test_mask_of_a_hostile_text_is_quick_and_bounded(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))
-    start = time.perf_counter()
+    start = time.thread_time()
     assert len(mask_text(text)) <= TEXT_MAX
-    assert time.perf_counter() - start < 1.0
+    # Linear work takes a tenth of a second, quadratic work hours.
+    assert time.thread_time() - start < 5.0
 
 
 @pytest.mark.parametrize("secret", ["postgresql://u:hunter2@h", CARD])

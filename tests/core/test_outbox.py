@@ -30,7 +30,7 @@ from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
-LEASE_S = 0.3
+LEASE_S = 1.0
 
 
 class Happened(Fact, frozen=True, kw_only=True, tag="test.happened"):
@@ -565,7 +565,7 @@ async def test_long_handling_keeps_its_lease(house: House) -> None:
     async def handle(_: Sequence[Delivered]) -> None:
         nonlocal calls
         calls += 1
-        await asyncio.sleep(3 * LEASE_S)
+        await asyncio.sleep(1.5 * LEASE_S)
 
     consumer = Consumer("keeper", (Happened,), handle, from_now=True)
     holder, other = house.delivery(consumer), house.delivery(consumer)

@@ -193,8 +193,10 @@ async def test_deciding_is_fast(house: House) -> None:
     deciding, name = house.live.deciding, house.name
     best = float("inf")
     for _ in range(20):
-        started = time.perf_counter()
+        # The time of this thread alone: what else the machine does is no matter.
+        started = time.thread_time()
         for unit in UNITS:
             deciding(name, unit)
-        best = min(best, (time.perf_counter() - started) / len(UNITS))
-    assert best < 5e-6, f"{best * 1e6:.2f} us"
+        best = min(best, (time.thread_time() - started) / len(UNITS))
+    # One or two on an idle core; a question to the database, or compiling anew, would take hundreds.
+    assert best < 50e-6, f"{best * 1e6:.2f} us"

@@ -30,7 +30,7 @@ from tongbao.ledger.service.sealing import JOURNAL, Sealing
 from tongbao.ledger.store import journal
 from tongbao.ledger.store import seals as store
 
-SEAL_S_MAX = 10.0
+SEAL_S_MAX = 60.0
 CURSOR = "SELECT next_xid, xid_offset, system_identifier FROM ledger.seal_cursor"
 
 

@@ -1,6 +1,6 @@
 """Ask alipay-sdk-python, Alipay's own library, to sign or to judge; runs in that library's own environment.
 
-One JSON object on standard input names the act and its values, one JSON object on standard output is the answer.
+Each line on standard input is a JSON object that names an act and its values; one line on standard output answers it.
 """
 
 import json
@@ -66,5 +66,7 @@ def read_response(asked: dict[str, Any]) -> dict[str, Any]:
 ACTS = {act.__name__: act for act in (page, app, verify_request, read_response)}
 
 if __name__ == "__main__":
-    question = json.load(sys.stdin)
-    json.dump(ACTS[question["act"]](question), sys.stdout)
+    for line in sys.stdin:
+        question = json.loads(line)
+        sys.stdout.write(json.dumps(ACTS[question["act"]](question)) + "\n")
+        sys.stdout.flush()

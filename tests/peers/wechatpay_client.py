@@ -1,6 +1,6 @@
 """Ask wechatpayv3 to sign or to judge; runs in that library's own environment.
 
-One JSON object on standard input names the act and its values, one JSON object on standard output is the answer.
+Each line on standard input is a JSON object that names an act and its values; one line on standard output answers it.
 """
 
 import json
@@ -59,5 +59,7 @@ def callback(asked: dict[str, Any]) -> dict[str, Any]:
 ACTS = {act.__name__: act for act in (authorization, pay_sign, verify, callback)}
 
 if __name__ == "__main__":
-    question = json.load(sys.stdin)
-    json.dump(ACTS[question["act"]](question), sys.stdout)
+    for line in sys.stdin:
+        question = json.loads(line)
+        sys.stdout.write(json.dumps(ACTS[question["act"]](question)) + "\n")
+        sys.stdout.flush()

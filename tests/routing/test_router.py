@@ -433,6 +433,7 @@ OBJECTIONS = {
     "amount_too_large",
     "manual_capture_not_supported",
     "mandates_not_supported",
+    "authentication_not_supported",
 }
 
 
@@ -446,6 +447,7 @@ OBJECTIONS = {
         ({"amount_minor_max": 4_999}, {}, "amount_too_large"),
         ({"manual_capture": False}, {"manual_capture": True}, "manual_capture_not_supported"),
         ({"mandates": False}, {"mandate": True}, "mandates_not_supported"),
+        ({"authenticates": False}, {"authenticate": True}, "authentication_not_supported"),
     ],
 )
 def test_every_objection_of_the_registry_has_words(

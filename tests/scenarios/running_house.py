@@ -45,10 +45,10 @@ from tongbao.simulator import sandbox_routes
 from tongbao.simulator.sandbox.server import Sandbox, SandboxConfig
 
 ACQUIRERS = ("card_east", "card_west")
-CHANNEL_TIMEOUT_S = 1.5
+CHANNEL_TIMEOUT_S = 2.5
 SETTLES_NOT_FOUND_S = 1
 """The sandbox books at once: what its acquirers do not know a second later was never done."""
-WAIT_S = 20.0
+WAIT_S = 60.0
 START_S, STOP_S = 180.0, 60.0
 Got = TypeVar("Got")
 

@@ -291,18 +291,16 @@ def test_recorder_keeps_what_the_host_approved_and_repeats_do_nothing() -> None:
 
 @pytest.mark.slow
 async def test_drill_kills_everything_under_load_and_loses_and_doubles_nothing(home: Path) -> None:
-    report = await payment_drill.run(
-        home, payments=150, seed=7, peers=PEERS, kills_postgres=True, say=lambda _: None
-    )
+    report = await payment_drill.run(home, plan=payment_drill.QUICK, peers=PEERS, say=lambda _: None)
     assert report.sound, report.faults
     # The drill proves something only if there was a load, requests were repeated, and everything was killed.
-    assert report.intents == report.payments == 150
+    assert report.intents == report.payments == payment_drill.QUICK.payments
     assert {"sandbox", "api0", "api1", "worker", "postgres"} <= set(report.kills)
-    assert report.attempt_states["charged"] > 50
-    assert report.refunds > 5
-    assert report.repeats["deliberate"] > 5
+    assert report.attempt_states["charged"] > 40
+    assert report.refunds > 3
+    assert report.repeats["deliberate"] > 3
     assert sum(report.repeats.values()) > report.repeats["deliberate"]
-    assert report.asked_outside["none"] > 100
+    assert report.asked_outside["none"] > 60
     assert sum(report.asked_outside.values()) > report.asked_outside["none"]
     for peer in report.peers:
         assert set(report.taken_outside) & CHANNELS[peer], peer

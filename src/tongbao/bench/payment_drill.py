@@ -47,7 +47,31 @@ FAULTS: tuple[tuple[float, str], ...] = (
     (0.80, HOST_SIM),
 )
 """At which share of the load what is killed -9 and started again."""
+QUICK_FAULTS: tuple[tuple[float, str], ...] = (
+    (0.12, SANDBOX),
+    (0.24, "api0"),
+    (0.36, HOST_SIM),
+    (0.48, "worker"),
+    (0.60, "api1"),
+    (0.75, POSTGRES),
+)
+"""The same, each once."""
 Say = Callable[[str], None]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How a drill goes: how many payments, the seed of orders and habits, what is killed at which share of the load."""
+
+    payments: int = 5_000
+    seed: int = 1
+    faults: tuple[tuple[float, str], ...] = FAULTS
+
+    def sparing(self, name: str) -> "Plan":
+        """Return the same plan without killing one of the processes."""
+        return msgspec.structs.replace(self, faults=tuple(each for each in self.faults if each[1] != name))
+
+
+QUICK = Plan(payments=120, seed=7, faults=QUICK_FAULTS)
 
 
 class PaymentReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,22 +129,19 @@ class PaymentReport(msgspec.Struct, frozen=True, kw_only=True):
         return not any(wrong) and self.ledger_balanced
 
 
-async def run(
-    home: Path, *, payments: int, seed: int, peers: Path, kills_postgres: bool, say: Say
-) -> PaymentReport:
+async def run(home: Path, *, plan: Plan, peers: Path, say: Say) -> PaymentReport:
     """Run the drill in ``home``, a folder of its own; tell ``say`` how it goes and return what was found.
 
     Starts and ends its own server and processes. Raises what starting them raises.
     """
-    world = World(home, peers, seed, PAN_PREFIX)
+    world = World(home, peers, plan.seed, PAN_PREFIX)
     say(f"peers: {', '.join(world.peers)}; starting the world …")
     shop = HttpClient()
     try:
         key = await world.open()
         client = Client(shop, world.api_ports, key)
-        load = Load(client, world.peers, payments, seed, PAN_PREFIX)
-        drill = _Drill(world, client, load, payments, seed, say)
-        return await drill.run(kills_postgres=kills_postgres)
+        load = Load(client, world.peers, plan.payments, plan.seed, PAN_PREFIX)
+        return await _Drill(world, client, load, plan, say).run()
     finally:
         await shop.close()
         await world.close()
@@ -129,12 +150,11 @@ async def run(
 class _Drill:
     """One run: load, faults, settling, audit."""
 
-    def __init__(self, world: World, client: Client, load: Load, payments: int, seed: int, say: Say) -> None:
+    def __init__(self, world: World, client: Client, load: Load, plan: Plan, say: Say) -> None:
         self._world = world
         self._client = client
         self._load = load
-        self._payments = payments
-        self._seed = seed
+        self._plan = plan
         self._say = say
         self._kills: list[str] = []
         self._asked: Counter[str] = Counter()
@@ -142,12 +162,12 @@ class _Drill:
         self._load_s = 0.0
         self._settle_s = 0.0
 
-    async def run(self, *, kills_postgres: bool) -> PaymentReport:
-        due = [fault for fault in FAULTS if fault[1] == POSTGRES or fault[1] in self._world.programs]
-        if not kills_postgres:
-            due = [fault for fault in due if fault[1] != POSTGRES]
+    async def run(self) -> PaymentReport:
+        there = {POSTGRES, *self._world.programs}
         began = time.monotonic()
-        await self._under_fire([(round(share * self._payments), name) for share, name in due])
+        await self._under_fire(
+            [(round(share * self._plan.payments), name) for share, name in self._plan.faults if name in there]
+        )
         self._load_s = time.monotonic() - began
         self._say(f"load ended after {self._load_s:.0f} s; settling …")
         began = time.monotonic()
@@ -171,8 +191,8 @@ class _Drill:
         begun = 0
 
         async def progressed(done: int) -> None:
-            if done % max(1, self._payments // 20) == 0:
-                self._say(f"{done:,} of {self._payments:,} payments")
+            if done % max(1, self._plan.payments // 20) == 0:
+                self._say(f"{done:,} of {self._plan.payments:,} payments")
             async with reached:
                 reached.notify_all()
                 await reached.wait_for(lambda: sum(count <= done for count, _ in due) <= begun)
@@ -187,7 +207,7 @@ class _Drill:
                     reached.notify_all()
                 await self._kill(name)
 
-        clients = min(CLIENT_COUNT_MAX, max(1, self._payments // PAYMENTS_PER_CLIENT))
+        clients = min(CLIENT_COUNT_MAX, max(1, self._plan.payments // PAYMENTS_PER_CLIENT))
         async with asyncio.TaskGroup() as group:
             group.create_task(kill())
             group.create_task(self._load.run(clients, progressed))
@@ -242,7 +262,7 @@ class _Drill:
             pans_found=len(pans),
             processes_ended=len(ended),
             ledger_balanced=not findings.ledger,
-            payments=self._payments,
+            payments=self._plan.payments,
             intents=len(documents.intents),
             attempts=len(documents.attempts),
             refunds=len(documents.refunds),
@@ -260,11 +280,11 @@ class _Drill:
             peers=tuple(self._world.peers),
             kills=tuple(self._kills),
             load_s=round(self._load_s, 1),
-            payments_per_s=round(self._payments / self._load_s, 1),
+            payments_per_s=round(self._plan.payments / self._load_s, 1),
             p50_ms=round(latencies[49] * 1000, 1),
             p99_ms=round(latencies[98] * 1000, 1),
             settle_s=round(self._settle_s, 1),
-            seed=self._seed,
+            seed=self._plan.seed,
             faults=tuple(f"{what}: {each}" for what, found in named.items() for each in found[:SHOWN_MAX]),
         )
 

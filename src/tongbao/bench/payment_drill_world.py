@@ -4,6 +4,7 @@ Everything listens on ports that are chosen once and kept over restarts, everyth
 is not installed takes no part, and its channel is not configured.
 """
 
+import asyncio
 import json
 import sys
 from collections.abc import Mapping
@@ -106,28 +107,27 @@ class World:
 
     async def open(self) -> str:
         """Start everything; return the secret key of the merchant. Raises what starting raises."""
-        self.server.start()
-        dsn = self.server.dsn()
-        await migrate.upgrade(dsn)
-        key = await open_merchant(dsn)
-        for name in self.peers:
-            await self._programs[name].start()
+        key, _ = await asyncio.gather(self._open_house(), self._start_peers())
         if self.has(HOST_SIM):
             await self.recorder.open()
         self._write_channels()
         await self._tell_acquirers()
-        for number, port in enumerate(self.api_ports):
-            await self._open_role(f"api{number}", ["api", "--port", str(port)], port)
+        # The first role to start makes what the house keeps in files (keys of the vault), so it starts alone.
         await self._open_role("worker", ["worker"], None)
+        await asyncio.gather(
+            *(
+                self._open_role(f"api{number}", ["api", "--port", str(port)], port)
+                for number, port in enumerate(self.api_ports)
+            )
+        )
         return key
 
     async def close(self) -> None:
         """End everything that was started here."""
-        for program in self._programs.values():
-            await program.stop()
+        await asyncio.gather(*(program.stop() for program in self._programs.values()))
         await self.recorder.close()
         await self.http.close()
-        self.server.stop()
+        await asyncio.to_thread(self.server.stop)
 
     async def restart(self, name: str) -> None:
         """Kill a process -9 and start it again at the same address."""
@@ -148,6 +148,16 @@ class World:
             answer_bytes_max=64 * 1024 * 1024,
         )
         return msgspec.json.decode(answer.body)
+
+    async def _open_house(self) -> str:
+        """Open the database and the merchants; return the key of the first."""
+        await asyncio.to_thread(self.server.start)
+        dsn = self.server.dsn()
+        await migrate.upgrade(dsn)
+        return await open_merchant(dsn)
+
+    async def _start_peers(self) -> None:
+        await asyncio.gather(*(self._programs[name].start() for name in self.peers))
 
     def _find_peers(self, peers: Path, host_port: int, replica_port: int) -> None:
         """Make the programs of the sandbox and of the peers that are installed."""

@@ -30,6 +30,7 @@ KEYS = (
     "policy_cost",
     "online_offline_equal",
 )
+PAIRED = ("gain_ap", "gain_cp100", "over_chance_ap", "over_chance_cp100")
 NO_DATA = "no data: name a file with --data, or a folder with handbook_dev.parquet in TONGBAO_DATA"
 
 
@@ -150,7 +151,10 @@ def tables(figures: dict[str, Any]) -> list[tuple[str, Line, list[Line]]]:
                 _against_published(figures),
             )
         )
-    for key, title in (("ablation", "Ablation: 7 days, one bag"), ("candidates", "Candidates: 7 days")):
+    for key, title in (
+        ("ablation", "Ablation: 7 days, one bag, unless told"),
+        ("candidates", "Candidates: 7 days"),
+    ):
         if key in figures:
             found.append((title, *_qualities(figures[key])))
     if "policy" in figures:
@@ -179,13 +183,27 @@ def _qualities(rows: Any) -> tuple[Line, list[Line]]:
     """Return heads and lines of a table of qualities, of a dictionary by name or of rows with names."""
     named = [{"name": name} | row for name, row in rows.items()] if isinstance(rows, dict) else rows
     is_timed = any("fit_s" in row for row in named)
-    heads: Line = ("name", "AP", "±", "AUC", "CP@100", *(("fit s", "us a row") if is_timed else ()))
+    is_paired = any("gain_ap" in row for row in named)
+    heads: Line = (
+        *("name", "AP", "±", "AUC", "CP@100"),
+        *(("fit s", "us a row") if is_timed else ()),
+        *(("gain AP", "gain CP", "over chance AP", "over chance CP") if is_paired else ()),
+    )
     lines: list[Line] = [
         (
             row["name"],
             *(f"{row[key]:.3f}" for key in ("ap", "ap_sd", "auc", "cp100")),
             *((f"{row['fit_s']:.1f}", f"{row['us_per_row']:.1f}") if is_timed else ()),
+            *((_difference(row, key) for key in PAIRED) if is_paired else ()),
         )
         for row in named
     ]
     return heads, lines
+
+
+def _difference(row: dict[str, Any], key: str) -> str:
+    """Return a paired difference with its standard error, where the row has one."""
+    if key not in row:
+        return ""
+    error = row[f"{key}_se"]
+    return f"{row[key]:+.4f}" if error is None else f"{row[key]:+.4f} ± {error:.4f}"

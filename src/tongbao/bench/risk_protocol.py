@@ -8,6 +8,7 @@ Card precision: each day the 100 riskiest cards are looked at; those found compr
 mean share of cards looked at that were compromised, so a perfect model reaches no more than frauds allow.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -55,6 +56,20 @@ class Quality(NamedTuple):
     cp100: float
 
 
+class Mean(NamedTuple):
+    """Means over folds; ``ap_sd`` is the deviation between folds, ``_se`` are standard errors of the mean.
+
+    Errors are None of a single fold. Test weeks of different folds share no payment.
+    """
+
+    ap: float
+    ap_sd: float
+    ap_se: float | None
+    auc: float
+    cp100: float
+    cp100_se: float | None
+
+
 def fold(stream: Stream, start: int, label_days: int = DAYS) -> Fold:
     """Return the fold whose last week of training begins on day ``start``; training takes ``label_days`` in all."""
     days, cards, is_fraud = stream.days, stream.cards, stream.is_fraud
@@ -79,6 +94,24 @@ def quality(stream: Stream, test: Integers, scores: Floats) -> Quality:
         ap=float(average_precision_score(is_fraud, scores)),
         cp100=card_precision(stream, test, scores),
     )
+
+
+def mean(qualities: Sequence[Quality]) -> Mean:
+    """Return the means over folds, one quality for each."""
+    auc, ap, cp100 = np.array(qualities, dtype=np.float64).T
+    return Mean(
+        ap=float(ap.mean()),
+        ap_sd=float(ap.std()),
+        ap_se=standard_error(ap),
+        auc=float(auc.mean()),
+        cp100=float(cp100.mean()),
+        cp100_se=standard_error(cp100),
+    )
+
+
+def standard_error(values: Floats) -> float | None:
+    """Return the standard error of the mean of values (n_folds,); None of fewer than two."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
 
 
 def card_precision(stream: Stream, test: Integers, scores: Floats, cards_a_day: int = CARDS_A_DAY) -> float:

@@ -56,8 +56,15 @@ def drill_ledger(
 @app.command("payments")
 def drill_payments(
     as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
-    payments: Annotated[int, typer.Option(min=50, max=100_000, help="How many payments.")] = 5_000,
-    seed: Annotated[int, typer.Option(help="Seed of the orders and of what goes wrong.")] = 1,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="120 payments of seed 7, and each process killed once.")
+    ] = False,
+    payments: Annotated[
+        int | None, typer.Option(min=50, max=100_000, help="How many payments; 5,000, or 120 with --quick.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the orders and of what goes wrong; 1, or 7 with --quick.")
+    ] = None,
     peers: Annotated[Path, typer.Option(help="Folder of the peers that `make peers` installs.")] = Path(
         ".peers"
     ),
@@ -65,14 +72,16 @@ def drill_payments(
 ) -> None:
     """Kill channels, API processes and the worker under load: double charges 0, lost 0, every attempt resolved."""
     console = Console(stderr=True, quiet=as_json, highlight=False)
+    plan = payment_drill.QUICK if quick else payment_drill.Plan()
+    plan = msgspec.structs.replace(
+        plan, payments=payments or plan.payments, seed=plan.seed if seed is None else seed
+    )
     with scratch_home("tongbao-drill-") as home:
         report = uvloop.run(
             payment_drill.run(
                 home.parent,
-                payments=payments,
-                seed=seed,
+                plan=plan if postgres else plan.sparing(payment_drill.POSTGRES),
                 peers=peers,
-                kills_postgres=postgres,
                 say=lambda text: console.print(text, soft_wrap=True),
             )
         )
