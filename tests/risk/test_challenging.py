@@ -283,6 +283,22 @@ async def test_passkey_proves_the_payment_that_it_signed_and_no_other(
     assert [fact.means for fact in await desk.facts(challenge.subject_id)] == ["passkey"]
 
 
+async def test_other_means_get_the_attempts_that_are_left_and_another_amount_all(
+    database: Database, ids: IdFactory
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    desk = Desk(database, ids, Authenticators(key.public_key()))
+    order = desk.order(means=Means.PASSKEY)
+    asked = await desk.challenging.open(order)
+    await desk.challenging.prove(asked.book_id, asked.id, b"no signature")
+    coded = await desk.challenging.open(msgspec.structs.replace(order, means=Means.CODE))
+    assert (coded.means, coded.attempts_left) == (Means.CODE, 4)
+    assert (await desk.challenging.get(asked.book_id, asked.id)).state is ChallengeState.ABANDONED
+    dearer = await desk.challenging.open(desk.changed(order, amount_minor=1_701))
+    assert (dearer.means, dearer.attempts_left) == (Means.PASSKEY, 5)
+    assert await desk.facts(asked.subject_id) == []
+
+
 @pytest.mark.parametrize(("is_passed", "state"), [(True, "passed"), (False, "failed")])
 async def test_check_of_the_issuer_is_recorded(desk: Desk, is_passed: bool, state: str) -> None:
     challenge = await desk.challenging.open(desk.order(means=Means.THREE_DS, destination=""))

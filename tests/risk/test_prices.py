@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tongbao.core.errors import InvalidRequest, LimitExceeded
+from tongbao.risk.models.rates import Belief, TierBelief, TierBeliefs
 from tongbao.risk.policy import prices as prices_module
 from tongbao.risk.policy.pareto_chart import pareto_chart
 from tongbao.risk.policy.prices import (
@@ -22,8 +23,8 @@ from tongbao.risk.policy.prices import (
     front,
     solve,
 )
-from tongbao.risk.policy.tiering import ManyRates
-from tongbao.risk.schema.tiers import Costs, Rates
+from tongbao.risk.policy.tiering import ManyRates, Range, allowed_within, terms_of, weigh
+from tongbao.risk.schema.tiers import TIERS, Costs, Rates, Tier
 
 RATES = ManyRates.same(Rates(lost_share=0.06, caught_share=0.9), Rates(lost_share=0.12, caught_share=0.99))
 COSTS = Costs(goodwill=1_500, margin_bps=1_000)
@@ -205,3 +206,59 @@ def test_chart_of_what_is_no_front_is_refused(
     with pytest.raises(InvalidRequest) as error:
         pareto_chart(points, language, None, name)
     assert error.value.code == code
+
+
+@given(st.integers(0, 40), st.floats(0, 900), st.floats(0, 900))
+@settings(max_examples=40, deadline=None)
+def test_payments_with_floors_and_without_means_get_what_weighing_gives_them(
+    seed: int, step_up: float, review: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    count = 60
+    ranges = [
+        Range(TIERS[rng.integers(4)], TIERS[rng.integers(4)], bool(rng.integers(2)), bool(rng.integers(2)))
+        for _ in range(count)
+    ]
+    allowed = np.array([allowed_within(each) for each in ranges])
+    last = 3 - allowed[:, ::-1].argmax(axis=1)
+    means = np.array([(True, each.can_step_up, each.can_review, True) for each in ranges])
+    traffic = msgspec.structs.replace(
+        traffic_of(seed, count),
+        allowed=means & (np.arange(4) <= last[:, None]),
+        floor=allowed.argmax(axis=1),
+    )
+    beliefs = TierBeliefs(
+        TierBelief(Belief(0.06, 0.0, 1.0), Belief(0.9, 0.0, 1.0)),
+        TierBelief(Belief(0.12, 0.0, 1.0), Belief(0.99, 0.0, 1.0)),
+    )
+    terms = terms_of(COSTS, step_up, review)
+    best = [
+        weigh(float(chance), int(value), beliefs, terms, within).best
+        for chance, value, within in zip(traffic.chance, traffic.value, ranges, strict=True)
+    ]
+    seen = at_prices(traffic, COSTS, step_up, review)
+    assert seen.step_up_share == pytest.approx(best.count(Tier.STEP_UP) / count)
+    assert seen.review_share == pytest.approx(best.count(Tier.REVIEW) / count)
+    assert seen.decline_share == pytest.approx(best.count(Tier.DECLINE) / count)
+    found = solve(traffic, COSTS, Budgets(3.0, 0.1))
+    held = at_prices(traffic, COSTS, found.step_up, found.review)
+    assert held.step_up_share == pytest.approx(found.step_up_share)
+    if found.is_met:
+        assert found.step_up_share <= 0.1
+        assert found.reviews_per_day <= 3.0
+
+
+def test_floor_that_is_no_tier_is_refused() -> None:
+    for floor in (np.full(4_000, 4), np.zeros(3, dtype=np.intp)):
+        with pytest.raises(InvalidRequest, match="traffic_invalid"):
+            front(msgspec.structs.replace(TRAFFIC, floor=floor), COSTS)
+
+
+def test_chart_marks_the_policy_of_other_prices_by_its_form_and_name() -> None:
+    priced = at_prices(TRAFFIC, COSTS, 50.0, 200.0)
+    for language, name in (("en", "with these prices"), ("zh-CN", "采用新影子价格")):
+        root = ET.fromstring(pareto_chart(front(TRAFFIC, COSTS), language, FREE, priced=priced))
+        names = {"s": "http://www.w3.org/2000/svg"}
+        assert len(root.findall("s:rect", names)) == 1
+        assert name in [each.text for each in root.findall("s:text", names)]
+        assert name in str(root.findtext("s:desc", namespaces=names))

@@ -59,6 +59,8 @@ ROWS = (
     Row("GET", "/v2/payments/search", P.PAYMENTS_READ, params={"q": "{payment}"}, foreign=200),
     Row("GET", "/v2/mandates", P.PAYMENTS_READ, params={"customer": "{customer}"}),
     Row("POST", "/v2/mandates/{mandate}/end", P.PAYMENTS_WRITE),
+    Row("GET", "/v2/customers/{customer}/passkeys", P.CUSTOMERS_READ),
+    Row("POST", "/v2/customers/{customer}/passkeys/{passkey}/remove", P.CUSTOMERS_WRITE),
     Row("POST", "/v2/wallets", P.WALLETS_WRITE, CNY | {"name": "Mei"}, status=201, foreign=201),
     Row("GET", "/v2/wallets/{wallet}", P.WALLETS_READ, params=CNY),
     Row("GET", "/v2/wallets/{wallet}/statement", P.WALLETS_READ, params=CNY),
@@ -261,7 +263,7 @@ async def test_call_with_one_foreign_id_among_own_ones_finds_nothing(
             answer = await call(v2, row, ours.ids | {name: theirs.ids[name]}, ours.key)
             assert answer.status_code == 404, (row, name, answer.text)
             ran += 1
-    assert ran == 19
+    assert ran == 22
 
 
 async def test_call_of_the_live_mode_finds_nothing_of_the_test_mode(v2: V2, ours: Tenant) -> None:

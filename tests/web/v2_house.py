@@ -22,6 +22,8 @@ from tongbao.core.ids import IdFactory, int_text, uuid_text
 from tongbao.core.metrics import Metrics
 from tongbao.parties.schema import (
     CustomerDraft,
+    Holder,
+    HolderKind,
     KeyDraft,
     KeyKind,
     Merchant,
@@ -35,7 +37,7 @@ from tongbao.parties.service.parties import Parties
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.orders import ConfirmOrder, IntentOrder, IntentView
 from tongbao.payments.schema.webhooks import EventRow
-from tongbao.web.api import answers, channels, payments, sessions, wallets, webhooks
+from tongbao.web.api import answers, channels, passkeys, payments, sessions, wallets, webhooks
 from tongbao.web.api.access import Gate
 from tongbao.web.api.calls import Calls
 from tongbao.web.api.v1.limits import Limits, Rates
@@ -138,6 +140,15 @@ class V2:
             made = await self.parties.customers.create(connection, tenant.scope, CustomerDraft(name="Mei"))
         return made.customer_id
 
+    async def passkey(self, tenant: Tenant, customer_id: UUID) -> str:
+        """A passkey of a customer, by its id."""
+        holder = Holder(HolderKind.CUSTOMER, customer_id, tenant.scope.book_id)
+        async with self.house.database.transaction() as connection:
+            made = await self.parties.passkeys.register(
+                connection, holder, self.people.ids.uuid().bytes, b"key", label="multi_device"
+            )
+        return made.reference
+
     async def method(self, tenant: Tenant) -> UUID:
         """A saved card of a merchant."""
         done = await self.house.payments.methods.create(tenant.scope, CARD)
@@ -206,6 +217,7 @@ class V2:
             "setup": setup.view.setup.reference,
             "mandate": setup.view.mandate.reference,
             "customer": uuid_text("cus", customer_id),
+            "passkey": await self.passkey(tenant, customer_id),
             "method": uuid_text("pm", method_id),
             "wallet": await self.funded(tenant, 1_000),
             "other_wallet": await self.wallet(tenant),
@@ -234,6 +246,7 @@ async def open_v2(database: Database, ids: IdFactory, limits: Limits | None = No
             channels.router(calls, gate, house.payments),
             channels.notification_router(calls, house.payments, metrics),
             sessions.router(calls, gate, parties),
+            passkeys.router(calls, gate, parties.customer_passkeys),
             webhooks.router(calls, gate, webhooks.Webhooks(hooks.endpoints, hooks.deliveries)),
         ]
         app = FastAPI()

@@ -26,11 +26,12 @@ class Destinations(Protocol):
 
 
 class PasskeyProver(Protocol):
-    """Checks assertions of passkeys (WebAuthn level 3, 7.2) over the digest of a challenge's purpose."""
+    """Checks assertions of passkeys (WebAuthn level 3, 7.2) that are bound to the digest of a challenge's purpose."""
 
     async def proves(self, challenge: Challenge, response: bytes) -> bool:
         """Return whether an authenticator's answer proves the payer of this challenge; a foreign or broken one does not.
 
-        The challenge that the authenticator signed must be ``challenge.digest``. Raises Unavailable where nobody can tell.
+        What the authenticator signed must be bound to ``challenge.digest``, which tells payment, payee, amount and
+        currency. Raises Unavailable where nobody can tell.
         """
         ...

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from tongbao.risk.policy.feature_texts import feature_words
 from tongbao.risk.schema.models import (
     Alarm,
     AlarmKind,
@@ -26,6 +27,11 @@ PSI_MAX = 0.2
 COUNT_MIN = 500
 """Payments below which shares say nothing."""
 FEATURE_ALARMS_MAX = 10
+ERRORS = "squared_error"
+STREAMS: dict[str, tuple[str, str]] = {
+    ERRORS: ("评分误差（评分与已到期标签之差的平方）", "errors of scores (squared, against matured labels)"),
+}
+"""Streams whose mean is watched, in words: Chinese, English."""
 Z95 = 1.959964
 
 
@@ -103,9 +109,10 @@ def alert_ratio(alerts: AlertCounts) -> Interval | None:
 
 def alarm_text(alarm: Alarm, language: str) -> str:
     """Return an alarm in one sentence, Chinese for languages that begin with ``zh``, else English."""
+    chinese = language.startswith("zh")
     low, high = ("" if each is None else f"{each:g}" for each in (alarm.low, alarm.high))
     facts = {
-        "subject": alarm.subject,
+        "subject": _subject(alarm, chinese=chinese),
         "value": f"{alarm.value:.3g}",
         "change": f"{(alarm.value - 1) * 100:+.0f} %",
         "before": "" if alarm.before is None else f"{alarm.before:.3g}",
@@ -113,7 +120,6 @@ def alarm_text(alarm: Alarm, language: str) -> str:
         "high": high,
         "count": f"{alarm.count:,}",
     }
-    chinese = language.startswith("zh")
     sentence = _TEXTS[alarm.kind][0 if chinese else 1].format(**facts)
     return sentence + _ASKS[alarm.severity][0 if chinese else 1]
 
@@ -124,8 +130,8 @@ _TEXTS: dict[AlarmKind, tuple[str, str]] = {
         "Scores no longer look as in training: stability index {value}, at most {high} ({count} payments).",
     ),
     AlarmKind.FEATURE_DRIFT: (
-        "特征 {subject} 的分布已变：稳定性指数 {value}，上限 {high}（{count} 笔支付）。",
-        "The feature {subject} changed: stability index {value}, at most {high} ({count} payments).",
+        "特征“{subject}”的分布已变：稳定性指数 {value}，上限 {high}（{count} 笔支付）。",
+        'The feature "{subject}" changed: stability index {value}, at most {high} ({count} payments).',
     ),
     AlarmKind.ALERT_RATE: (
         "被拦下或加验的支付占比变化 {change}，是参考期的 {value} 倍，允许 {low} 至 {high}。",
@@ -149,6 +155,13 @@ _ASKS: dict[Severity, tuple[str, str]] = {
     Severity.WARNING: ("请查看。", " Have a look."),
     Severity.NOTICE: ("", ""),
 }
+
+
+def _subject(alarm: Alarm, *, chinese: bool) -> str:
+    """Return what an alarm is about in words; a stream without words of its own by its name."""
+    if alarm.kind is AlarmKind.FEATURE_DRIFT:
+        return feature_words(alarm.subject, "zh" if chinese else "en")
+    return STREAMS[alarm.subject][0 if chinese else 1] if alarm.subject in STREAMS else alarm.subject
 
 
 def _shifted(shift: Shift, kind: AlarmKind, worst: Severity) -> Iterator[Alarm]:

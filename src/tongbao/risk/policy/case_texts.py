@@ -70,6 +70,7 @@ ACTS: dict[CaseAct, Pair] = {
     CaseAct.REFUSED: ("Refused by the second person", "复核退回"),
     CaseAct.WITHDRAWN: ("Request withdrawn", "撤回复核申请"),
     CaseAct.CLOSED: ("Closed", "结案"),
+    CaseAct.LAPSED: ("Ended before anybody decided", "逾期未裁决"),
 }
 
 

@@ -60,6 +60,13 @@ def opened(order: ChallengeOrder, challenge_id: UUID, masked: str, now: datetime
     )
 
 
+def taken_over(challenge: Challenge, before: Challenge) -> Challenge:
+    """Return a new challenge after the one it replaces: where only the means changed it has no attempt more than that."""
+    is_switched = before.state is ChallengeState.ABANDONED and before.digest == challenge.digest
+    left = min(challenge.attempts_left, before.attempts_left) if is_switched else challenge.attempts_left
+    return msgspec.structs.replace(challenge, attempts_left=left)
+
+
 def ended(challenge: Challenge, state: ChallengeState, now: datetime) -> Challenge:
     """Return a challenge that ended in ``state``; raise Conflict ``challenge_closed`` where it ended before."""
     if state not in MOVES[challenge.state]:

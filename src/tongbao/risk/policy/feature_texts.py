@@ -151,6 +151,11 @@ def feature_text(name: str, value: float, language: str) -> str:
     return f"{label} {form(value, language)}"
 
 
+def feature_words(name: str, language: str) -> str:
+    """Return what a feature is, without a value; a name that the registry does not declare as it is."""
+    return _label(name, language)[0]
+
+
 def _label(name: str, language: str) -> tuple[str, Format]:
     feature = BY_NAME.get(name)
     if feature is None:

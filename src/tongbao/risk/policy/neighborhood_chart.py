@@ -17,6 +17,9 @@ NODE_LIFT = 14.0
 """How far above the middle of its box a node stands; its two lines of text follow below."""
 FONT_SIZE = 12
 EM_NARROW = 0.62
+"""Width of a narrow letter over the size of the font, generously: fonts differ."""
+SQUEEZE_MIN = 0.8
+"""So far letters are drawn closer together before a label is cut: beyond it they could not be read."""
 EDGE_WIDTH_MAX = 5.0
 ROW_VALUES_MAX = 5
 _ACCENT = "var(--primary, #1f8a8c)"
@@ -135,7 +138,8 @@ def _node(node: Node, at: int) -> str:
     color = _BAD if is_bad else _ACCENT
     x, y = node.x, node.y - NODE_LIFT
     dashes = ' stroke-dasharray="3 3"' if node.is_hub else ""
-    ring = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{NODE_RADIUS}" fill="{_PAPER}" stroke="{color}" stroke-width="2"{dashes}/>'
+    ring = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{NODE_RADIUS}" fill="{_PAPER}" stroke="{color}" stroke-width="2"{dashes}>'
+    ring += f"<title>{_safe(_name(node, at))}</title></circle>"
     if is_bad:
         ring += f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{NODE_RADIUS - 4}" fill="none" stroke="{color}" stroke-width="2"/>'
     figures = _FIGURES[at].format(count=_count(node))
@@ -159,21 +163,30 @@ def _count(node: Node) -> str:
 
 def _text(x: float, y: float, words: str, weight: int) -> str:
     # The paper behind the letters keeps lines from crossing them.
+    shown, room = _fitting(words)
+    squeeze = f' textLength="{room:.0f}" lengthAdjust="spacingAndGlyphs"' if room else ""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" font-weight="{weight}" stroke="{_PAPER}" '
-        f'stroke-width="3" paint-order="stroke">{_safe(_fitting(words))}</text>'
+        f'stroke-width="3" paint-order="stroke"{squeeze}>{_safe(shown)}</text>'
     )
 
 
-def _fitting(words: str) -> str:
-    """Return ``words`` cut to what fits into a box, so that labels never overlap."""
+def _fitting(words: str) -> tuple[str, float]:
+    """Return ``words`` as they fit into a box, so that labels never overlap, and the width to squeeze them into, 0: none.
+
+    A label that is a little too long is squeezed and stays whole; only what could not be read then is cut.
+    """
+    most = BOX_WIDTH - FONT_SIZE / 2
     width = 0.0
     for place, char in enumerate(words):
-        wide = unicodedata.east_asian_width(char) in "WF"
-        width += FONT_SIZE * (1.0 if wide else EM_NARROW)
-        if width > BOX_WIDTH - FONT_SIZE:
-            return words[:place] + "…"
-    return words
+        width += _width(char)
+        if width * SQUEEZE_MIN > most:
+            return words[:place] + "…", most
+    return words, most if width > most else 0.0
+
+
+def _width(char: str) -> float:
+    return FONT_SIZE * (1.0 if unicodedata.east_asian_width(char) in "WF" else EM_NARROW)
 
 
 def _safe(words: str) -> str:

@@ -25,6 +25,7 @@ _TITLE = ("What friction buys", "打扰换来什么")
 _ACROSS = ("Payments stepped up or reviewed, %", "被加强验证或人工审核的付款，%")
 _UP = ("Cost of fraud and friction a payment", "每笔付款的欺诈与打扰成本")
 _TODAY = ("policy of today", "当前策略")
+_PRICED = ("with these prices", "采用新影子价格")
 _POINT = (
     "{share} bothered (step-up {step_up}, review {review}, decline {decline}): cost {cost}",
     "打扰 {share}（验证 {step_up}，审核 {review}，拒绝 {decline}）：成本 {cost}",
@@ -36,17 +37,22 @@ _DESCRIPTION = (
 
 
 def pareto_chart(
-    points: Sequence[Point], language: str, today: Point | None = None, name: str = "front"
+    points: Sequence[Point],
+    language: str,
+    today: Point | None = None,
+    name: str = "front",
+    priced: Point | None = None,
 ) -> str:
-    """Return the SVG of a front (``prices.front``) and of where the policy stands today; costs in major units.
+    """Return the SVG of a front (``prices.front``); costs in major units.
 
+    ``today`` is where the policy stands, a ring; ``priced`` where it would stand with other prices, a square.
     ``name`` makes its ids unique in a page: letters, digits and dashes. Raises InvalidRequest ``language_unknown``,
     ``front_invalid`` for no points, more than ``POINTS_MAX`` or another name.
     """
     at = column(language)
     if not 0 < len(points) <= POINTS_MAX or not name.replace("-", "").isalnum():
         raise InvalidRequest("front_invalid", f"a front has 1 to {POINTS_MAX} points and a name of letters")
-    shown = [*points, today] if today is not None else list(points)
+    shown = [*points, *(each for each in (today, priced) if each is not None)]
     across = _Scale([100 * each.bothered_share for each in shown], LEFT, RIGHT)
     up = _Scale([each.cost / 100 for each in shown], BOTTOM, TOP)
     places = [_place(each, across, up) for each in points]
@@ -55,13 +61,15 @@ def pareto_chart(
         f'<svg xmlns="http://www.w3.org/2000/svg" class="front" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-labelledby="{name}-title {name}-desc" font-family="inherit" font-size="14" fill="currentColor">',
         f'<title id="{name}-title">{escape(_TITLE[at])}</title>',
-        f'<desc id="{name}-desc">{escape(_description(points, today, at))}</desc>',
+        f'<desc id="{name}-desc">{escape(_description(points, (today, priced), at))}</desc>',
         _axes(across, up, at),
         f'<path d="{line}" fill="none" stroke="{_ACCENT}" stroke-width="2"/>',
         *(_dot(each, place, at) for each, place in zip(points, places, strict=True)),
     ]
     if today is not None:
         parts.append(_ring(today, _place(today, across, up), at))
+    if priced is not None:
+        parts.append(_square(priced, _place(priced, across, up), at))
     return "".join([*parts, "</svg>"])
 
 
@@ -103,10 +111,13 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
-def _description(points: Sequence[Point], today: Point | None, at: int) -> str:
-    said = "" if today is None else f"{_TODAY[at]}: {_said(today, at)}"
+def _description(points: Sequence[Point], marked: tuple[Point | None, Point | None], at: int) -> str:
+    names = (_TODAY[at], _PRICED[at])
+    said = [
+        f"{name}: {_said(each, at)}" for name, each in zip(names, marked, strict=True) if each is not None
+    ]
     first, last = _said(points[0], at), _said(points[-1], at)
-    return _DESCRIPTION[at].format(count=len(points), first=first, last=last, today=said).strip()
+    return _DESCRIPTION[at].format(count=len(points), first=first, last=last, today=". ".join(said)).strip()
 
 
 def _axes(across: _Scale, up: _Scale, at: int) -> str:
@@ -130,20 +141,28 @@ def _dot(point: Point, place: tuple[float, float], at: int) -> str:
 
 
 def _ring(point: Point, place: tuple[float, float], at: int) -> str:
-    """Return the mark of today's policy, with its name on the side where there is room."""
+    """Return the mark of today's policy."""
+    x, y = place
+    shape = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="8" fill="none" stroke="currentColor" stroke-width="2">'
+    return f"{shape}<title>{escape(_said(point, at))}</title></circle>{_named(place, _TODAY[at], -10)}"
+
+
+def _square(point: Point, place: tuple[float, float], at: int) -> str:
+    """Return the mark of the policy with other prices; its name stands below, where today's stands above."""
+    x, y = place
+    shape = (
+        f'<rect x="{x - 7:.1f}" y="{y - 7:.1f}" width="14" height="14" fill="none" stroke="currentColor" '
+        f'stroke-width="2">'
+    )
+    return f"{shape}<title>{escape(_said(point, at))}</title></rect>{_named(place, _PRICED[at], 22)}"
+
+
+def _named(place: tuple[float, float], name: str, lift: float) -> str:
+    """Return the name of a mark, on the side where there is room."""
     x, y = place
     is_right = x > (LEFT + RIGHT) / 2
-    name = _text(
-        x - 14 if is_right else x + 14,
-        y - 8,
-        _TODAY[at],
-        anchor="end" if is_right else "start",
-        fill="currentColor",
-    )
-    return (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="8" fill="none" stroke="currentColor" stroke-width="2">'
-        f"<title>{escape(_said(point, at))}</title></circle>{name}"
-    )
+    anchor = "end" if is_right else "start"
+    return _text(x - 14 if is_right else x + 14, y + lift, name, anchor=anchor, fill="currentColor")
 
 
 def _text(x: float, y: float, words: str, *, anchor: str, fill: str = _QUIET) -> str:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from tongbao.core.errors import InvalidRequest, LimitExceeded
 from tongbao.risk.policy.tiering import Floats, ManyRates, costs_of_many, terms_of
-from tongbao.risk.schema.tiers import Costs, Tier
+from tongbao.risk.schema.tiers import TIERS, Costs, Tier
 
 PRICE_MAX = 1_000_000.0
 PRICE_STEP = 0.01
@@ -37,7 +37,9 @@ Places = NDArray[np.intp]
 class Traffic(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Payments of the past: chance of fraud and value in hundredths (n,), rates, over how many days.
 
-    ``allowed``: which tiers rules, lists and means leave, (n, 4) in the order of ``TIERS``; None: all.
+    ``allowed``: among which tiers the cheapest is sought, (n, 4) in the order of ``TIERS``; None: all. ``floor``: the place of
+    the mildest tier that a payment may get, (n,): one whose cheapest is milder gets this one, whatever it costs, as
+    ``tiering.weigh`` does; None: no floors.
     """
 
     chance: Floats
@@ -45,6 +47,7 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     rates: ManyRates
     days: float
     allowed: Mask | None = None
+    floor: Places | None = None
 
 
 class Budgets(NamedTuple):
@@ -98,14 +101,14 @@ def solve(traffic: Traffic, costs: Costs, budgets: Budgets) -> Prices:
     """
     table = _table(traffic, costs)
     most = _counts(budgets, traffic)
-    demand = _Demand(table)
+    demand = _Demand(table, traffic.floor)
 
     def step_up_price(review: float) -> float:
         return _least(lambda price: demand.step_ups(price, review) <= most[Tier.STEP_UP])
 
     review = _least(lambda price: demand.reviews(step_up_price(price), price) <= most[Tier.REVIEW])
     prices = {Tier.STEP_UP: step_up_price(review), Tier.REVIEW: review}
-    used = np.bincount(_chosen(table, prices), minlength=4)
+    used = np.bincount(_chosen(table, prices, traffic.floor), minlength=4)
     return Prices(
         step_up=prices[Tier.STEP_UP],
         review=prices[Tier.REVIEW],
@@ -124,13 +127,14 @@ def front(traffic: Traffic, costs: Costs, points: int = 25) -> list[Point]:
         raise InvalidRequest("points_invalid", f"a front has 2 to {POINTS_MAX} points", points=points)
     table, leaks = _table(traffic, costs), _leaks(traffic, costs)
     # The gain of bothering somebody is the price from which on nobody does.
-    gain = np.minimum(table[:, 0], table[:, 3]) - np.minimum(table[:, 1], table[:, 2])
+    with np.errstate(invalid="ignore"):  # where neither may be had there is no gain
+        gain = np.minimum(table[:, 0], table[:, 3]) - np.minimum(table[:, 1], table[:, 2])
     gains = np.sort(gain[(gain > 0) & np.isfinite(gain)])[::-1]
     found: list[Point] = []
     for share in np.linspace(0, 1, points):
         rank = round(share * len(gains))
         price = float(gains[rank]) if rank < len(gains) else 0.0
-        place = _chosen(table, {Tier.STEP_UP: price, Tier.REVIEW: price})
+        place = _chosen(table, {Tier.STEP_UP: price, Tier.REVIEW: price}, traffic.floor)
         point = _told(table, leaks, place, price)
         if not found or (point.bothered_share > found[-1].bothered_share and point.cost < found[-1].cost):
             found.append(point)
@@ -140,7 +144,7 @@ def front(traffic: Traffic, costs: Costs, points: int = 25) -> list[Point]:
 def at_prices(traffic: Traffic, costs: Costs, step_up_price: float, review_price: float) -> Point:
     """Return where a policy with these prices (hundredths) stands; ``price`` is the greater. Raises as ``solve``."""
     table = _table(traffic, costs)
-    place = _chosen(table, {Tier.STEP_UP: step_up_price, Tier.REVIEW: review_price})
+    place = _chosen(table, {Tier.STEP_UP: step_up_price, Tier.REVIEW: review_price}, traffic.floor)
     return _told(table, _leaks(traffic, costs), place, max(step_up_price, review_price))
 
 
@@ -153,6 +157,9 @@ def _table(traffic: Traffic, costs: Costs) -> Floats:
     allowed = traffic.allowed
     if not sound or (allowed is not None and not (allowed.shape == (count, 4) and allowed.any(axis=1).all())):
         raise InvalidRequest("traffic_invalid", "prices need payments with a chance, a value and a tier each")
+    floor = traffic.floor
+    if floor is not None and not (floor.shape == (count,) and ((floor >= 0) & (floor < len(TIERS))).all()):
+        raise InvalidRequest("traffic_invalid", "a floor is the place of a tier, one for each payment")
     table = costs_of_many(traffic.chance, traffic.value, traffic.rates, terms_of(costs))
     return table if allowed is None else np.where(allowed, table, np.inf)
 
@@ -174,21 +181,34 @@ def _counts(budgets: Budgets, traffic: Traffic) -> dict[Tier, int]:
 class _Demand:
     """How many payments use each scarce tier at which prices; what does not where both are free never will."""
 
-    def __init__(self, table: Floats) -> None:
-        wanting = table[np.isin(table.argmin(axis=1), [tier.strictness for tier in SCARCE])]
+    def __init__(self, table: Floats, floor: Places | None) -> None:
+        is_bound = np.zeros(len(table), dtype=np.bool_) if floor is None else floor > 0
+        self._bound = table[is_bound]
+        self._floor = np.zeros(0, dtype=np.intp) if floor is None else floor[is_bound]
+        open_ = table[~is_bound]
+        wanting = open_[np.isin(open_.argmin(axis=1), [tier.strictness for tier in SCARCE])]
         self._free, self._step_up, self._review, self._decline = wanting.T
 
     def step_ups(self, step_up: float, review: float) -> int:
         """Return how many are stepped up; equal costs go to the tier that is less strict."""
         cost = self._step_up + step_up
         stricter = np.minimum(self._review + review, self._decline)
-        return int(np.count_nonzero((cost < self._free) & (cost <= stricter) & np.isfinite(cost)))
+        wanted = np.count_nonzero((cost < self._free) & (cost <= stricter) & np.isfinite(cost))
+        return int(wanted) + self._of_bound(Tier.STEP_UP, step_up, review)
 
     def reviews(self, step_up: float, review: float) -> int:
         """Return how many are reviewed."""
         cost = self._review + review
         laxer = np.minimum(self._free, self._step_up + step_up)
-        return int(np.count_nonzero((cost < laxer) & (cost <= self._decline)))
+        wanted = np.count_nonzero((cost < laxer) & (cost <= self._decline))
+        return int(wanted) + self._of_bound(Tier.REVIEW, step_up, review)
+
+    def _of_bound(self, tier: Tier, step_up: float, review: float) -> int:
+        """Return how many of the payments with a floor get ``tier``."""
+        if not len(self._floor):
+            return 0
+        place = _chosen(self._bound, {Tier.STEP_UP: step_up, Tier.REVIEW: review}, self._floor)
+        return int(np.count_nonzero(place == tier.strictness))
 
 
 def _least(holds: Callable[[float], bool]) -> float:
@@ -202,12 +222,12 @@ def _least(holds: Callable[[float], bool]) -> float:
     return high * PRICE_STEP
 
 
-def _chosen(table: Floats, prices: dict[Tier, float]) -> Places:
+def _chosen(table: Floats, prices: dict[Tier, float], floor: Places | None) -> Places:
     priced = table.copy()
     for tier in SCARCE:
         priced[:, tier.strictness] += prices[tier]
     places: Places = priced.argmin(axis=1)
-    return places
+    return places if floor is None else np.maximum(places, floor)
 
 
 def _leaks(traffic: Traffic, costs: Costs) -> Floats:

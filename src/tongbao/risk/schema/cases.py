@@ -99,6 +99,7 @@ class CaseAct(enum.StrEnum):
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"  # by whoever asked
     CLOSED = "closed"
+    LAPSED = "lapsed"  # held payments ended before anybody had decided
 
 
 Worth = Annotated[float, Meta(gt=0, le=1_000_000)]
@@ -339,6 +340,20 @@ class CaseDecided(Fact, frozen=True, kw_only=True, tag="risk.case_decided"):
     def subject(self) -> str:
         """Return the case."""
         return case_text(self.case_id)
+
+
+class Lapsed(Fact, frozen=True, kw_only=True, tag="risk.review_lapsed"):
+    """Fact: a payment that was held for a review ended before anybody had decided about it."""
+
+    signals_id: UUID
+    book_id: int
+    live: bool
+    subject_id: UUID
+
+    @property
+    def subject(self) -> str:
+        """Return the payment intent."""
+        return uuid_text("pi", self.subject_id)
 
 
 def case_text(case_id: UUID) -> str:

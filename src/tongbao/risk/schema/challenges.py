@@ -160,6 +160,7 @@ class ChallengeQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which challenges are listed, newest first; None does not restrict, ``starting_after`` is the last one seen."""
 
     book_id: int | None = None
+    live: bool | None = None
     state: ChallengeState | None = None
     starting_after: UUID | None = None
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 20

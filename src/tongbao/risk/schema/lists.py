@@ -119,6 +119,23 @@ class ListEntry(msgspec.Struct, frozen=True, kw_only=True):
         return self.removed_at is None and (self.expires_at is None or at < self.expires_at)
 
 
+class EntryEffect(msgspec.Struct, frozen=True, kw_only=True):
+    """What an entry did while it stood. Money in hundredths by currency, the greatest part first.
+
+    ``blocked_count``: payments that a block list declined; a payment on two lists counts for both. ``allowed_count``: those
+    whose score was set aside. With ``is_partial`` there are more: only the newest were read. ``last_at`` None: none matched.
+    """
+
+    payment_count: int = 0
+    blocked_count: int = 0
+    allowed_count: int = 0
+    fraud_count: int = 0
+    values: tuple[tuple[str, int], ...] = ()
+    blocked_values: tuple[tuple[str, int], ...] = ()
+    last_at: datetime | None = None
+    is_partial: bool = False
+
+
 class Listed(msgspec.Struct, frozen=True):
     """One reason why a payment is on a list; the value itself is not told."""
 

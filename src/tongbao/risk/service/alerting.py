@@ -44,6 +44,7 @@ from tongbao.risk.schema.cases import (
 )
 from tongbao.risk.schema.facts import Assessed, Ended, Labelled
 from tongbao.risk.schema.tiers import Tier
+from tongbao.risk.service import case_setting
 from tongbao.risk.store import cases, neighbors
 
 SUBSCRIPTION = "risk.cases"
@@ -74,8 +75,11 @@ class _News(NamedTuple):
 def alert_projection(
     clock: Clock, ids: IdFactory, outbox: Outbox, spec: CaseSpec | None = None
 ) -> Projection:
-    """Return the subscription that opens cases and adds to them, each fact exactly once. Publishes ``CaseOpened``."""
-    return Projection(SUBSCRIPTION, TOPICS, partial(_write, _Desk(clock, ids, outbox, spec or CaseSpec())))
+    """Return the subscription that opens cases and adds to them, each fact exactly once. Publishes ``CaseOpened``.
+
+    ``spec``: fixed settings; None: those in force when a batch is taken in (``case_setting``).
+    """
+    return Projection(SUBSCRIPTION, TOPICS, partial(_write, (clock, ids, outbox), spec))
 
 
 class _Desk(NamedTuple):
@@ -85,8 +89,14 @@ class _Desk(NamedTuple):
     spec: CaseSpec
 
 
-async def _write(desk: _Desk, connection: Connection, delivered: Sequence[Delivered]) -> None:
+async def _write(
+    tools: tuple[Clock, IdFactory, Outbox],
+    fixed: CaseSpec | None,
+    connection: Connection,
+    delivered: Sequence[Delivered],
+) -> None:
     """Take in a batch; joins the transaction."""
+    desk = _Desk(*tools, fixed or await case_setting.in_force(connection))
     alerts = await _fresh(desk, connection, delivered)
     news = _news(delivered)
     looks = [*news.ended, *news.labels]

@@ -28,7 +28,6 @@ from tongbao.risk.schema.cases import (
     NOTE_CHARS_MAX,
     SUMMARY_CHARS_MAX,
     CaseAct,
-    CaseDecided,
     CaseFile,
     CasePayment,
     CaseScope,
@@ -39,7 +38,7 @@ from tongbao.risk.schema.cases import (
     Request,
     case_text,
 )
-from tongbao.risk.schema.facts import Labelled, LabelSource
+from tongbao.risk.service import case_facts, case_setting
 from tongbao.risk.service.case_reading import drafted, missing, order_of
 from tongbao.risk.store import cases as store
 from tongbao.risk.store import neighbors
@@ -49,12 +48,16 @@ INCLUDED_MAX = 50
 
 
 class Hand(NamedTuple):
-    """Who acts on which version of which case; a merchant's analyst within a book, others in any."""
+    """Who acts on which version of which case; a merchant's analyst within a book, others in any.
+
+    A key is no person: it closes what one person may close alone, and nothing that takes two.
+    """
 
     case_id: UUID
     actor: str
     version: int
     book_id: int | None = None
+    is_person: bool = True
 
 
 class Closed(NamedTuple):
@@ -85,7 +88,7 @@ class _Said(NamedTuple):
 
 
 class Cases:
-    """The acts of analysts. One object per process."""
+    """The acts of analysts. One object per process. ``spec``: fixed settings; None: those in force (``case_setting``)."""
 
     def __init__(
         self, database: Database, clock: Clock, ids: IdFactory, spec: CaseSpec | None = None
@@ -93,7 +96,7 @@ class Cases:
         self._database = database
         self._clock = clock
         self._outbox = Outbox(clock, ids)
-        self._spec = spec or CaseSpec()
+        self._fixed = spec
 
     async def take_next(self, actor: str, scope: CaseScope) -> CaseFile | None:
         """Give ``actor`` the first case of the queue, None where it is empty. Two at once never get the same.
@@ -153,7 +156,8 @@ class Cases:
             if len(payments) + len(fresh) > CASE_PAYMENTS_MAX:
                 raise LimitExceeded("case_full", f"a case holds at most {CASE_PAYMENTS_MAX} payments")
             await store.put_payments(connection, [(case.id, each) for each in fresh])
-            after = absorbed(case, [*payments.values(), *fresh], (), now, self._spec)
+            spec = await self._spec(connection)
+            after = absorbed(case, [*payments.values(), *fresh], (), now, spec)
             told = ", ".join(str(each.event_id) for each in fresh)[:NOTE_CHARS_MAX]
             return await _put(connection, case, after, _Said(CaseAct.INCLUDED, hand.actor, told))
 
@@ -177,7 +181,8 @@ class Cases:
         """Close the case that ``hand.actor`` has, or ask for a second person where one is needed.
 
         Publishes ``Labelled`` for every payment that gets a label and ``CaseDecided``. Raises as every act, NotPermitted
-        ``case_not_yours``, Conflict ``case_state_wrong``, InvalidRequest as ``policy.case_closing.closing_of``.
+        ``case_not_yours`` and ``person_required`` where two people are needed and no person asks, Conflict
+        ``case_state_wrong``, InvalidRequest as ``policy.case_closing.closing_of``.
         """
         if disposal.note:
             _check_text(disposal.note, NOTE_CHARS_MAX)
@@ -187,8 +192,12 @@ class Cases:
             payments = list((await store.payments(connection, [case.id]))[case.id].values())
             whole = named(disposal, payments)
             closing = closing_of(case, payments, whole)
-            if not needs_second(payments, whole, closing, self._spec):
+            if not needs_second(payments, whole, closing, await self._spec(connection)):
                 return await self._decide(connection, case, (whole, closing), hand.actor, "")
+            if not hand.is_person:
+                raise NotPermitted(
+                    "person_required", "two people are needed for this: sign in, a key is nobody"
+                )
             after = msgspec.structs.replace(
                 _let_go(case, now),
                 state=CaseState.WAITING,
@@ -226,6 +235,9 @@ class Cases:
             after = _given(msgspec.structs.replace(case, request=None), request.by, self._clock.now())
             return await _put(connection, case, after, _Said(act, hand.actor, why))
 
+    async def _spec(self, connection: Connection) -> CaseSpec:
+        return self._fixed or await case_setting.in_force(connection)
+
     async def _decide(
         self,
         connection: Connection,
@@ -246,48 +258,14 @@ class Cases:
         )
         await store.put_payments(connection, [(case.id, each) for each in closing.payments])
         payments = (await store.payments(connection, [case.id]))[case.id]
-        after = absorbed(after, list(payments.values()), (), now, self._spec)
+        after = absorbed(after, list(payments.values()), (), now, await self._spec(connection))
         act = CaseAct.APPROVED if approver else CaseAct.CLOSED
         told = msgspec.to_builtins(disposal)
         details = {"disposal": {name: told[name] for name in told if name != "note"}}
         closed = await _put(connection, case, after, _Said(act, approver or actor, disposal.note, details))
-        labels = _labelled(closing, case, approver or actor, now)
-        await self._outbox.publish(connection, [*labels, _decided(closed, how, actor, approver)])
+        labels = case_facts.labelled(closing, case, approver or actor, now)
+        await self._outbox.publish(connection, [*labels, case_facts.decided(closed, how, actor, approver)])
         return Closed(closed, closing.release, closing.reject, disposal.freeze)
-
-
-def _labelled(closing: Closing, case: CaseFile, actor: str, now: datetime) -> list[Labelled]:
-    return [
-        Labelled(
-            occurred_at=now,
-            signals_id=each.event_id,
-            book_id=each.book_id,
-            live=case.live,
-            subject_id=each.subject_id,
-            is_fraud=closing.labels[each.event_id],
-            source=LabelSource.CASE,
-            actor=actor,
-        )
-        for each in closing.payments
-        if each.event_id in closing.labels
-    ]
-
-
-def _decided(case: CaseFile, how: tuple[Disposal, Closing], actor: str, approver: str) -> CaseDecided:
-    disposal, closing = how
-    return CaseDecided(
-        occurred_at=case.updated_at,
-        case_id=case.id,
-        book_id=case.book_id,
-        live=case.live,
-        disposition=disposal.disposition,
-        actor=actor,
-        approver=approver,
-        release=closing.release,
-        reject=closing.reject,
-        freeze_entity=case.entity if disposal.freeze else None,
-        freeze_key=case.key if disposal.freeze else "",
-    )
 
 
 async def _locked(connection: Connection, hand: Hand) -> CaseFile:

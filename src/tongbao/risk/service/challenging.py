@@ -90,7 +90,7 @@ class Challenging:
         """Return the open challenge for a purpose, a new one where there is none; sends nothing.
 
         While one is open the same purpose gets the same; it then answers to the newest look of risk control. Another
-        amount of the same payment abandons it. Raises InvalidRequest ``means_unavailable``, ``destination_missing``,
+        amount of the same payment abandons it, and so do other means, which get the attempts that are left. Raises InvalidRequest ``means_unavailable``, ``destination_missing``,
         LimitExceeded ``challenges_too_many`` at five an hour and payment.
         """
         masked = await self._masked(order)
@@ -227,13 +227,16 @@ class Challenging:
                 adopted = msgspec.structs.replace(kept.challenge, signals_id=order.signals_id)
                 await store.update(connection, Kept(adopted, kept.code_digest))
                 return adopted
-            await self._keep(connection, _replaced(kept, now), now)
+            kept = _replaced(kept, now)
+            await self._keep(connection, kept, now)
         recent = await store.count_opened(connection, order.purpose, now - policy.OPENED_WITHIN)
         if recent >= policy.OPENED_MAX:
             raise LimitExceeded(
                 "challenges_too_many", f"at most {policy.OPENED_MAX} challenges an hour for one payment"
             )
         challenge = policy.opened(order, self._ids.uuid(), masked, now)
+        if kept is not None:
+            challenge = policy.taken_over(challenge, kept.challenge)
         return challenge if await store.insert(connection, challenge) else None
 
     async def _advance(self, book_id: int, challenge_id: UUID, step: Step) -> Challenge:

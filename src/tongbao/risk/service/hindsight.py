@@ -6,8 +6,12 @@ from tongbao.core.ids import IdFactory
 from tongbao.decisions.service.log import DecisionLog
 from tongbao.decisions.service.policies import Policies
 from tongbao.risk.service.backtesting import Backtesting
+from tongbao.risk.service.case_setting import CaseSettingDesk
+from tongbao.risk.service.fairness import FairnessReading
 from tongbao.risk.service.freezing_own import FreezingOwn
+from tongbao.risk.service.live_card import LiveCards
 from tongbao.risk.service.looking import Looking
+from tongbao.risk.service.pricing_capacity import CapacityPricing
 from tongbao.risk.service.recalling import Recalling
 from tongbao.risk.service.replaying import Replaying
 from tongbao.risk.service.revisiting import Revisiting
@@ -30,5 +34,9 @@ class Hindsight:
         self.looking = Looking(database, log)
         self.backtesting = Backtesting(revisiting, policies, risk.lists)
         self.replaying = Replaying(revisiting, policies, risk.shelf, risk.lists, clock, ids)
+        self.pricing = CapacityPricing(revisiting, policies, risk.shelf, risk.lists)
         self.recalling = Recalling(database, log, revisiting, risk.shelf)
+        self.case_settings = CaseSettingDesk(database, clock)
+        self.fairness = FairnessReading(database, clock)
+        self.cards = LiveCards(risk.shelf, policies, risk.watching, self.fairness)
         self.freezing_own = FreezingOwn(database, risk.freezing)

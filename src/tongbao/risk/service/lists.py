@@ -24,6 +24,7 @@ from tongbao.risk.schema.lists import (
     ENTRIES_TOTAL_MAX,
     LISTS_MAX,
     PAGE_MAX,
+    EntryEffect,
     Listed,
     ListEffect,
     ListEntry,
@@ -32,11 +33,18 @@ from tongbao.risk.schema.lists import (
     NewEntry,
 )
 from tongbao.risk.schema.signals import Signals
+from tongbao.risk.store import list_effects
 from tongbao.risk.store import lists as store
+from tongbao.risk.store.list_effects import Did
 
 REFRESH_S = 2.0
 READ_MAX = 5_000
 """Rows that one statement of a refresh reads."""
+MATCHED_MAX = 10_000
+"""Looks that are read of what one entry matched."""
+READ_BACK = timedelta(days=30)
+READ_BACK_MAX = 50_000
+"""Looks that are read one by one for entries that name no entity."""
 FORGET_S = 600.0
 EXPIRED_KEPT = timedelta(hours=1)
 """Expired entries are kept in memory a while: a payment is judged by its own instant."""
@@ -172,6 +180,30 @@ class Lists:
             standing_at = None if is_history else self._clock.now()
             return await store.page(connection, key, before, standing_at, max(1, min(limit, PAGE_MAX)))
 
+    async def effects(self, entries: Sequence[ListEntry]) -> dict[UUID, EntryEffect]:
+        """Return what each of at most ``PAGE_MAX`` entries of one mode did while it stood, gone ones too.
+
+        Of an entity the newest ``MATCHED_MAX`` looks count; of a country or category those among the newest ``READ_BACK_MAX``
+        looks of the last ``READ_BACK``. Raises LimitExceeded ``list_act_too_long``, InvalidRequest ``list_entry_invalid`` for
+        entries of two modes.
+        """
+        if len(entries) > PAGE_MAX:
+            raise LimitExceeded("list_act_too_long", f"at most {PAGE_MAX} entries at a time", limit=PAGE_MAX)
+        if len({each.live for each in entries}) > 1:
+            raise InvalidRequest("list_entry_invalid", "entries of live and of test lists", field="live")
+        now = self._clock.now()
+        end = now + timedelta(seconds=1)
+        linked = [each for each in entries if each.kind.entity is not None]
+        others = [each for each in entries if each.kind.entity is None]
+        async with self._database.transaction(read_only=True, snapshot=True) as connection:
+            found = await list_effects.by_link(connection, linked, end, MATCHED_MAX)
+            found += await list_effects.by_reading(connection, others, (now - READ_BACK, end), READ_BACK_MAX)
+        old = {each.id for each in others if each.added_at < now - READ_BACK}
+        return {
+            each.id: _effect([did for did in found if did.entry_id == each.id], each.id in old)
+            for each in entries
+        }
+
     async def lists(self, book_id: int, live: bool) -> list[NamedList]:
         """Return the lists of a book and mode, by name."""
         async with self._database.connection() as connection:
@@ -262,3 +294,17 @@ class Lists:
         if found is None:
             raise NotFound("list_entry_not_found", f"there is no entry {uuid_text('le', entry_id)}")
         return found
+
+
+def _effect(did: Sequence[Did], is_cut: bool) -> EntryEffect:
+    """Return what an entry did in all currencies together."""
+    return EntryEffect(
+        payment_count=sum(each.payment_count for each in did),
+        blocked_count=sum(each.blocked_count for each in did),
+        allowed_count=sum(each.allowed_count for each in did),
+        fraud_count=sum(each.fraud_count for each in did),
+        values=tuple((each.currency, each.value) for each in did),
+        blocked_values=tuple((each.currency, each.blocked_value) for each in did if each.blocked_value),
+        last_at=max((each.last_at for each in did), default=None),
+        is_partial=is_cut or sum(each.look_count for each in did) >= MATCHED_MAX,
+    )

@@ -8,7 +8,6 @@ The draft is asked with what was known at the moment of each decision: features,
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple
 from uuid import UUID
 
 from tongbao.core.clock import Clock
@@ -17,36 +16,22 @@ from tongbao.decisions.schema.evaluation import EvaluationOrder, Report
 from tongbao.decisions.schema.log import Decision, Range
 from tongbao.decisions.service.evaluating import evaluate
 from tongbao.decisions.service.policies import Policies
-from tongbao.risk.models.artifact import ModelScorer
 from tongbao.risk.models.base import Floats
 from tongbao.risk.models.memory import Mode
-from tongbao.risk.models.registry import NAMES
-from tongbao.risk.policy import exploring, rules, tiering
+from tongbao.risk.policy import exploring
 from tongbao.risk.policy.realized_costs import Ending, realized_cost
-from tongbao.risk.policy.rules import Applied
-from tongbao.risk.policy.tiering import Range as Tiers
 from tongbao.risk.policy.worth import counted
 from tongbao.risk.schema.facts import LabelSource
-from tongbao.risk.schema.reasons import ReasonCode
 from tongbao.risk.schema.tiers import Tier
-from tongbao.risk.service.assessor import Ready, made_ready
-from tongbao.risk.service.backtesting import NO_MEANS, STOPPED
+from tongbao.risk.service.asking_again import AskedAgain
+from tongbao.risk.service.assessor import made_ready
 from tongbao.risk.service.compiling import Compiled, compile_spec
-from tongbao.risk.service.listed_then import ListedThen
 from tongbao.risk.service.lists import Lists
 from tongbao.risk.service.revisiting import LoggedPayment, Revisiting
 from tongbao.risk.service.shelf import Shelf
 
 COST = "cost"
 CONTEXT_KEYS = ("segment", "method")
-
-
-class _Draft(NamedTuple):
-    """A version made ready to be asked: its policy, its model, and the lists of then."""
-
-    ready: Ready
-    scorer: ModelScorer
-    listed: ListedThen
 
 
 class Replaying:
@@ -85,8 +70,7 @@ class Replaying:
         if span[0] < span[1]:  # otherwise the evaluation says what is wrong with it
             found = await self._revisiting.payments(Range(*span, book_id=_book_of(policy), live=live))
             books = {each.row.book_id for each in found.payments}
-            listed = await ListedThen.read(self._lists, ready.compiled.rules.fields, books, live)
-            draft = _Draft(ready, await self._scorer(ready.compiled.spec.model), listed)
+            draft = await AskedAgain.read(ready, (self._shelf, self._lists), books, live)
 
             def visit(logged: LoggedPayment, mode: Mode, features: Floats | None) -> None:
                 if features is None:
@@ -121,37 +105,12 @@ class Replaying:
             context_keys=CONTEXT_KEYS,
         )
 
-    async def _scorer(self, digest: str) -> ModelScorer:
-        if not digest:
-            return self._shelf.built_in.scorer
-        return ModelScorer(await self._shelf.load(digest), NAMES)
 
-
-def _chances(draft: _Draft, logged: LoggedPayment, mode: Mode, features: Floats) -> Mapping[str, float]:
+def _chances(draft: AskedAgain, logged: LoggedPayment, mode: Mode, features: Floats) -> Mapping[str, float]:
     """Return with which probabilities a draft would have given each tier to a payment."""
-    signals, decision, compiled = logged.row.signals, logged.decision, draft.ready.compiled
-    chance = draft.scorer.score_one(features)
-    values = draft.ready.reader.read(signals, features, chance, draft.listed.names(signals))
-    applied = rules.apply(compiled.rules, values, signals.at, signals.subject)
-    segment = tuple(str(decision.context.get("segment", "")).split("/"))
-    beliefs = mode.rates.beliefs(segment, signals.at.timestamp())
-    within = _within(decision, applied, compiled.within)
-    value = counted(signals.value, signals.currency, compiled.spec.worth)
-    weighed = tiering.weigh(chance, value, beliefs, compiled.terms, within)
-    shares = exploring.propensities(weighed, chance, value, compiled.exploring)
+    judged = draft.judge(logged, mode, features)
+    shares = exploring.propensities(judged.weighed, judged.chance, judged.value, draft.compiled.exploring)
     return {tier.value: share for tier, share in zip(Tier, shares, strict=True)}
-
-
-def _within(decision: Decision, applied: Applied, within: Tiers) -> Tiers:
-    """Return between which tiers the choice was: lists and freezes of then, rules and means of the draft.
-
-    Where a step-up was not possible then it is not now: the payer could not be asked.
-    """
-    codes = {each.code for each in decision.reasons}
-    floor = Tier.DECLINE if STOPPED & codes else applied.floor
-    ceiling = Tier.FRICTIONLESS if ReasonCode.LISTED_ALLOWED.value in codes else applied.ceiling
-    without = {each.name for each in decision.candidates if each.excluded == NO_MEANS}
-    return Tiers(floor, ceiling, within.can_step_up and Tier.STEP_UP.value not in without, within.can_review)
 
 
 def _cost(logged: LoggedPayment, compiled: Compiled) -> float | None:

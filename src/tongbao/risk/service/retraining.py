@@ -23,7 +23,7 @@ from tongbao.risk.models.artifact import Model, ModelScorer
 from tongbao.risk.models.base import Floats
 from tongbao.risk.models.registry import BY_NAME, LABEL_DELAY_S, NAMES
 from tongbao.risk.models.training import Examples, Options
-from tongbao.risk.policy import champions
+from tongbao.risk.policy import champions, model_weights
 from tongbao.risk.policy.champions import Contest, Pricing, ScoredPayments
 from tongbao.risk.schema.models import (
     Comparison,
@@ -33,6 +33,7 @@ from tongbao.risk.schema.models import (
     ModelVersions,
 )
 from tongbao.risk.schema.spec import RiskSpec
+from tongbao.risk.service import feature_drift
 from tongbao.risk.service.compiling import POLICY
 from tongbao.risk.service.examples import Gathered, Told, gather
 from tongbao.risk.service.shelf import Shelf
@@ -60,11 +61,15 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept beside a model: the facts of its card, its comparison, and what its scores looked like."""
+    """What is kept beside a model: the facts of its card, its comparison, what its scores and its features looked like.
+
+    ``features``: of those that it leans on, over everything that it learned from; None: kept before they were measured.
+    """
 
     facts: ModelFacts
     comparison: Comparison
     reference: drift.Reference
+    features: drift.Reference | None = None
 
 
 class Retraining:
@@ -179,7 +184,12 @@ def _made(gathered: Gathered, champion: ModelScorer, spec: RiskSpec, now: dateti
     )
     model = training.fit(_examples(gathered), options)
     reference = drift.measured((SCORE,), own[:, None])
-    return model, Card(facts=_facts(model, later, own, now), comparison=comparison, reference=reference)
+    return model, Card(
+        facts=_facts(model, later, own, now),
+        comparison=comparison,
+        reference=reference,
+        features=feature_drift.reference_of(model, gathered.x),
+    )
 
 
 def _examples(gathered: Gathered) -> Examples:
@@ -211,4 +221,5 @@ def _facts(model: Model, later: Gathered, scores: Floats, now: datetime) -> Mode
         versions=ModelVersions(
             features=f"{len(BY_NAME)} declared", policy=POLICY, libraries={"lightgbm": version("lightgbm")}
         ),
+        features=model_weights.importances(model.names, model.text),
     )

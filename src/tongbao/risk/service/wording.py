@@ -24,6 +24,7 @@ from tongbao.risk.policy.case_texts import (
     money,
     reason_text,
 )
+from tongbao.risk.policy.feature_texts import feature_words
 from tongbao.risk.policy.model_card import model_card
 from tongbao.risk.policy.reason_texts import analyst_text
 from tongbao.risk.schema.models import ModelFacts
@@ -43,6 +44,7 @@ __all__ = [
     "column",
     "entity_text",
     "facts_of_card",
+    "feature_words",
     "model_card",
     "money",
     "reason_text",

@@ -41,8 +41,9 @@ _COUNT = "SELECT count(*) FROM risk.challenge WHERE book_id = $1 AND subject_id 
 # Conditions that are not asked for are NULL.
 _PAGE = (
     _COLUMNS
-    + """WHERE ($1::bigint IS NULL OR book_id = $1) AND ($2::text IS NULL OR state = $2) AND ($3::uuid IS NULL OR id < $3)
-ORDER BY id DESC LIMIT $4"""
+    + """WHERE ($1::bigint IS NULL OR book_id = $1) AND ($2::boolean IS NULL OR live = $2)
+    AND ($3::text IS NULL OR state = $3) AND ($4::uuid IS NULL OR id < $4)
+ORDER BY id DESC LIMIT $5"""
 )
 
 
@@ -137,7 +138,9 @@ async def count_opened(connection: Connection, purpose: Purpose, since: datetime
 async def page(connection: Connection, query: ChallengeQuery) -> Sequence[Challenge]:
     """Return the challenges of a query, newest first, and one more where there are older ones."""
     state = None if query.state is None else query.state.value
-    rows = await connection.fetch(_PAGE, query.book_id, state, query.starting_after, query.limit + 1)
+    rows = await connection.fetch(
+        _PAGE, query.book_id, query.live, state, query.starting_after, query.limit + 1
+    )
     return [_kept(row).challenge for row in rows]
 
 

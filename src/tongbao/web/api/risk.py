@@ -9,11 +9,13 @@ from fastapi import APIRouter
 from tongbao.web.api import (
     risk_cards,
     risk_case_acts,
+    risk_case_settings,
     risk_cases,
     risk_freezes,
     risk_lists,
     risk_looks,
     risk_rules,
+    risk_tradeoff,
 )
 from tongbao.web.api.access import Gate
 from tongbao.web.api.acts import Acts
@@ -36,7 +38,8 @@ def router(calls: Calls, gate: Gate, acts: Acts, services: Services) -> APIRoute
         _add_people(routes, side, acts, (services, freezers))
         risk_freezes.add_challenges(routes, side, calls.clock, services.challenging)
     risk_freezes.add_challenge(routes, merchants, calls.clock, services.challenging)
-    risk_cards.add_models(routes, house, services.risk)
+    risk_case_settings.add_case_settings(routes, house, acts, services.hindsight.case_settings)
+    risk_cards.add_models(routes, house, services.risk, services.hindsight.cards)
     return routes
 
 
@@ -47,7 +50,10 @@ def _add_both(routes: APIRouter, side: Side, asked: tuple[Calls, Acts], services
     risk_looks.add_labels(routes, side, acts, services)
     risk_lists.add_lists(routes, side, acts, services.risk.lists)
     risk_lists.add_entries(routes, side, calls.clock, acts, services.risk.lists)
+    risk_lists.add_effects(routes, side, services.risk.lists)
     risk_rules.add_rules(routes, side, acts, services.hindsight.backtesting)
+    risk_tradeoff.add_tradeoff(routes, side, calls.clock, services.hindsight.pricing)
+    risk_cards.add_fairness(routes, side, services.hindsight.fairness)
     risk_cards.add_explanation(routes, side, services.hindsight.recalling, services.hindsight.looking)
 
 

@@ -5,12 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 
 from tongbao.decisions.schema.log import PREFIX as DECISION_PREFIX
-from tongbao.risk.service import explaining
 from tongbao.risk.service.assessor import Ready
+from tongbao.risk.service.fairness import FairnessReading
+from tongbao.risk.service.live_card import LiveCards
 from tongbao.risk.service.looking import Looking
 from tongbao.risk.service.recalling import Recalling
 from tongbao.risk.service.risk import Risk
 from tongbao.web.api import risk_card_models as models
+from tongbao.web.api import risk_watch_models as watch_models
 from tongbao.web.api.callers import Caller
 from tongbao.web.api.policies import Language
 from tongbao.web.api.risk_sides import Side
@@ -36,7 +38,7 @@ def add_explanation(routes: APIRouter, side: Side, recalling: Recalling, looking
         return models.Explanation.of(await recalling.decision(book_id, decision_id))
 
 
-def add_models(routes: APIRouter, side: Side, risk: Risk) -> None:
+def add_models(routes: APIRouter, side: Side, risk: Risk, cards: LiveCards) -> None:
     """Add the models, which are the house's."""
 
     @routes.get(f"{side.path}/models")
@@ -52,9 +54,23 @@ def add_models(routes: APIRouter, side: Side, risk: Risk) -> None:
 
     @routes.get(f"{side.path}/models/{{digest}}/card", response_class=Markdown)
     async def card(who: Annotated[Caller, side.looks], digest: Digest, language: Language = "en") -> Response:
-        """Return the card of a model: what it is for, how good it is, what it cannot do."""
-        row = await risk.shelf.row(digest)
-        return Markdown(explaining.card_text(row.digest, row.card, language))
+        """Return the card of a model: what it is for, how good and how fair it is, what was seen of it, what it cannot do."""
+        return Markdown(await cards.text(digest, language, live=who.live))
+
+    @routes.get(f"{side.path}/models/{{digest}}/watch")
+    async def watch(who: Annotated[Caller, side.looks], digest: Digest) -> watch_models.Watch:
+        """Return what was seen of a model at the latest look: drift of scores and features, calibration, alarms."""
+        found = await cards.read(digest, live=who.live)
+        return watch_models.Watch.of(found.row.digest, found.watch)
+
+
+def add_fairness(routes: APIRouter, side: Side, reading: FairnessReading) -> None:
+    """Add whom risk control bothers."""
+
+    @routes.get(f"{side.path}/fairness")
+    async def fairness(who: Annotated[Caller, side.looks]) -> watch_models.Fairness:
+        """Return shares and false positives by groups of the latest payments; small groups are not told."""
+        return watch_models.Fairness.of(await reading.look(live=who.live, book_id=who.book_id))
 
 
 def in_force_of(risk: Risk) -> set[str]:

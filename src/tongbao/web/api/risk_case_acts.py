@@ -1,7 +1,9 @@
 """What analysts do with a case: note, hand over, add payments, sign, close with four eyes.
 
-Closing, agreeing and refusing take people: a key may be held by anybody. Who closes as fraud may have the entity of the case
-frozen; a merchant within what its people may freeze, otherwise the case is not closed.
+A key works a case that it took like a person and closes it where one person may do so alone; what takes two people (a
+freeze, releasing much), agreeing, refusing and signing take people who are signed in: a key may be held by anybody. Who
+closes as fraud may have the entity of the case frozen; a merchant within what its people may freeze, otherwise the case is
+not closed.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,7 +23,7 @@ from tongbao.web.api.callers import Caller
 from tongbao.web.api.calls import rendered
 from tongbao.web.api.risk_cases import case_id_of
 from tongbao.web.api.risk_freezes import Freezers
-from tongbao.web.api.risk_sides import Side, named_in_book, person_of
+from tongbao.web.api.risk_sides import Side, is_person, named_in_book, person_of
 from tongbao.web.api.shapes import IdPath
 
 ME = "me"
@@ -90,7 +92,6 @@ def add_closing(routes: APIRouter, side: Side, acts: Acts, analysts: Analysts) -
         """Close the own case, or ask for a second person where one is needed: the state is then `waiting`."""
 
         async def work() -> CaseFile:
-            person_of(who)
             disposal = order.disposal()
             if disposal.freeze:
                 await _check_freezable(analysts, who, case)
@@ -125,7 +126,7 @@ def add_closing(routes: APIRouter, side: Side, acts: Acts, analysts: Analysts) -
 
 def hand_of(who: Caller, case: str, order: orders.VersionOrder) -> Hand:
     """Return who acts on which version of which case."""
-    return Hand(case_id_of(case), who.actor, order.version, who.book_id)
+    return Hand(case_id_of(case), who.actor, order.version, who.book_id, is_person(who))
 
 
 async def _done(

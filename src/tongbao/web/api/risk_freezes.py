@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from tongbao.core.clock import Clock
+from tongbao.core.errors import NotFound
 from tongbao.risk.schema.challenges import CHALLENGE_PREFIX, ChallengeQuery, ChallengeState
 from tongbao.risk.schema.freezes import FREEZE_PREFIX, Freeze, FreezePage, FreezeQuery, FreezeState
 from tongbao.risk.service.challenging import Challenging
@@ -121,7 +122,7 @@ def _add_release(routes: APIRouter, side: Side, acts: Acts, how: tuple[Freezers,
 
 
 def add_challenges(routes: APIRouter, side: Side, clock: Clock, challenging: Challenging) -> None:
-    """Add the list of challenges; that of the house holds those of all books and both modes."""
+    """Add the list of challenges of a mode; that of the house holds those of all books."""
 
     @routes.get(f"{side.path}/challenges")
     async def challenges(
@@ -133,6 +134,7 @@ def add_challenges(routes: APIRouter, side: Side, clock: Clock, challenging: Cha
         """List challenges, newest first."""
         query = ChallengeQuery(
             book_id=who.book_id,
+            live=who.live,
             state=state,
             starting_after=cursor(CHALLENGE_PREFIX, starting_after, "starting_after"),
             limit=limit,
@@ -149,8 +151,10 @@ def add_challenge(routes: APIRouter, side: Side, clock: Clock, challenging: Chal
 
     @routes.get(f"{side.path}/challenges/{{challenge}}")
     async def challenge(who: Annotated[Caller, side.reads], challenge: IdPath) -> models.Challenge:
-        """Return a challenge, `chl_…`."""
+        """Return a challenge of this mode, `chl_…`."""
         found = await challenging.get(who.book, path_id(CHALLENGE_PREFIX, challenge))
+        if found.live != who.live:
+            raise NotFound("challenge_unknown", f"there is no challenge {challenge}", id=challenge)
         return models.Challenge.of(found, clock.now())
 
 

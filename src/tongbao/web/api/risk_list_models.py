@@ -9,6 +9,7 @@ from tongbao.core.ids import uuid_text
 from tongbao.risk.schema.lists import (
     ADDED_MAX,
     REASON_CHARS_MAX,
+    EntryEffect,
     ListEffect,
     ListEntry,
     ListKind,
@@ -104,6 +105,40 @@ class Entry(Model):
         own = {name: getattr(entry, name) for name in cls.model_fields if hasattr(entry, name)}
         told = {"id": uuid_text(ENTRY_PREFIX, entry.id), "list": entry.list_name, "stands": entry.stands(now)}
         return cls.model_validate(own | told)
+
+
+class Effect(Model):
+    """What an entry did while it stood; money in hundredths by currency. A payment on two lists counts for both."""
+
+    object: Literal["risk_list_effect"] = "risk_list_effect"
+    entry: str
+    payment_count: int
+    blocked_count: int = Field(description="Declined because a block list names them.")
+    allowed_count: int = Field(description="Let through, whatever the score said.")
+    fraud_count: int
+    values: dict[str, int]
+    blocked_values: dict[str, int]
+    last_at: datetime | None
+    is_partial: bool = Field(description="There are more: only the newest were read.")
+
+    @classmethod
+    def of(cls, entry: ListEntry, did: EntryEffect) -> "Effect":
+        """Return what an entry did as it is sent."""
+        own = {name: getattr(did, name) for name in cls.model_fields if hasattr(did, name)}
+        told = {
+            "entry": uuid_text(ENTRY_PREFIX, entry.id),
+            "values": dict(did.values),
+            "blocked_values": dict(did.blocked_values),
+        }
+        return cls.model_validate(own | told)
+
+
+class Effects(Model):
+    """What entries did, in the order of the entries: newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[Effect]
+    has_more: bool = False
 
 
 class Entries(Model):

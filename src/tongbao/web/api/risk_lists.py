@@ -92,6 +92,32 @@ def add_entries(routes: APIRouter, side: Side, clock: Clock, acts: Acts, lists: 
         )
 
 
+def add_effects(routes: APIRouter, side: Side, lists: Lists) -> None:
+    """Add what entries did."""
+
+    @routes.get(f"{side.path}/lists/{{name}}/effects")
+    async def effects(
+        who: Annotated[Caller, side.reads],
+        name: Name,
+        ending_before: Before = None,
+        history: History = False,
+        limit: Limit = PAGE_SIZE,
+    ) -> models.Effects:
+        """Tell what the entries of a list did: payments matched, declined, let through, and their money."""
+        key = ListKey(owner_of(who), who.live, name)
+        before = cursor(models.ENTRY_PREFIX, ending_before, "ending_before")
+        found = await lists.entries(key, before=before, is_history=history, limit=limit + 1)
+        did = await lists.effects(found[:limit])
+        shown = [models.Effect.of(each, did[each.id]) for each in found[:limit]]
+        return models.Effects(data=shown, has_more=len(found) > limit)
+
+    @routes.get(f"{side.path}/list_entries/{{entry}}/effect")
+    async def effect(who: Annotated[Caller, side.reads], entry: IdPath) -> models.Effect:
+        """Tell what one entry did while it stood."""
+        found = await _own(who, entry, lists)
+        return models.Effect.of(found, (await lists.effects([found]))[found.id])
+
+
 def owner_of(who: Caller) -> int:
     """Return whose lists are meant: those of the merchant's book, or of the house."""
     return HOUSE_BOOK_ID if who.book_id is None else who.book_id

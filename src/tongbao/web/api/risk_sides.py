@@ -55,9 +55,14 @@ def sides(gate: Gate) -> tuple[Side, Side]:
     )
 
 
+def is_person(who: Caller) -> bool:
+    """Return whether somebody who is signed in asks, not a key."""
+    return who.actor.startswith(PERSON)
+
+
 def person_of(who: Caller) -> str:
     """Return who acts where two people are needed; raise NotPermitted ``person_required`` for a key."""
-    if not who.actor.startswith(PERSON):
+    if not is_person(who):
         raise NotPermitted("person_required", "two people are needed for this: sign in, a key is nobody")
     return who.actor
 

@@ -1,6 +1,8 @@
 """``tongbao risk discover``: rules that fraud seems to follow, kinds of customers, payments that people should label."""
 
 import textwrap
+from collections.abc import Sequence
+from datetime import UTC
 from typing import Annotated
 
 import typer
@@ -89,20 +91,23 @@ def _tell_clusters(findings: Findings, lang: Language) -> None:
     if findings.silhouette is None:
         print_line("Customers are too few, or too much alike, to have kinds.")
         return
+    print_line(
+        f"kinds of customers, silhouette {findings.silhouette:.2f} (below 0.25 there are none to speak of)"
+    )
     print_table(
-        ("Share#", "Customers#", "Payments#", "Fraud#", "What sets them apart"),
+        ("#", "Share#", "Customers#", "Payments#", "Fraud#"),
         [
             (
+                str(number),
                 f"{each.share:.1%}",
                 f"{each.customer_count:,}",
                 f"{each.payment_count:,}",
                 _fraud(each),
-                _said(each, lang),
             )
-            for each in findings.clusters
+            for number, each in enumerate(findings.clusters, 1)
         ],
-        title=f"kinds of customers, silhouette {findings.silhouette:.2f} (below 0.25 there are none to speak of)",
     )
+    _tell_words(findings.clusters, lang)
 
 
 def _tell_queue(queue: tuple[QueuedPayment, ...], lang: Language) -> None:
@@ -110,20 +115,28 @@ def _tell_queue(queue: tuple[QueuedPayment, ...], lang: Language) -> None:
         print_line("No payment waits for a label.")
         return
     print_table(
-        ("Payment", "At (UTC)", "Amount#", "Tier", "Score#", "Why"),
+        ("#", "At (UTC)", "Amount#", "Tier", "Score#"),
         [
             (
-                each.subject,
-                instant(each.at),
+                str(number),
+                f"{each.at.astimezone(UTC):%Y-%m-%d %H:%M}",
                 money(each.value, each.currency),
                 each.tier.replace("_", "-"),
                 f"{each.score:.2%}",
-                _said(each, lang),
             )
-            for each in queue
+            for number, each in enumerate(queue, 1)
         ],
         title="payments worth a label, the most wanted first",
     )
+    _tell_words(queue, lang)
+
+
+def _tell_words(told: Sequence[FoundCluster | QueuedPayment], lang: Language) -> None:
+    """Print the sentences of numbered rows below their table: beside numbers they would fold the ids."""
+    for number, each in enumerate(told, 1):
+        name = f"{each.subject}: " if isinstance(each, QueuedPayment) else ""
+        print_line(f"{number}. {name}{_said(each, lang)}")
+    print_line("")
 
 
 def _fraud(cluster: FoundCluster) -> str:

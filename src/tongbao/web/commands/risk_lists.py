@@ -1,11 +1,22 @@
 """``tongbao risk lists``: who is blocked, who is let through, who is marked for rules."""
 
 from typing import Annotated
+from uuid import UUID
 
+import msgspec
 import typer
 
 from tongbao.core.ids import uuid_text
-from tongbao.risk.schema.lists import ListEffect, ListEntry, ListKey, ListKind, NamedList, NewEntry
+from tongbao.risk.schema.lists import (
+    EntryEffect,
+    ListEffect,
+    ListEntry,
+    ListKey,
+    ListKind,
+    NamedList,
+    NewEntry,
+)
+from tongbao.risk.service.wording import money
 from tongbao.web import ledger_inputs
 from tongbao.web.commands.at_desk import (
     Actor,
@@ -78,17 +89,30 @@ def show(
 ) -> None:
     """Show the entries of a list, newest first."""
 
-    async def work(desk: RiskDesk) -> list[ListEntry]:
+    async def work(desk: RiskDesk) -> tuple[list[ListEntry], dict[UUID, EntryEffect]]:
         key = ListKey(await desk.owner(book), live, name)
-        return await desk.risk.lists.entries(key, is_history=history, limit=limit)
+        entries = await desk.risk.lists.entries(key, is_history=history, limit=limit)
+        return entries, await desk.risk.lists.effects(entries)
 
-    found = at_risk_desk(work)
+    found, did = at_risk_desk(work)
     if as_json:
-        print_json(found)
+        print_json([msgspec.to_builtins(each) | {"effect": did[each.id]} for each in found])
         return
     print_table(
-        ("Entry", "Kind", "Value", "Why", "Added (UTC)", "By", "Until (UTC)", "Removed"),
-        [_row(each) for each in found],
+        (
+            "Entry",
+            "Kind",
+            "Value",
+            "Why",
+            "Added (UTC)",
+            "By",
+            "Until (UTC)",
+            "Removed",
+            "Matched#",
+            "Declined#",
+            "Money",
+        ),
+        [(*_row(each), *_did(did[each.id])) for each in found],
     )
 
 
@@ -137,6 +161,17 @@ _DOES = {
     ListEffect.ALLOW: "let through, whatever the score says",
     ListEffect.MARK: "marked; rules ask for it",
 }
+
+
+def _did(effect: EntryEffect) -> tuple[str, str, str]:
+    """Return what an entry did: payments, those that it declined, and the money of these, or else of all."""
+    values = effect.blocked_values or effect.values
+    more = "+" if effect.is_partial else ""
+    return (
+        f"{effect.payment_count:,}{more}",
+        f"{effect.blocked_count:,}{more}",
+        ", ".join(money(value, currency) for currency, value in values),
+    )
 
 
 def _row(entry: ListEntry) -> tuple[str, ...]:

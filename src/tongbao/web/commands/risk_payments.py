@@ -5,13 +5,16 @@ from typing import Annotated, NamedTuple
 import typer
 
 from tongbao.risk.schema.facts import Labelled
-from tongbao.risk.service import explaining
+from tongbao.risk.schema.models import Severity
+from tongbao.risk.schema.watches import Watch
+from tongbao.risk.service import explaining, wording
 from tongbao.risk.service.explaining import ModelRow
 from tongbao.risk.service.looking import Judged
 from tongbao.risk.service.recalling import Recalled
 from tongbao.web.commands.at_desk import (
     Actor,
     Json,
+    Live,
     actor_of,
     instant,
     print_json,
@@ -22,8 +25,16 @@ from tongbao.web.commands.decisions import Language
 from tongbao.web.commands.risk_desk import PAYMENT_PREFIX, RiskDesk, at_risk_desk, id_of, plain
 
 PARTS_SHOWN = 12
+_TONES = {Severity.NOTICE: "", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}
 Payment = Annotated[str, typer.Argument(metavar="PAYMENT", help="Id of a payment: pi_…")]
 Lang = Annotated[Language, typer.Option("--lang", help="Language of the sentences.")]
+
+
+class _Model(NamedTuple):
+    """A model, and the latest look at it."""
+
+    row: ModelRow
+    watch: Watch | None
 
 
 class _Look(NamedTuple):
@@ -71,30 +82,52 @@ def models(
     card: Annotated[
         str | None, typer.Option("--card", metavar="DIGEST", help="Print the card of this model instead.")
     ] = None,
+    live: Live = True,
     lang: Lang = Language.EN,
     as_json: Json = False,
 ) -> None:
-    """List the models of the house, newest first; policies name them by their digest."""
+    """List the models of the house, newest first, with the latest look at each; policies name them by their digest."""
     if card is not None:
-        row = at_risk_desk(lambda desk: desk.risk.shelf.row(card))
-        typer.echo(explaining.card_text(row.digest, row.card, lang), nl=False)
+        typer.echo(at_risk_desk(lambda desk: desk.hindsight.cards.text(card, lang, live=live)), nl=False)
         return
 
-    async def work(desk: RiskDesk) -> list[ModelRow]:
-        return await desk.risk.shelf.newest()
+    async def work(desk: RiskDesk) -> list[_Model]:
+        watching = desk.risk.watching
+        return [
+            _Model(each, await watching.kept(each.digest, live=live))
+            for each in await desk.risk.shelf.newest()
+        ]
 
     found = at_risk_desk(work)
     if as_json:
-        print_json(plain(found))
+        print_json([{**each.row._asdict(), "watch": each.watch} for each in found])
         return
     if not found:
         print_line("no model was kept yet; the scorecard that the house comes with scores")
         return
     rows = [
-        (each.digest, each.kind, instant(each.made_at), each.made_by, f"{each.size_bytes:,}")
+        (
+            each.row.digest,
+            each.row.kind,
+            instant(each.row.made_at),
+            each.row.made_by,
+            f"{each.row.size_bytes:,}",
+            "" if each.watch is None else instant(each.watch.facts.at),
+            "" if each.watch is None else str(len(each.watch.alarms)),
+        )
         for each in found
     ]
-    print_table(("Digest", "Kind", "Made (UTC)", "By", "Bytes#"), rows)
+    print_table(("Digest", "Kind", "Made (UTC)", "By", "Bytes#", "Looked at (UTC)", "Alarms#"), rows)
+    for each in found:
+        if each.watch is not None:
+            tell_alarms(each.row.digest[:12], each.watch, lang)
+
+
+def tell_alarms(name: str, watch: Watch, language: str) -> None:
+    """Print the alarms of a model, one a line."""
+    for each in watch.alarms:
+        said = wording.alarm_text(each.alarm, language)
+        print_line(f"{name}, since {instant(each.since)} UTC: {said}", _TONES[each.alarm.severity])
 
 
 async def _recalled(desk: RiskDesk, judged: Judged) -> Recalled | None:

@@ -8,11 +8,13 @@ from tongbao.risk.schema.cases import CaseScope, CaseState
 from tongbao.risk.schema.freezes import PAGE_MAX, FreezeQuery, FreezeState
 from tongbao.risk.schema.models import Shift
 from tongbao.risk.schema.tiers import Tier
+from tongbao.risk.schema.watches import Watch
 from tongbao.risk.service.case_reading import Wanted
 from tongbao.risk.service.compiling import POLICY
 from tongbao.risk.service.looking import Mode, TierShare
-from tongbao.web.commands.at_desk import Json, Live, print_json, print_line, print_table
+from tongbao.web.commands.at_desk import Json, Live, instant, print_json, print_line, print_table
 from tongbao.web.commands.risk_desk import RiskDesk, at_risk_desk, plain
+from tongbao.web.commands.risk_payments import tell_alarms
 
 DAY = timedelta(days=1)
 
@@ -26,6 +28,7 @@ class _Status(NamedTuple):
     cases: dict[str, int]
     freezes: dict[str, int]
     score_shift: Shift | None
+    watch: Watch | None = None
 
 
 def status(live: Live = True, as_json: Json = False) -> None:
@@ -55,7 +58,9 @@ async def _read(desk: RiskDesk, live: bool) -> _Status:
         freezes[kind.value] = len((await desk.risk.freezing.page(query)).items)
     mode = Mode(live)
     tiers = await looking.shares(mode, now - DAY, now)
-    return _Status(rollout, model, tiers, cases, freezes, await looking.score_shift(mode, now))
+    shift = await looking.score_shift(mode, now)
+    watch = await desk.risk.watching.kept(model, live=live) if model else None
+    return _Status(rollout, model, tiers, cases, freezes, shift, watch)
 
 
 def _tell(found: _Status) -> None:
@@ -69,6 +74,7 @@ def _tell(found: _Status) -> None:
     _tell_tiers(found.tiers)
     print_line(f"Cases: {_counts(found.cases)}")
     print_line(f"Freezes: {_counts(found.freezes)}")
+    _tell_watch(found)
     shift = found.score_shift
     if shift is None:
         print_line("Scores: too few payments to say whether they moved.")
@@ -78,6 +84,17 @@ def _tell(found: _Status) -> None:
         f"Scores of the last day {moved} against the week before: stability index {shift.psi:.3f}, "
         f"chance alone reaches {shift.noise:.3f}."
     )
+
+
+def _tell_watch(found: _Status) -> None:
+    if not found.model:
+        return
+    watch = found.watch
+    if watch is None:
+        print_line("Watch: nobody has looked at the model in force yet.")
+        return
+    print_line(f"Watch: looked at {instant(watch.facts.at)} UTC, {len(watch.alarms)} alarms.")
+    tell_alarms(found.model[:12], watch, "en")
 
 
 def _tell_tiers(tiers: list[TierShare]) -> None:

@@ -5,9 +5,11 @@ the frame of a page says stands with the ledger's words; reasons and diagnoses a
 """
 
 from tongbao.web.locale.ops_risk import TEXTS as RISK_TEXTS
+from tongbao.web.locale.ops_risk_watching import TEXTS as RISK_WATCHING_TEXTS
 
 TEXTS: dict[str, tuple[str, str]] = {
     **RISK_TEXTS,
+    **RISK_WATCHING_TEXTS,
     "console": ("Operations", "运营台"),
     "find_payment": ("Find a payment: pi_…, pa_… or dec_…", "查找付款：pi_…、pa_…、dec_…"),
     "mode": ("Mode", "环境"),

@@ -12,6 +12,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "tab_freezes": ("Freezes", "冻结"),
     "tab_lists": ("Lists", "名单"),
     "tab_rules": ("Rules", "规则"),
+    "tab_tradeoff": ("Capacity", "容量"),
     "tab_models": ("Models", "模型"),
     # Who acts.
     "acting_as": ("Acting as {name}", "操作者：{name}"),

@@ -18,9 +18,8 @@ from markupsafe import Markup
 
 from tongbao.core.errors import AppError, InvalidRequest, InvariantBroken
 from tongbao.risk.service import wording
-from tongbao.risk.service.backtesting import Backtesting
+from tongbao.risk.service.hindsight import Hindsight
 from tongbao.risk.service.overviewing import Overviewing
-from tongbao.risk.service.revisiting import Revisiting
 from tongbao.risk.service.rule_drafting import RuleDrafting
 from tongbao.web import errors, pages
 from tongbao.web.house import House
@@ -82,8 +81,11 @@ class Desk:
         self.clock = house.runtime.clock
         self.overviewing = Overviewing(house.runtime.database, self.clock)
         policies, lists = house.decisions.policies, house.risk.lists
-        revisiting = Revisiting(house.runtime.database, house.decisions.log)
-        self.drafting = RuleDrafting(policies, lists, Backtesting(revisiting, policies, lists), self.clock)
+        runtime, log = house.runtime, house.decisions.log
+        self.hindsight = Hindsight(
+            runtime.database, self.clock, runtime.ledger.ids, (log, policies), house.risk
+        )
+        self.drafting = RuleDrafting(policies, lists, self.hindsight.backtesting, self.clock)
 
     async def mode(self, request: Request) -> str:
         """Return the mode that is asked for; otherwise live, unless there are payments in test mode only."""
@@ -194,7 +196,7 @@ def problem_text(error: AppError, language: str) -> Markup:
     """Return why an act was refused, in the reader's words where there are some."""
     say = translator(language)
     key = f"x_{error.code}"
-    return say(key) if key in words.TEXTS else say("x_other", detail=error.detail)
+    return say(key, detail=error.detail) if key in words.TEXTS else say("x_other", detail=error.detail)
 
 
 def due_text(at: datetime, now: datetime, language: str) -> Markup:

@@ -93,6 +93,7 @@ class ListsPage:
             "lists": lists,
             "chosen": chosen,
             "entries": entries[:ENTRIES_SHOWN],
+            "did": await self._lists.effects(entries[:ENTRIES_SHOWN]),
             "has_more": len(entries) > ENTRIES_SHOWN,
             "entry_text": lambda key: uuid_text(ENTRY_PREFIX, key),
             "effects": list(ListEffect),

@@ -1,10 +1,11 @@
-"""The routes of risk control in the console: today, cases, freezes, lists, rules, models."""
+"""The routes of risk control in the console: today, cases, freezes, lists, rules, capacity, models."""
 
 from fastapi import APIRouter
 
 from tongbao.web.house import House
 from tongbao.web.ops.rendering import error_page
 from tongbao.web.ops.risk_case import CasePage
+from tongbao.web.ops.risk_case_settings import CaseSettingsPage
 from tongbao.web.ops.risk_desk import Desk
 from tongbao.web.ops.risk_freezes import FreezesPage
 from tongbao.web.ops.risk_lists import ListsPage
@@ -12,6 +13,7 @@ from tongbao.web.ops.risk_models import ModelsPage
 from tongbao.web.ops.risk_queue import QueuePage
 from tongbao.web.ops.risk_rules import RulesPage
 from tongbao.web.ops.risk_today import TodayPage
+from tongbao.web.ops.risk_tradeoff import TradeOffPage
 from tongbao.web.page_route import page_route
 
 
@@ -20,14 +22,18 @@ def router(house: House) -> APIRouter:
     desk = Desk(house)
     today, queue, case = TodayPage(desk), QueuePage(desk), CasePage(desk)
     freezes, lists, rules, models = FreezesPage(desk), ListsPage(desk), RulesPage(desk), ModelsPage(desk)
+    tradeoff = TradeOffPage(desk, desk.hindsight)
+    settings = CaseSettingsPage(desk, desk.hindsight.case_settings)
     routes = APIRouter(prefix="/ops/risk", include_in_schema=False, route_class=page_route(error_page))
     for path, answer in (
         ("", today.show),
         ("/cases", queue.show),
         ("/cases/{case}", case.show),
+        ("/case-settings", settings.show),
         ("/freezes", freezes.show),
         ("/lists", lists.show),
         ("/rules", rules.show),
+        ("/tradeoff", tradeoff.show),
         ("/models", models.show),
         ("/models/{digest}", models.card),
         ("/actor", desk.who),
@@ -37,9 +43,11 @@ def router(house: House) -> APIRouter:
         ("/actor", desk.name),
         ("/cases", queue.take_next),
         ("/cases/{case}", case.act),
+        ("/case-settings", settings.act),
         ("/freezes", freezes.act),
         ("/lists", lists.act),
         ("/rules", rules.act),
+        ("/tradeoff", tradeoff.act),
     ):
         routes.add_api_route(path, act, methods=["POST"], response_model=None)
     return routes

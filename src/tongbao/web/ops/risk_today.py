@@ -90,14 +90,14 @@ class TodayPage:
     async def _drift(self, digest: str) -> tuple[tuple[Alarm, ...] | None, bool]:
         """Return the alarms of the model in force and whether it was measured at all.
 
-        They are those that this process saw last, otherwise those told when the model was made. None: no trained model.
+        They are those of the latest look by any process, otherwise those told when the model was made. None: no trained model.
         """
         if not digest:
             return None, False
         risk = self._desk.house.risk
-        latest = risk.watching.latest
-        if latest is not None and latest.facts.model == digest:
-            return latest.alarms, True
+        latest = await risk.watching.kept(digest)
+        if latest is not None:
+            return tuple(each.alarm for each in latest.alarms), True
         try:
             row = await risk.shelf.row(digest)
         except NotFound:
