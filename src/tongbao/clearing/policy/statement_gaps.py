@@ -69,7 +69,7 @@ def _silent_days(
         last = header.until_on or date.min
         first = header.from_on or last
         covered |= {first + timedelta(days=days) for days in range(min((last - first).days, 400) + 1)}
-    gaps = []
+    gaps: list[tuple[date, dict[str, str]]] = []
     on = working_day(min(covered), 0)
     while working_day(on, terms.report_days) < until_on and len(gaps) < GAPS_MAX:
         if on not in covered:

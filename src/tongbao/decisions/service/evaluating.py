@@ -197,7 +197,8 @@ def _sample(joined: _Joined, replay: _Replay, order: EvaluationOrder) -> Sample:
     value = model.value(fold[rows], bucket[rows], flat)
 
     def expected(chances: list[float]) -> Vector:
-        return np.bincount(rows, weights=value * np.array(chances), minlength=count)
+        sums: Vector = np.bincount(rows, weights=value * np.array(chances), minlength=count)
+        return sums
 
     return msgspec.structs.replace(
         sample,
