@@ -23,6 +23,7 @@ CLEAN = {
     "risk/__init__.py": "",
     "decisions/__init__.py": "",
     "payments/__init__.py": "",
+    "clearing/__init__.py": "",
     "ledger/errors.py": "from tongbao.core import errors",
     "ledger/schema.py": "from tongbao.core import ids, money\nfrom tongbao.ledger import errors",
     "ledger/policy.py": "from tongbao.ledger import schema",

@@ -197,8 +197,7 @@ def _sample(joined: _Joined, replay: _Replay, order: EvaluationOrder) -> Sample:
     value = model.value(fold[rows], bucket[rows], flat)
 
     def expected(chances: list[float]) -> Vector:
-        sums: Vector = np.bincount(rows, weights=value * np.array(chances), minlength=count)
-        return sums
+        return np.bincount(rows, weights=value * np.array(chances), minlength=count).astype(np.float64)
 
     return msgspec.structs.replace(
         sample,
