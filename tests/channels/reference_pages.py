@@ -23,8 +23,8 @@ FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 NETWORKS = {"iso8583": "ISO 8583", "stripe": "Stripe", "alipay": "Alipay", "wechat_pay": "WeChat Pay"}
 SWITCHES = (
     *("manual_capture", "partial_capture", "multiple_capture", "void", "void_after_capture", "increment"),
-    *("refund", "partial_refund", "refund_inquiry", "payout", "mandates", "inquires_by_our_reference"),
-    "notifies",
+    *("refund", "partial_refund", "refund_inquiry", "payout", "mandates", "authenticates"),
+    *("inquires_by_our_reference", "notifies"),
 )
 
 
@@ -86,6 +86,7 @@ def _adapters() -> dict[str, Capabilities]:
         line=line,
         terminal=terminal,
         inquires=True,
+        authenticates=True,
         increments=True,
         captures_often=True,
         voids_captured=True,

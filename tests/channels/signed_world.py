@@ -2,11 +2,14 @@
 answers and notifications signed with nothing of the product's own code, and the published libraries as judges.
 """
 
+import atexit
 import base64
 import json
+import select
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -65,18 +68,55 @@ def ask_peer(environment: str, script: str, act: str, **values: Any) -> dict[str
     python = ROOT / ".peers" / environment / "bin" / "python"
     if not python.exists():
         pytest.skip(f"the peer {environment} is not installed: make peers")
-    ran = subprocess.run(
-        [python, ROOT / "tests" / "peers" / script],
-        input=json.dumps({"act": act, **values}),
-        capture_output=True,
-        text=True,
-        timeout=PEER_TIMEOUT_S,
-    )
-    if "ModuleNotFoundError" in ran.stderr:
+    peer = _peer(python, ROOT / "tests" / "peers" / script)
+    told = peer.ask(json.dumps({"act": act, **values}))
+    if not told and "ModuleNotFoundError" in peer.errors():
         pytest.skip(f"the peer {environment} could not be installed")
-    assert ran.returncode == 0, ran.stderr
-    answer: dict[str, Any] = json.loads(ran.stdout)
+    assert told, peer.errors()
+    answer: dict[str, Any] = json.loads(told)
     return answer
+
+
+class _Peer:
+    """A library in a process of its own that answers line by line: loading it takes longer than all its answers."""
+
+    def __init__(self, python: Path, script: Path) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process runs
+        self._process = subprocess.Popen(
+            [python, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._asks, self._answers = self._process.stdin, self._process.stdout
+        atexit.register(self.close)
+
+    def ask(self, line: str) -> bytes:
+        """Return the line that answers; nothing where the process has ended."""
+        with suppress(BrokenPipeError):
+            self._asks.write(line.encode() + b"\n")
+            self._asks.flush()
+        ready, _, _ = select.select([self._answers], [], [], PEER_TIMEOUT_S)
+        assert ready, f"no answer within {PEER_TIMEOUT_S} s"
+        return self._answers.readline()
+
+    def errors(self) -> str:
+        """What the process has complained about."""
+        self._errors.seek(0)
+        return self._errors.read().decode()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        with suppress(BrokenPipeError):
+            self._asks.close()
+        self._answers.close()
+        self._errors.close()
+
+
+@cache
+def _peer(python: Path, script: Path) -> _Peer:
+    return _Peer(python, script)
 
 
 Responder = Callable[[web.Request, bytes], web.StreamResponse]

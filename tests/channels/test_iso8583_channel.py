@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import SecretStr
 from tests.channels.cards import (
@@ -25,13 +26,16 @@ from tests.channels.cards import (
 )
 
 from tongbao.channels.adapters.hmac_header import signature
-from tongbao.channels.adapters.iso8583 import dialect
+from tongbao.channels.adapters.iso8583 import dialect, transform
 from tongbao.channels.adapters.iso8583.channel import Iso8583Channel, Iso8583Settings
 from tongbao.channels.adapters.iso8583.line import LineSettings
 from tongbao.channels.adapters.iso8583.transform import Terminal
 from tongbao.channels.errors import NotificationForged, NotificationMalformed
 from tongbao.channels.schema import (
     Answer,
+    Authentication,
+    AuthenticationFlow,
+    AuthenticationResult,
     Authorize,
     Initiator,
     Inquire,
@@ -59,10 +63,10 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 async def channel(sandbox: Sandbox) -> AsyncIterator[Iso8583Channel]:
-    """A channel to the acquirer that waits half a second."""
+    """A channel to the acquirer that waits a second."""
     known = sandbox.credentials.merchant.acquirers["east"]
     settings = Iso8583Settings(
-        line=LineSettings(host=known.host, port=known.port, timeout_s=0.5),
+        line=LineSettings(host=known.host, port=known.port, timeout_s=1.0),
         terminal=Terminal(
             terminal_id=known.terminal_id, merchant_id=known.merchant_id, acquirer_id=known.acquirer_id
         ),
@@ -150,7 +154,7 @@ async def test_late_approval_is_told_by_a_signed_notice(channel: Iso8583Channel,
         sandbox.acquirers["east"].notify_url = f"{address.url}/notices/acquirer_east"
         call = new(2_582)
         assert (await channel.authorize(call)).outcome is Outcome.UNRESOLVED
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             head, _, body = (await arrived.get()).partition(b"\r\n\r\n")
         sandbox.acquirers["east"].notify_url = None
         await asyncio.sleep(0.05)
@@ -336,3 +340,107 @@ async def test_payout_is_refused_and_vault_is_told_who_asked() -> None:
     ]
     assert CVC not in repr(cards.reveals)
     await channel.close()
+
+
+ASKS, BROKEN, ABSENT = "4000002760003184", "4000000000003097", "378282246310005"
+KNOWN = Authentication(
+    result=AuthenticationResult.AUTHENTICATED, flow=AuthenticationFlow.CHALLENGE, version="2.2.0", eci="05"
+)
+
+
+async def press(answer: Answer, act: str) -> str:
+    """Press a button on the issuer's page; where that leads."""
+    assert answer.action is not None
+    assert answer.action.url is not None
+    async with httpx.AsyncClient() as browser:
+        led = await browser.post(answer.action.url, data={"act": act})
+        return str(led.headers.get("location", ""))
+
+
+async def test_issuer_asks_on_its_page_and_the_inquiry_tells_how_it_ended(channel: Iso8583Channel) -> None:
+    for act, ended in (("pass", Outcome.APPROVED), ("fail", Outcome.DECLINED)):
+        call = new(method=card(ASKS), authenticate=True, return_url="https://shop.test/back")
+        asked = await channel.authorize(call)
+        assert (asked.outcome, asked.code) == (Outcome.ACTION_REQUIRED, "3D")
+        again = await channel.inquire(about(call))
+        assert (again.outcome, again.action) == (Outcome.ACTION_REQUIRED, asked.action)
+        assert (await channel.authorize(call)).action == asked.action
+        assert await press(asked, act) == "https://shop.test/back"
+        known = await channel.inquire(about(call))
+        assert known.outcome is ended
+        assert known.authentication is not None
+        if act == "pass":
+            assert (known.authentication, known.captured) == (KNOWN, True)
+        else:
+            assert known.reason is Reason.AUTHENTICATION_FAILED
+            assert known.authentication.result is AuthenticationResult.FAILED
+            assert not known.authentication.is_good
+
+
+@pytest.mark.parametrize(
+    ("number", "outcome", "result"),
+    [
+        (GOOD, Outcome.APPROVED, AuthenticationResult.AUTHENTICATED),
+        (BROKEN, Outcome.DECLINED, AuthenticationResult.PROCESSING_ERROR),
+        (ABSENT, Outcome.APPROVED, AuthenticationResult.NOT_SUPPORTED),
+    ],
+)
+async def test_issuer_that_asks_nobody_says_so_in_its_answer_and_in_the_inquiry(
+    channel: Iso8583Channel, number: str, outcome: Outcome, result: AuthenticationResult
+) -> None:
+    call = new(method=card(number), authenticate=True)
+    for answer in (await channel.authorize(call), await channel.inquire(about(call))):
+        assert answer.outcome is outcome
+        assert answer.authentication is not None
+        assert (answer.authentication.result, answer.action) == (result, None)
+
+
+async def test_nobody_is_authenticated_who_was_not_to_be(channel: Iso8583Channel) -> None:
+    call = new()
+    assert (await channel.authorize(call)).authentication is None
+    refused = await channel.authorize(new(method=card(ASKS)))
+    assert refused.reason is Reason.AUTHENTICATION_REQUIRED
+
+
+async def test_check_that_was_reversed_is_over(channel: Iso8583Channel) -> None:
+    call = new(method=card(ASKS), authenticate=True)
+    asked = await channel.authorize(call)
+    assert (await channel.void(follow("vo_3ds", call, asked, 2_500))).outcome is Outcome.APPROVED
+    assert await press(asked, "pass") == ""
+    assert (await channel.inquire(about(call))).voided
+
+
+async def test_end_of_a_check_is_told_by_a_signed_notice(channel: Iso8583Channel, sandbox: Sandbox) -> None:
+    arrived: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def take(request: bytes) -> bytes:
+        arrived.put_nowait(request)
+        return http_answer(b"")
+
+    async with serving(read_http, take) as (address, _):
+        sandbox.acquirers["east"].notify_url = f"{address.url}/notices/acquirer_east"
+        call = new(method=card(ASKS), authenticate=True)
+        await press(await channel.authorize(call), "pass")
+        async with asyncio.timeout(30):
+            head, _, body = (await arrived.get()).partition(b"\r\n\r\n")
+        sandbox.acquirers["east"].notify_url = None
+        await asyncio.sleep(0.05)
+    lines = [line.partition(": ") for line in head.decode().split("\r\n")[1:]]
+    told = channel.parse_notification(raw(body, **{name.lower(): value for name, _, value in lines}))
+    assert (told.reference, told.answer.outcome, told.answer.authentication) == (
+        call.reference,
+        Outcome.APPROVED,
+        KNOWN,
+    )
+
+
+@pytest.mark.parametrize("url", ["", "javascript:alert(1)", "acs.test"])
+def test_page_that_cannot_be_opened_leaves_the_payment_open(url: str) -> None:
+    sent = {"37": "R", "3": dialect.PURCHASE, "46": dialect.AUTHENTICATE}
+    answer = transform.read_answer(dialect.SALE, sent, {"39": "3D", "47": url})
+    assert (answer.outcome, answer.action) == (Outcome.UNRESOLVED, None)
+
+
+def test_acquirer_declares_whether_it_authenticates() -> None:
+    assert offline(authenticates=True).capabilities.authenticates
+    assert not offline().capabilities.authenticates

@@ -363,7 +363,7 @@ async def test_webhook_that_the_replica_signed_is_believed(
         )
         call = authorize(f"pa_hook_{next(_numbers)}")
         answer = await channel.authorize(call)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 request = await arrived.get()
                 raw = RawNotification(
@@ -386,3 +386,42 @@ async def test_webhook_that_the_replica_signed_is_believed(
     )
     assert told.answer.channel_reference == answer.channel_reference
     assert channel.acknowledge(accepted=True).status == 200
+
+
+async def test_payer_is_authenticated_where_that_was_asked_and_what_came_of_it_is_read() -> None:
+    charge = {"payment_method_details": {"card": {"three_d_secure": {"result": "authenticated"}}}}
+
+    def handle(method: str, target: str, _form: dict[str, str]) -> Any:
+        if target == "/v1/payment_methods":
+            return {"id": "pm_1"}
+        if method == "GET":
+            return {**SUCCEEDED, "latest_charge": charge}
+        page = {"redirect_to_url": {"url": "https://hooks.stripe.test/3ds"}}
+        return {**SUCCEEDED, "status": "requires_action", "next_action": page}
+
+    async with scripted(handle) as (channel, server, _):
+        call = authorize("pa_1", authenticate=True, return_url="https://shop.test/back")
+        asked = await channel.authorize(call)
+        form = parsed(server.requests[1])[3]
+        known = await channel.inquire(
+            inquire(Operation.AUTHORIZE, "pa_1", "pa_1", channel_reference=asked.channel_reference)
+        )
+        target = parsed(server.requests[2])[1]
+        assert channel.capabilities.authenticates
+    assert form["payment_method_options[card][request_three_d_secure]"] == "any"
+    assert form["expand[0]"] == "latest_charge"
+    assert asked.outcome is Outcome.ACTION_REQUIRED
+    assert asked.action is not None
+    assert asked.action.url == "https://hooks.stripe.test/3ds"
+    assert target.endswith("?expand%5B0%5D=latest_charge")
+    assert known.authentication is not None
+    assert known.authentication.is_good
+
+
+async def test_replica_that_authenticates_nobody_does_not_say_that_it_does() -> None:
+    async with scripted(succeed, plain=True) as (channel, server, _):
+        assert not channel.capabilities.authenticates
+        await channel.inquire(inquire(Operation.AUTHORIZE, "pa_1", "pa_1", channel_reference="pi_1"))
+        assert "expand" not in parsed(server.requests[0])[1]
+    async with scripted(succeed, StripeChargesChannel) as (channel, _, _):
+        assert not channel.capabilities.authenticates

@@ -259,3 +259,20 @@ def test_declined_payment_carries_its_reason() -> None:
 def test_metadata_of_any_shape_is_no_crash(metadata: object) -> None:
     found = read("payment_intent.succeeded", {**INTENT, "metadata": metadata})
     assert found.kind is NotificationKind.IGNORED
+
+
+def test_yes_that_hides_what_it_was_authenticated_by_is_inquired() -> None:
+    thing = {
+        "id": "pi_1",
+        "amount": 2_500,
+        "amount_received": 2_500,
+        "currency": "usd",
+        "status": "succeeded",
+        "metadata": {"reference": "pa_1"},
+        "latest_charge": "ch_1",
+    }
+    assert read("payment_intent.succeeded", thing).answer.outcome is Outcome.APPROVED
+    asked = thing | {"payment_method_options": {"card": {"request_three_d_secure": "any"}}}
+    assert read("payment_intent.succeeded", asked).answer.outcome is Outcome.PENDING
+    failed = asked | {"status": "requires_payment_method", "last_payment_error": {"code": "card_declined"}}
+    assert read("payment_intent.payment_failed", failed).answer.outcome is Outcome.DECLINED

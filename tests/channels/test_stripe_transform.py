@@ -246,3 +246,23 @@ def test_card_form_holds_the_card_and_no_empty_code() -> None:
     }
     bare = RevealedCard(number=GOOD, exp_month=3, exp_year=2031, cvc=None)
     assert "card[cvc]" not in transform.card_form(bare)
+
+
+@pytest.mark.parametrize(
+    ("said", "result", "is_good"),
+    [
+        ({"three_d_secure": {"result": "authenticated", "version": "2.2.0"}}, "authenticated", True),
+        ({"three_d_secure": {"result": "attempt_acknowledged"}}, "attempt_acknowledged", True),
+        ({"three_d_secure": {"result": "failed", "authentication_flow": "challenge"}}, "failed", False),
+        ({"three_d_secure": {"result": "something new"}}, "not_supported", False),
+        ({"three_d_secure": None}, "not_supported", False),
+        ({}, None, False),
+    ],
+)
+def test_check_of_the_issuer_is_read_from_the_charge(
+    said: dict[str, Any], result: str | None, is_good: bool
+) -> None:
+    charge = {**CHARGE, "payment_method_details": {"card": said}}
+    answer = transform.read_intent(intent(status="succeeded", amount_received=2_500, latest_charge=charge))
+    known = answer.authentication
+    assert (known.result.value if known else None, known is not None and known.is_good) == (result, is_good)

@@ -36,7 +36,7 @@ from tongbao.core.requests.asks import Ask, Rendered, ask_digest
 from tongbao.ledger.schema import BookId
 from tongbao.ledger.service.ledger import Ledger
 from tongbao.parties.schema import MerchantId, Scope
-from tongbao.payments.ports import CardMemory, MerchantProfiles, RiskControl, Routing
+from tongbao.payments.ports import CardMemory, MerchantProfiles, Proofs, RiskControl, Routing
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.facts import Happened
 from tongbao.payments.schema.intents import CaptureMethod, Intent
@@ -244,9 +244,11 @@ async def open_house(
     channels: Sequence[Channel] = (),
     modes: Mapping[str, Mode] = NO_MODES,
     retry_s: float = 10.0,
+    proofs: Proofs | None = None,
+    clock: FrozenClock | None = None,
 ) -> AsyncIterator[House]:
     """A house of its own; ``channels`` stand before those that every house has, ``modes`` is whose payments they take."""
-    clock, metrics = FrozenClock(datetime.now(UTC)), Metrics()
+    clock, metrics = clock or FrozenClock(datetime.now(UTC)), Metrics()
     async with database.connection() as connection:
         # What earlier houses left on these tables would be inquired over this house's channels.
         await connection.execute("UPDATE payments.document SET due_at = NULL WHERE due_at IS NOT NULL")
@@ -264,5 +266,6 @@ async def open_house(
             profiles=profiles or OneProfile(Merchant(name="Tea House")),
             cards=cards,
             retry_s=retry_s,
+            proofs=proofs,
         ) as payments:
             yield House(payments, ledger, clock, ids, database, metrics)

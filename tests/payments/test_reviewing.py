@@ -8,7 +8,7 @@ from tests.payments.conftest import House, open_house
 from tests.payments.scripted import ScriptedChannel
 from tests.payments.test_disputing import tell
 
-from tongbao.channels.schema import Answer, Outcome
+from tongbao.channels.schema import Answer, NotificationKind, Outcome
 from tongbao.core.db import Database
 from tongbao.core.events.facts import Delivered, Fact, topic_of
 from tongbao.core.ids import IdFactory
@@ -16,8 +16,8 @@ from tongbao.decisions.schema.log import Candidate, Decision, Why
 from tongbao.payments.errors import WrongState
 from tongbao.payments.policy.signals import Pseudonyms, signals_of
 from tongbao.payments.ports import RiskQuestion, Verdict
-from tongbao.payments.schema.intents import CaptureMethod, IntentState, RiskState
-from tongbao.risk.schema.cases import CaseDecided, Disposition, PaymentRef
+from tongbao.payments.schema.intents import CancelReason, CaptureMethod, IntentState, RiskState
+from tongbao.risk.schema.cases import CaseDecided, Disposition, Lapsed, PaymentRef
 from tongbao.risk.schema.facts import Assessed, Ended, Labelled, LabelSource
 from tongbao.risk.schema.tiers import Tier
 
@@ -211,3 +211,53 @@ async def test_payment_that_is_stopped_is_told_in_the_commit_that_stops_it(
         assert isinstance(look, Assessed)
         assert (look.tier, look.signals.subject_id) == (tier, view.intent.id)
         assert await told(house, Ended) == []
+
+
+async def test_review_that_nobody_decides_ends_with_the_authorization_and_says_so(
+    payments_database: Database, ids: IdFactory
+) -> None:
+    async with open_house(payments_database, ids, risk=Judge(Tier.REVIEW, ids)) as house:
+        view, ordinary = await house.pay(700), await house.pay(800)
+        await decided(house, "release", ordinary.intent.id)
+        assert view.attempt is not None
+        await house.pass_time(7 * 86_400 + 1)
+        intent = await house.intent(view.intent.id)
+        assert (intent.state, intent.cancel_reason) == (IntentState.CANCELED, CancelReason.REVIEW_EXPIRED)
+        assert (intent.risk_state, intent.amount_capturable_minor) == (RiskState.UNDECIDED, 0)
+        assert len(house.channel().asked("void")) == 1
+        assert (await house.events()).count("payment_intent.canceled") == 1
+        (lapsed,) = await told(house, Lapsed)
+        assert isinstance(lapsed, Lapsed)
+        assert (lapsed.subject_id, lapsed.signals_id) == (intent.id, view.attempt.signals_id)
+        await decided(house, "release", view.intent.id)
+        assert (await house.intent(view.intent.id)).state is IntentState.CANCELED
+        await house.check_books()
+
+
+@pytest.mark.parametrize("end", ["merchant", "channel"])
+async def test_held_payment_that_ends_otherwise_is_undecided_too(
+    payments_database: Database, ids: IdFactory, end: str
+) -> None:
+    async with open_house(payments_database, ids, risk=Judge(Tier.REVIEW, ids)) as house:
+        view = await house.pay(700)
+        assert view.attempt is not None
+        if end == "merchant":
+            await house.payments.intents.cancel(house.scope, view.intent.id)
+        else:
+            gone = Answer(outcome=Outcome.APPROVED, voided=True)
+            await house.notify(NotificationKind.PAYMENT, view.attempt.reference, gone)
+        assert (await house.intent(view.intent.id)).risk_state is RiskState.UNDECIDED
+        assert len(await told(house, Lapsed)) == 1
+        await house.check_books()
+
+
+async def test_void_of_an_expired_review_whose_end_was_not_heard_says_so_too(
+    payments_database: Database, ids: IdFactory
+) -> None:
+    async with open_house(payments_database, ids, risk=Judge(Tier.REVIEW, ids)) as house:
+        view = await house.pay(700)
+        house.channel().reply("void", Answer(outcome=Outcome.UNRESOLVED))
+        await house.pass_time(7 * 86_400 + 1)
+        await house.pass_time(600)
+        intent = await house.intent(view.intent.id)
+        assert (intent.state, intent.cancel_reason) == (IntentState.CANCELED, CancelReason.REVIEW_EXPIRED)

@@ -17,15 +17,18 @@ from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
 from tongbao.decisions.policy.rollout import RolloutOrder
 from tongbao.decisions.service.decisions import Decisions
+from tongbao.payments.policy.step_ups import not_authenticated
 from tongbao.payments.ports import RiskQuestion
 from tongbao.payments.schema.intents import Intent, IntentState
 from tongbao.payments.service.smart_risk import SmartRisk, purpose_of
 from tongbao.risk.schema.challenges import Challenge, ChallengeState, Means
+from tongbao.risk.schema.freezes import FreezeOrder
 from tongbao.risk.schema.reasons import ReasonCode
+from tongbao.risk.schema.signals import Entity
 from tongbao.risk.schema.tiers import Tier
 from tongbao.risk.service import compiling
 from tongbao.risk.service.risk import Risk
-from tongbao.risk.service.step_up_links import StepUpLinks
+from tongbao.risk.service.step_up_links import LINK_LIFE, StepUpLinks
 
 SECRET = b"s" * 32
 CARD = Card(
@@ -45,9 +48,7 @@ class Desk:
         self.links = StepUpLinks(SECRET, "https://pay.example", self.clock)
         self.proof: Challenge | Exception | None = None
         self.asked: list[tuple[int, UUID, bytes, timedelta]] = []
-        self.smart = SmartRisk(
-            self.risk.assessor, self.links, self._passed_for, self.clock, ids, secret=SECRET
-        )
+        self.smart = SmartRisk(self.risk.judge, self.links, self._passed_for, self.clock, ids, secret=SECRET)
 
     async def rules(self, rules: str, **spec: Any) -> None:
         """Let this merchant's own policy decide by these rules."""
@@ -189,3 +190,72 @@ async def test_failure_gives_the_tier_of_the_policy_and_never_an_exception(
     assert (verdict.tier, verdict.reasons) == (Tier.REVIEW, (ReasonCode.UNAVAILABLE.value,))
     assert verdict.fact is not None
     assert verdict.fact.score is None
+
+
+async def test_proved_payer_goes_on_while_scoring_fails_unless_a_list_stops_the_payment(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.rules("", fallback="step_up")
+
+    def broken(_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(desk.risk.assessor, "assess", broken)
+    of = desk.intent(state=IntentState.REQUIRES_ACTION)
+    assert (await desk.smart.assess(desk.question(of))).tier is Tier.STEP_UP
+    desk.proof = proof = desk.passed(of)
+    verdict = await desk.smart.assess(desk.question(of))
+    assert verdict.tier is Tier.FRICTIONLESS
+    assert verdict.reasons == (ReasonCode.PROVED.value, ReasonCode.UNAVAILABLE.value)
+    assert verdict.decision is not None
+    assert verdict.decision.chosen == Tier.FRICTIONLESS.value
+    assert [each.name for each in verdict.decision.candidates if each.propensity] == ["frictionless"]
+    assert verdict.fact is not None
+    assert (verdict.fact.tier, verdict.fact.is_again) == (Tier.FRICTIONLESS, True)
+    assert verdict.fact.signals.id == proof.signals_id
+    freeze = FreezeOrder(live=of.live, entity=Entity.CUSTOMER, key=UUID(int=5).hex, reason="stolen")
+    await desk.risk.freezing.freeze(freeze, "mei")
+    await desk.risk.freezing.refresh()
+    stopped = await desk.smart.assess(desk.question(of))
+    assert stopped.tier is Tier.DECLINE
+    assert stopped.reasons == (ReasonCode.ACCOUNT_FROZEN.value, ReasonCode.UNAVAILABLE.value)
+    assert ReasonCode.PROVED.value not in stopped.reasons
+
+
+@pytest.mark.parametrize("fallback", ["review", "decline"])
+async def test_proof_does_not_soften_another_tier_for_failures(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, fallback: str
+) -> None:
+    await desk.rules("", fallback=fallback)
+
+    def broken(_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(desk.risk.assessor, "assess", broken)
+    of = desk.intent(state=IntentState.REQUIRES_ACTION)
+    desk.proof = desk.passed(of)
+    assert (await desk.smart.assess(desk.question(of))).tier.value == fallback
+
+
+async def test_payer_whom_only_the_issuer_can_ask_is_left_to_the_issuer(desk: Desk) -> None:
+    await desk.rules(ASK)
+    of = desk.intent(customer_id=None)
+    verdict = await desk.smart.assess(desk.question(of, can_authenticate=True))
+    assert (verdict.tier, verdict.by_issuer, verdict.step_up_url) == (Tier.STEP_UP, True, None)
+    assert verdict.decision is not None
+    assert verdict.decision.context["means"] == "three_ds"
+    known = await desk.smart.assess(desk.question(can_authenticate=True))
+    assert (known.by_issuer, known.step_up_url is None) == (False, False)
+    assert known.step_up_until == desk.clock.now() + LINK_LIFE
+    absent = desk.question(of, can_authenticate=True, initiator=Initiator.MERCHANT)
+    assert (await desk.smart.assess(absent)).tier is Tier.REVIEW
+
+
+async def test_proof_that_came_after_the_payment_had_stopped_waiting_counts(desk: Desk) -> None:
+    await desk.rules(ASK)
+    state = IntentState.REQUIRES_PAYMENT_METHOD
+    of = desk.intent(state=state, last_error=not_authenticated())
+    desk.proof = desk.passed(of)
+    assert (await desk.smart.assess(desk.question(of))).tier is Tier.FRICTIONLESS
+    fresh = desk.intent(state=state)
+    assert (await desk.smart.assess(desk.question(fresh))).tier is Tier.STEP_UP

@@ -188,7 +188,7 @@ def random_decision() -> str:
 
 
 @contextlib.asynccontextmanager
-async def open_whole(database: Database, dsn: str, home: Path) -> AsyncIterator[Whole]:
+async def open_whole(database: Database, dsn: str, home: Path, base: str = BASE) -> AsyncIterator[Whole]:
     """The application over a database, wired as the program does it."""
     clock, metrics = FrozenClock(datetime.now(UTC)), Metrics()
     ids = IdFactory(clock)
@@ -198,7 +198,7 @@ async def open_whole(database: Database, dsn: str, home: Path) -> AsyncIterator[
     ]
     async with Ledger(database, clock, metrics, ids) as ledger:
         runtime = Runtime(dsn, database, ledger, clock, metrics)
-        async with open_house(runtime, settings, BASE, specs) as house:
+        async with open_house(runtime, settings, base, specs) as house:
             events = Events(database, clock, ids, metrics, house.subscriptions())
             app = create_app(house, Workers(house, events, metrics), metrics)
             operator = operator_of_job("tests", frozenset(OperatorPermission))

@@ -206,12 +206,51 @@ class Initiator(enum.StrEnum):
     MERCHANT = "merchant"
 
 
+class AuthenticationFlow(enum.StrEnum):
+    """How the issuer knew the payer."""
+
+    CHALLENGE = "challenge"  # the payer was asked
+    FRICTIONLESS = "frictionless"  # the issuer knew without asking
+
+
+class AuthenticationResult(enum.StrEnum):
+    """What came of it, in the words of Stripe's ``three_d_secure.result``."""
+
+    AUTHENTICATED = "authenticated"
+    ATTEMPT_ACKNOWLEDGED = "attempt_acknowledged"  # the network answers for an issuer that could not be asked
+    EXEMPTED = "exempted"
+    FAILED = "failed"
+    NOT_SUPPORTED = "not_supported"
+    PROCESSING_ERROR = "processing_error"
+
+
+class Authentication(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the issuer's own check of the payer came to (EMV 3-D Secure).
+
+    ``version`` is that of the protocol (``2.2.0``), ``eci`` the network's two digits for who answers for fraud.
+    """
+
+    result: AuthenticationResult
+    flow: AuthenticationFlow | None = None
+    version: str | None = None
+    eci: str | None = None
+
+    @property
+    def is_good(self) -> bool:
+        """True where the payer was known, or the network answers as if: a step-up is met by nothing less."""
+        return self.result in (
+            AuthenticationResult.AUTHENTICATED,
+            AuthenticationResult.ATTEMPT_ACKNOWLEDGED,
+        )
+
+
 class Authorize(msgspec.Struct, frozen=True, kw_only=True):
     """Ask for money. ``reference`` (ours, at most 32 of ``[a-zA-Z0-9_]``) is the same in every repeat.
 
     ``capture``: claim the money at once. ``expires_at``: after it the channel should refuse the payer.
     ``network_reference``: the network's id of the payment under which a mandate was given. ``extended``: keep the
-    authorization for longer than usual, where the channel can.
+    authorization for longer than usual, where the channel can. ``authenticate``: let the issuer make sure of the payer
+    first (3-D Secure); only a channel that says it can is asked for that.
     """
 
     reference: str
@@ -228,6 +267,7 @@ class Authorize(msgspec.Struct, frozen=True, kw_only=True):
     initiator: Initiator = Initiator.PAYER
     network_reference: str | None = None
     extended: bool = False
+    authenticate: bool = False
 
 
 class Follow(msgspec.Struct, frozen=True, kw_only=True):
@@ -305,6 +345,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     - ``refunded_minor``: an inquiry says that so much of it went back already.
     - ``channel_reference``, ``network_reference``: their ids. ``approval_code``: the issuer's six characters.
     - ``code``, ``message``: the channel's own words, for engineers. ``reason``: the standard reason of a no.
+    - ``authentication``: what the issuer's check of the payer came to, as far as it is over.
     """
 
     outcome: Outcome
@@ -321,6 +362,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None = None
     reason: Reason | None = None
     action: Action | None = None
+    authentication: Authentication | None = None
     occurred_at: datetime | None = None
 
 
@@ -375,7 +417,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a channel can do. Amount limits are minor units of any of its currencies; None is no limit.
 
     ``inquires_by_our_reference``: an inquiry that says ``not_found`` is the truth ``settles_not_found_s`` seconds
-    after sending; only then may an unresolved attempt be given up for another channel.
+    after sending; only then may an unresolved attempt be given up for another channel. ``authenticates``: it takes
+    ``Authorize.authenticate`` and says what came of it.
     """
 
     adapter: str
@@ -394,6 +437,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     refund_inquiry: bool = False
     payout: bool = False
     mandates: bool = False
+    authenticates: bool = False
     inquires_by_our_reference: bool = False
     settles_not_found_s: int = 60
     notifies: bool = False

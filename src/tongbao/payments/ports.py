@@ -1,6 +1,8 @@
 """What payments asks of rooms that plug into it."""
 
+from datetime import datetime
 from typing import Protocol
+from uuid import UUID
 
 import msgspec
 
@@ -9,6 +11,7 @@ from tongbao.decisions.schema.log import Decision
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.intents import Intent
 from tongbao.payments.schema.orders import Device
+from tongbao.risk.schema.challenges import Challenge, Purpose
 from tongbao.risk.schema.facts import Assessed
 from tongbao.risk.schema.tiers import Tier
 
@@ -16,7 +19,8 @@ from tongbao.risk.schema.tiers import Tier
 class RiskQuestion(msgspec.Struct, frozen=True, kw_only=True):
     """A payment that is about to be tried; amounts in the intent are minor units.
 
-    ``payer_address`` and ``device``: where the payer is and on what, where it is known.
+    ``payer_address`` and ``device``: where the payer is and on what, where it is known. ``can_authenticate``: a channel that
+    can carry it lets the issuer make sure of the payer.
     """
 
     intent: Intent
@@ -25,17 +29,21 @@ class RiskQuestion(msgspec.Struct, frozen=True, kw_only=True):
     initiator: Initiator
     payer_address: str | None = None
     device: Device | None = None
+    can_authenticate: bool = False
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What risk control decided, and why; ``step_up_url`` is where the payer proves who it is.
+    """What risk control decided, and why; ``step_up_url`` is where the payer proves who it is, until ``step_up_until``.
 
+    ``by_issuer``: it is the issuer that makes sure of the payer (3-D Secure), on the way of the payment itself.
     ``decision`` and ``fact`` are written in the commit of what follows; None where nobody decided.
     """
 
     tier: Tier
     reasons: tuple[str, ...] = ()
     step_up_url: str | None = None
+    step_up_until: datetime | None = None
+    by_issuer: bool = False
     decision: Decision | None = None
     fact: Assessed | None = None
 
@@ -45,6 +53,18 @@ class RiskControl(Protocol):
 
     async def assess(self, question: RiskQuestion) -> Verdict:
         """Return the verdict; writes nothing."""
+        ...
+
+
+class Proofs(Protocol):
+    """Where proofs of payers are asked for; see ``risk.service.challenging.Challenging``."""
+
+    async def latest(self, purpose: Purpose) -> Challenge | None:
+        """Return the newest challenge for exactly this payment; None where there is none."""
+        ...
+
+    async def abandon(self, book_id: int, challenge_id: UUID) -> Challenge:
+        """End an open challenge; raises NotFound, and Conflict where it has ended."""
         ...
 
 

@@ -23,6 +23,7 @@ def routes(known: MerchantCredentials, *, timeout_s: float = 10.0) -> list[Chann
                 "inquires": True,
                 "increments": True,
                 "captures_often": True,
+                "authenticates": True,
                 "notice_secret": acquirer.notification_secret,
             },
         )

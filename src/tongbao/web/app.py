@@ -29,6 +29,7 @@ from tongbao.web.api import (
     channels,
     decisions,
     experiments,
+    passkeys,
     payments,
     policies,
     risk,
@@ -99,7 +100,13 @@ def create_app(house: House, workers: Workers, metrics: Metrics) -> ASGIApp:
         app.include_router(routes)
     app.include_router(cashier.router(_till(house)))
     app.include_router(
-        step_up_router(house.proofs.challenging, house.proofs.links, house.proving.go_on, house.limits)
+        step_up_router(
+            house.proofs.challenging,
+            house.proofs.links,
+            house.proving.go_on,
+            house.limits,
+            house.proofs.passkeys,
+        )
     )
 
     @app.middleware("http")
@@ -139,6 +146,7 @@ def _payment_routes(house: House, calls: Calls, gate: Gate, judged: RiskServices
         channels.router(calls, gate, house.payments),
         channels.notification_router(calls, house.payments, runtime.metrics),
         sessions.router(calls, gate, house.parties),
+        passkeys.router(calls, gate, house.parties.customer_passkeys),
         webhooks.router(calls, gate, webhooks.Webhooks(house.endpoints, house.deliveries)),
         *_decision_routes(house, calls, gate, judged),
     ]

@@ -26,6 +26,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     live: bool = False
     manual_capture: bool = False
     mandate: bool = False
+    authenticate: bool = False
 
 
 class Objection(msgspec.Struct, frozen=True):
@@ -133,4 +134,6 @@ def objection(can: Capabilities, wish: Wish) -> str | None:
         return "manual_capture_not_supported"
     if wish.mandate and not can.mandates:
         return "mandates_not_supported"
+    if wish.authenticate and not can.authenticates:
+        return "authentication_not_supported"
     return None

@@ -25,7 +25,7 @@ from tongbao.payments.schema.attempts import (
     HoldPart,
 )
 from tongbao.payments.schema.documents import Document
-from tongbao.payments.schema.intents import ENDS, CancelReason, Intent, IntentState
+from tongbao.payments.schema.intents import ENDS, CancelReason, Intent, IntentState, RiskState
 
 INCREMENTS_MAX = 10
 VOIDS_MAX = 10
@@ -179,7 +179,8 @@ def end(
 
 
 def canceled(intent: Intent, reason: CancelReason | None, now: datetime) -> Intent:
-    """Return the intent canceled."""
+    """Return the intent canceled; one that people were to look at is undecided from now on."""
+    is_held = intent.risk_state is RiskState.REVIEW and reason is not CancelReason.FRAUDULENT
     return intent_moved(
         intent,
         IntentState.CANCELED,
@@ -189,6 +190,7 @@ def canceled(intent: Intent, reason: CancelReason | None, now: datetime) -> Inte
         amount_capturable_minor=0,
         next_action=None,
         due_at=None,
+        risk_state=RiskState.UNDECIDED if is_held else intent.risk_state,
     )
 
 

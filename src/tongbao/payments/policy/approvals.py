@@ -9,6 +9,7 @@ import msgspec
 
 from tongbao.channels.schema import Answer, Operation
 from tongbao.payments.policy import postings, schedule
+from tongbao.payments.policy.step_ups import not_authenticated
 from tongbao.payments.policy.steps import Standing, Step, intent_moved, moved, said
 from tongbao.payments.schema.attempts import (
     DEAD,
@@ -39,6 +40,8 @@ def approved(standing: Standing, answer: Answer) -> Step:
         return _conflicted(standing, answer)
     if attempt.state in DEAD or not standing.is_awaited:
         return _late(standing, answer)
+    if attempt.must_prove and not _is_proved(standing, answer):
+        return _unproved(standing, answer)
     if answer.captured:
         return _charged(standing, answer)
     return _authorized(standing, answer)
@@ -170,6 +173,29 @@ def _late(standing: Standing, answer: Answer) -> Step:
         due_at=now + timedelta(seconds=schedule.REVERSAL_S),
     )
     return Step(None, attempt, (), (("attempt.late_success", attempt),))
+
+
+def _unproved(standing: Standing, answer: Answer) -> Step:
+    """Give back a yes whose payer was to be authenticated and was not; the payer may pay otherwise."""
+    given_back = _late(standing, answer).attempt
+    assert given_back is not None
+    intent = intent_moved(
+        standing.intent,
+        IntentState.REQUIRES_PAYMENT_METHOD,
+        standing.now,
+        certainty=Certainty.KNOWN,
+        method_id=None,
+        next_action=None,
+        last_error=not_authenticated(standing.attempt),
+        due_at=standing.intent.expires_at,
+    )
+    told = (("payment_intent.payment_failed", intent), ("charge.updated", given_back))
+    return Step(intent, given_back, (), told)
+
+
+def _is_proved(standing: Standing, answer: Answer) -> bool:
+    known = answer.authentication or standing.attempt.authentication
+    return known is not None and known.is_good
 
 
 def _conflicted(standing: Standing, answer: Answer) -> Step:

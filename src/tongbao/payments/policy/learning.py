@@ -14,10 +14,13 @@ from tongbao.channels.schema import Card, Fault, Method, Reason, kind_of
 from tongbao.channels.service.codes import reason_info
 from tongbao.core.ids import derive
 from tongbao.decisions.schema.log import Outcome
-from tongbao.payments.schema.attempts import Attempt, AttemptState, Told
+from tongbao.payments.schema.attempts import OPEN, Attempt, AttemptState, Told
 from tongbao.payments.schema.documents import Document
+from tongbao.payments.schema.intents import Intent, RiskState
 from tongbao.payments.schema.refunds import FRAUDULENT, Dispute, DisputeState, Refund
-from tongbao.risk.schema.facts import Ended, Labelled, LabelSource
+from tongbao.risk.schema.cases import Lapsed
+from tongbao.risk.schema.challenges import Means
+from tongbao.risk.schema.facts import Ended, Labelled, LabelSource, Proved
 from tongbao.routing.schema.payments import UNKNOWN, Attempted, Mark
 
 ISSUER_DIGITS = 6
@@ -47,13 +50,43 @@ class News(NamedTuple):
     """An attempt that remembers what is told of it now, the facts for routing and risk, and its decision's outcome."""
 
     attempt: Attempt
-    fact: Attempted
-    ended: Ended | None
-    outcome: Outcome | None
+    fact: Attempted | None = None
+    ended: Ended | None = None
+    outcome: Outcome | None = None
+    proved: Proved | None = None
 
 
 def news_of(attempt: Attempt, at: datetime, source: str) -> News | None:
     """Return what the attempt's state tells that has not been told yet; None while there is nothing new."""
+    proved = _proved(attempt, at)
+    if proved is not None:
+        attempt = msgspec.structs.replace(attempt, is_proof_told=True)
+    news = _ended_news(attempt, at, source)
+    if news is None:
+        return None if proved is None else News(attempt, proved=proved)
+    return news._replace(proved=proved)
+
+
+def lapsed_of(documents: Sequence[Document | None], at: datetime) -> list[Lapsed]:
+    """Return which held payments among documents ended before anybody had decided about them."""
+    return [
+        Lapsed(
+            occurred_at=at,
+            signals_id=each.judged.look_id,
+            book_id=each.book_id,
+            live=each.live,
+            subject_id=each.id,
+        )
+        for each in documents
+        if isinstance(each, Intent)
+        and each.risk_state is RiskState.UNDECIDED
+        and each.judged is not None
+        and each.judged.look_id is not None
+    ]
+
+
+def _ended_news(attempt: Attempt, at: datetime, source: str) -> News | None:
+    """Return the news of an end, or of the correction of one."""
     mark, code = _mark(attempt)
     before = attempt.told
     if mark is None or (before is not None and before.mark is mark):
@@ -120,6 +153,29 @@ def _ended(attempt: Attempt, mark: Mark, code: str, at: datetime) -> Ended | Non
         subject_id=attempt.intent_id,
         is_approved=mark is Mark.APPROVED,
         code=code,
+    )
+
+
+def _proved(attempt: Attempt, at: datetime) -> Proved | None:
+    """Return what the issuer's check came to, once it is over and as long as nobody was told."""
+    if (
+        not attempt.authenticates
+        or attempt.is_proof_told
+        or attempt.signals_id is None
+        or attempt.state in OPEN
+    ):
+        return None
+    is_refused = attempt.reason is Reason.AUTHENTICATION_FAILED
+    if attempt.authentication is None and not is_refused and attempt.state is not AttemptState.REVERSING:
+        return None
+    return Proved(
+        occurred_at=at,
+        signals_id=attempt.signals_id,
+        book_id=attempt.book_id,
+        live=attempt.live,
+        subject_id=attempt.intent_id,
+        means=Means.THREE_DS.value,
+        is_passed=not is_refused and attempt.authentication is not None and attempt.authentication.is_good,
     )
 
 

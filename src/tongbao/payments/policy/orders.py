@@ -10,7 +10,7 @@ from tongbao.core import currencies
 from tongbao.core.errors import InvalidRequest
 from tongbao.ledger.schema import AMOUNT_MINOR_MAX
 from tongbao.payments.errors import BadAmount, BadParameter, WrongState
-from tongbao.payments.policy import schedule
+from tongbao.payments.policy import schedule, step_ups
 from tongbao.payments.schema.attempts import OPEN, Attempt
 from tongbao.payments.schema.documents import (
     METADATA_KEY_CHARS_MAX,
@@ -120,6 +120,11 @@ def changed_intent(
         state = IntentState.REQUIRES_CONFIRMATION
     elif "method_id" in fields:
         state = IntentState.REQUIRES_PAYMENT_METHOD
+    elif step_ups.is_waiting(intent, attempt) and step_ups.BOUND & set(fields):
+        # What the payer was to prove is no longer what is asked for.
+        state = IntentState.REQUIRES_CONFIRMATION
+    if intent.state is IntentState.REQUIRES_ACTION and state is not intent.state:
+        fields |= {"next_action": None, "due_at": intent.expires_at}
     return intent.changed(now, **fields, state=state)
 
 

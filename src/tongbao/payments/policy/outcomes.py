@@ -31,7 +31,7 @@ from tongbao.payments.policy.steps import (
 )
 from tongbao.payments.schema.attempts import OPEN, PAID, Attempt, AttemptState
 from tongbao.payments.schema.documents import Document
-from tongbao.payments.schema.intents import Certainty, Intent, IntentState
+from tongbao.payments.schema.intents import Certainty, Intent, IntentState, RiskState
 
 CLOSING = timedelta(hours=1)
 """For so long after an intent has expired a worker tries to close what its payer was asked, before it is given up."""
@@ -104,6 +104,9 @@ def _released(standing: Standing, answer: Answer) -> Step:
             method_id=None,
             last_error=error_of(standing, answer, answer.reason or Reason.EXPIRED),
             due_at=standing.intent.expires_at,
+            risk_state=RiskState.UNDECIDED
+            if standing.intent.risk_state is RiskState.REVIEW
+            else standing.intent.risk_state,
         )
         told = (("payment_intent.payment_failed", intent), *told)
     return Step(intent, attempt, tuple(postings.voided(standing.money, held)), told)

@@ -107,4 +107,6 @@ def said(attempt: Attempt, answer: Answer) -> dict[str, object]:
         "cvc_check": answer.cvc_check or attempt.cvc_check,
         "code": answer.code or attempt.code,
         "message": answer.message or attempt.message,
+        "authentication": (answer.authentication if attempt.authenticates else None)
+        or attempt.authentication,
     }

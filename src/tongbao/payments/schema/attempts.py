@@ -11,8 +11,9 @@ from uuid import UUID
 
 import msgspec
 
-from tongbao.channels.schema import Action, Initiator, Method, Operation, Reason
+from tongbao.channels.schema import Action, Authentication, Initiator, Method, Operation, Reason
 from tongbao.payments.schema.documents import Document, Kind
+from tongbao.payments.schema.intents import Judged
 from tongbao.routing.schema.payments import Mark
 
 
@@ -132,6 +133,9 @@ class Attempt(Document, frozen=True, kw_only=True, tag="attempt"):
 
     ``decision_id`` names the choice of the channel, ``signals_id`` the look that risk control took at the payment.
 
+    ``authenticates``: the issuer was asked to make sure of the payer, and ``authentication`` is what came of it.
+    ``must_prove``: that was risk control's condition, without which a yes is given back. ``judged`` as in the intent.
+
     ``sequence`` counts the acts, so that each has a short number of its own on protocols with short references.
     """
 
@@ -172,7 +176,12 @@ class Attempt(Document, frozen=True, kw_only=True, tag="attempt"):
     suspense_minor: int = 0
     decision_id: UUID | None = None
     signals_id: UUID | None = None
+    judged: Judged | None = None
     is_cascade: bool = False
+    authenticates: bool = False
+    must_prove: bool = False
+    authentication: Authentication | None = None
+    is_proof_told: bool = False
     told: Told | None = None
 
     @property

@@ -12,6 +12,7 @@ import msgspec
 
 from tongbao.channels.schema import Action, Fault, Reason, Retry
 from tongbao.payments.schema.documents import Document, Kind
+from tongbao.risk.schema.tiers import Tier
 
 DESCRIPTION_CHARS_MAX = 1_000
 DESCRIPTOR_CHARS_MAX = 22
@@ -111,6 +112,19 @@ class RiskState(enum.StrEnum):
     CLEAR = "clear"
     REVIEW = "review"
     BLOCKED = "blocked"
+    UNDECIDED = "undecided"  # it ended before anybody had decided about it
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What risk control said of a payment that it did not just let pass.
+
+    ``look_id`` names the look, ``reasons`` are codes, those that decided first, ``score`` is the chance of fraud in [0, 1].
+    """
+
+    tier: Tier
+    look_id: UUID | None = None
+    reasons: tuple[str, ...] = ()
+    score: float | None = None
 
 
 class Certainty(enum.StrEnum):
@@ -131,6 +145,7 @@ class CancelReason(enum.StrEnum):
     EXPIRED = "expired"
     VOID_INVOICE = "void_invoice"
     AUTOMATIC = "automatic"
+    REVIEW_EXPIRED = "review_expired"  # what was held for a review could not be held any longer
 
 
 class PaymentError(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +168,8 @@ class Intent(Document, frozen=True, kw_only=True, tag="payment_intent"):
 
     ``amount_capturable_minor`` is authorized and neither captured nor released, ``amount_received_minor`` captured,
     ``amount_refunded_minor`` returned or on its way back. ``attempt_id`` names the latest attempt, ``paid_by_id`` the
-    one whose money counts. ``wallet_book_id``: the wallet that the money tops up.
+    one whose money counts. ``wallet_book_id``: the wallet that the money tops up. ``judged``: what the last confirmation was
+    judged as; None where nothing stood in its way.
     """
 
     KIND: ClassVar[Kind] = Kind.INTENT
@@ -181,6 +197,7 @@ class Intent(Document, frozen=True, kw_only=True, tag="payment_intent"):
     amount_received_minor: int = 0
     amount_refunded_minor: int = 0
     risk_state: RiskState = RiskState.CLEAR
+    judged: Judged | None = None
     certainty: Certainty = Certainty.KNOWN
     attempt_id: UUID | None = None
     paid_by_id: UUID | None = None

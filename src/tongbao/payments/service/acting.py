@@ -16,13 +16,14 @@ from tongbao.core.ids import uuid_text
 from tongbao.core.requests.asks import Ask
 from tongbao.parties.schema import Scope
 from tongbao.payments.errors import ActRefused
-from tongbao.payments.policy import acts, orders
+from tongbao.payments.policy import acts, orders, step_ups
 from tongbao.payments.policy.acts import ActStep
 from tongbao.payments.schema.attempts import HOLDING, OPEN, Act, ActState, Attempt, AttemptState
 from tongbao.payments.schema.changes import Claimed
 from tongbao.payments.schema.intents import ENDS, CancelReason, Intent, RiskState
 from tongbao.payments.schema.orders import Done, IntentView
 from tongbao.payments.service.desk import Desk, Planned
+from tongbao.payments.service.step_ups import abandon
 
 WAITING = frozenset({AttemptState.ACTION_REQUIRED, AttemptState.PENDING})
 
@@ -114,9 +115,12 @@ class Acting:
         self, book_id: int, intent_id: UUID, reason: CancelReason | None, ask: Ask | None = None
     ) -> Done[IntentView]:
         """Cancel an intent of a book, as ``cancel`` does; for workers."""
+        waited: Intent | None = None
 
         async def plan() -> Planned:
+            nonlocal waited
             intent, attempt = await self._load(book_id, intent_id)
+            waited = intent if step_ups.is_waiting(intent, attempt) else None
             now = self._desk.clock.now()
             if intent.state in ENDS:
                 raise orders.unexpected(intent, "cancel")
@@ -138,7 +142,10 @@ class Acting:
             )
             return Planned(change, Begun(gone, attempt, None))
 
-        return await self._act(plan, book_id, intent_id, ask, cancel=reason)
+        done = await self._act(plan, book_id, intent_id, ask, cancel=reason)
+        if waited is not None:
+            await abandon(self._desk, waited)
+        return done
 
     async def follow(
         self,

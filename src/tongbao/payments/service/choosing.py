@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import structlog
 
-from tongbao.channels.schema import Initiator, Method, Presentment, kind_of
+from tongbao.channels.schema import Card, Initiator, Method, Presentment, Reason, kind_of
 from tongbao.channels.service.registry import Wish
 from tongbao.core.errors import Conflict
 from tongbao.payments.errors import BadParameter, WrongState
@@ -46,6 +46,15 @@ class Chosen(NamedTuple):
     initiator: Initiator
 
 
+class Way(NamedTuple):
+    """How a payment goes out; ``captures``: its money is taken at once. The others as in ``Attempt``."""
+
+    route: Route
+    captures: bool
+    authenticates: bool = False
+    must_prove: bool = False
+
+
 class Choosing:
     """Reads and asks; writes nothing."""
 
@@ -74,6 +83,7 @@ class Choosing:
             initiator=chosen.initiator,
             payer_address=confirm.payer_address,
             device=confirm.device,
+            can_authenticate=self.can_authenticate(intent, chosen),
         )
         try:
             return await self._desk.risk.assess(question)
@@ -81,6 +91,37 @@ class Choosing:
             # Whatever breaks there is theirs to mend; the payer's payment goes on, and people look at it.
             _log.exception("risk_control_failed", id=intent.reference)
             return REVIEWED
+
+    def can_authenticate(self, intent: Intent, chosen: Chosen) -> bool:
+        """Return whether a channel that can carry a payment lets the issuer make sure of its payer, who is here."""
+        if chosen.initiator is not Initiator.PAYER or not isinstance(chosen.method, Card):
+            return False
+        wish = _wish(intent, chosen.method, is_held=False, authenticates=True)
+        return bool(self._desk.channels.eligible(wish).channels)
+
+    async def way(self, intent: Intent, chosen: Chosen, verdict: Verdict) -> Way:
+        """Return how a payment goes out that may; raise WrongState ``no_channel``.
+
+        What people will look at is reserved only. A payer that risk control wants to be sure of, or whose issuer asked for
+        that the last time, is authenticated by the issuer.
+        """
+        method, initiator = chosen.method, chosen.initiator
+        if verdict.tier is Tier.REVIEW and verdict.fact is not None:
+            route, is_held = await self.held_route(intent, method, initiator)
+            return Way(route, captures=not is_held)
+        must_prove = verdict.tier is Tier.STEP_UP
+        if must_prove or (was_asked_for_it(intent) and self.can_authenticate(intent, chosen)):
+            route = await self.authenticating_route(intent, method, initiator)
+            return Way(
+                route, captures=intent.capture_method.at_once, authenticates=True, must_prove=must_prove
+            )
+        return Way(await self.route(intent, method, initiator), captures=intent.capture_method.at_once)
+
+    async def authenticating_route(
+        self, intent: Intent, method: Method, initiator: Initiator, *, is_held: bool = False
+    ) -> Route:
+        """Return the route of a payment whose payer the issuer is to make sure of; raise WrongState as ``route``."""
+        return await self._route(intent, method, initiator, is_held=is_held, authenticates=True)
 
     async def route(self, intent: Intent, method: Method, initiator: Initiator) -> Route:
         """Return the channel for a payment and those to fall back on; raise WrongState where none can carry it."""
@@ -98,17 +139,17 @@ class Choosing:
                 pass
         return await self._route(intent, method, initiator, is_held=False), not intent.capture_method.at_once
 
-    async def _route(self, intent: Intent, method: Method, initiator: Initiator, *, is_held: bool) -> Route:
+    async def _route(
+        self,
+        intent: Intent,
+        method: Method,
+        initiator: Initiator,
+        *,
+        is_held: bool,
+        authenticates: bool = False,
+    ) -> Route:
         kind = kind_of(method)
-        wish = Wish(
-            kind=kind,
-            presentment=getattr(method, "presentment", Presentment.DIRECT),
-            currency=intent.currency,
-            amount_minor=intent.amount_minor,
-            live=intent.live,
-            manual_capture=is_held or not intent.capture_method.at_once,
-            mandate=intent.mandate_id is not None,
-        )
+        wish = _wish(intent, method, is_held=is_held, authenticates=authenticates)
         eligibility = self._desk.channels.eligible(wish)
         names = tuple(channel.name for channel in eligibility.channels)
         objections = {each.channel: each.code for each in eligibility.objections}
@@ -219,3 +260,21 @@ class Choosing:
         return next(
             (each for each in found if each.state is MandateState.ACTIVE), found[0] if found else None
         )
+
+
+def was_asked_for_it(intent: Intent) -> bool:
+    """Return whether the last attempt was refused for want of an authentication."""
+    return intent.last_error is not None and intent.last_error.reason is Reason.AUTHENTICATION_REQUIRED
+
+
+def _wish(intent: Intent, method: Method, *, is_held: bool, authenticates: bool) -> Wish:
+    return Wish(
+        kind=kind_of(method),
+        presentment=getattr(method, "presentment", Presentment.DIRECT),
+        currency=intent.currency,
+        amount_minor=intent.amount_minor,
+        live=intent.live,
+        manual_capture=is_held or not intent.capture_method.at_once,
+        mandate=intent.mandate_id is not None,
+        authenticate=authenticates,
+    )

@@ -12,6 +12,7 @@ from tongbao.channels.schema import Answer, Authorize, Initiator, Method, Outcom
 from tongbao.channels.service.codes import reason_info
 from tongbao.core.requests.asks import Ask
 from tongbao.decisions.schema.log import Decision
+from tongbao.payments.errors import WrongState
 from tongbao.payments.policy import outcomes, schedule
 from tongbao.payments.policy.steps import Step, announced
 from tongbao.payments.ports import Route
@@ -36,6 +37,13 @@ class Sent(NamedTuple):
     return_url: str | None = None
     payer_address: str | None = None
     tried: tuple[str, ...] = ()
+
+
+class Onward(NamedTuple):
+    """Where a payment goes on after a no, and whether the issuer makes sure of its payer on the way."""
+
+    route: Route
+    authenticates: bool
 
 
 class Collecting:
@@ -114,6 +122,7 @@ class Collecting:
             initiator=attempt.initiator,
             network_reference=sent.network_reference,
             extended=attempt.extended,
+            authenticate=attempt.authenticates,
         )
         return await desk.channel(attempt.channel).authorize(call)
 
@@ -128,7 +137,7 @@ class Collecting:
 
         async def plan() -> Planned:
             nonlocal following, step
-            route: Route | None = None
+            onward: Onward | None = None
             intent, attempt = sent.intent, sent_attempt
             if step.attempt is not None or step.intent is not None:
                 # Somebody was faster (a notification, as a rule): take what stands, and see what is left to do.
@@ -138,11 +147,11 @@ class Collecting:
             step = outcomes.settle(standing, answer)
             following = None
             if may_cascade:
-                route = await self._onward(sent, step, answer)
-                following = self._next(sent, step, route) if route else None
+                onward = await self._onward(sent, step, answer)
+                following = self._next(sent, step, onward) if onward else None
             after = step.intent or intent
             view = IntentView(after, step.attempt or attempt, sent.method)
-            if route is not None and following is not None and following.attempt is not None:
+            if onward is not None and following is not None and following.attempt is not None:
                 told = tuple(
                     event for event in announced(intent, step) if event[0] != "payment_intent.payment_failed"
                 )
@@ -153,7 +162,7 @@ class Collecting:
                     updates=(following.intent, step.attempt),
                     transfers=step.transfers,
                     events=told,
-                    decisions=decided(route, following.attempt),
+                    decisions=decided(onward.route, following.attempt),
                 )
                 return Planned(change, view)
             if step.is_empty and ask is None:
@@ -175,21 +184,38 @@ class Collecting:
         desk.observe(step)
         return done, following
 
-    async def _onward(self, sent: Sent, step: Step, answer: Answer) -> Route | None:
+    async def _onward(self, sent: Sent, step: Step, answer: Answer) -> Onward | None:
         """Return where a payment goes on after a no; None where the answer does not allow it, or nothing is left.
 
-        Only an explicit no, or a call that never left the house, allows it; never anything unresolved.
+        Only an explicit no, or a call that never left the house, allows it; never anything unresolved. An issuer that wants
+        to make sure of its payer gets to do so, once.
         """
         dead, intent = step.attempt, step.intent
         if dead is None or intent is None or dead.state is not AttemptState.DECLINED:
             return None
+        if dead.reason is Reason.AUTHENTICATION_REQUIRED:
+            return await self._authenticating(intent, dead)
         retry = reason_info(dead.reason or Reason.OTHER).retry
         if answer.outcome is not Outcome.NOT_SENT and retry is not Retry.OTHER_CHANNEL:
             return None
-        return await self._choosing.next_route(intent, dead, (*sent.tried, dead.channel))
+        route = await self._choosing.next_route(intent, dead, (*sent.tried, dead.channel))
+        return None if route is None else Onward(route, authenticates=dead.authenticates)
 
-    def _next(self, sent: Sent, step: Step, route: Route) -> Sent:
-        """Return the next attempt of a cascade, over the channel that was chosen for it."""
+    async def _authenticating(self, intent: Intent, dead: Attempt) -> Onward | None:
+        """Return the way on by which the issuer makes sure of the payer; None where it did, or where none leads there."""
+        if dead.authenticates or dead.initiator is not Initiator.PAYER:
+            return None
+        try:
+            is_held = not dead.capture
+            route = await self._choosing.authenticating_route(
+                intent, dead.method, dead.initiator, is_held=is_held
+            )
+        except WrongState:
+            return None
+        return Onward(route, authenticates=True)
+
+    def _next(self, sent: Sent, step: Step, onward: Onward) -> Sent:
+        """Return the next attempt, over the channel that was chosen for it."""
         dead, intent = step.attempt, step.intent
         assert dead is not None
         assert intent is not None
@@ -197,11 +223,14 @@ class Collecting:
         restored = msgspec.structs.replace(intent, method_id=sent.intent.method_id, last_error=None)
         attempt = msgspec.structs.replace(
             self.attempt(
-                restored, dead.method, sent.method, route, dead.initiator, now, extended=dead.extended
+                restored, dead.method, sent.method, onward.route, dead.initiator, now, extended=dead.extended
             ),
             is_cascade=True,
             capture=dead.capture,
+            authenticates=onward.authenticates,
+            must_prove=dead.must_prove,
             signals_id=dead.signals_id,
+            judged=dead.judged,
         )
         processing = msgspec.structs.replace(
             restored,

@@ -23,22 +23,24 @@ from tongbao.channels.schema import (
 from tongbao.core.requests.asks import Ask
 from tongbao.decisions.schema.log import Decision
 from tongbao.parties.schema import Scope
-from tongbao.payments.policy import mandates, orders
+from tongbao.payments.policy import mandates, orders, step_ups
 from tongbao.payments.policy.steps import intent_moved
-from tongbao.payments.ports import Route, Verdict
+from tongbao.payments.ports import Verdict
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.changes import Claimed, Reference, ReferenceKind
 from tongbao.payments.schema.intents import (
     Intent,
     IntentState,
+    Judged,
     PaymentError,
     RiskState,
 )
 from tongbao.payments.schema.methods import PaymentMethod
 from tongbao.payments.schema.orders import ConfirmOrder, Done, IntentOrder, IntentView
-from tongbao.payments.service.choosing import Choosing, Chosen
+from tongbao.payments.service.choosing import Choosing
 from tongbao.payments.service.collecting import Collecting, Sent, decided
 from tongbao.payments.service.desk import Desk, Planned
+from tongbao.payments.service.step_ups import abandon
 from tongbao.risk.schema.tiers import Tier
 
 
@@ -94,8 +96,13 @@ class Confirming:
             return begun
         sent: Sent = begun.view
         if sent.attempt is None:
-            return Done(IntentView(sent.intent, None, sent.method), begun.rendered)
-        return await self._collecting.collect(sent, ask)
+            done = Done(IntentView(sent.intent, None, sent.method), begun.rendered)
+        else:
+            done = await self._collecting.collect(sent, ask)
+        if step_ups.is_waiting(intent, None) and not step_ups.is_waiting(sent.intent, sent.attempt):
+            # Judged anew, it waits for no proof any more; one that was given is not open.
+            await abandon(self._desk, intent)
+        return done
 
     async def _resume(self, book_id: int, claimed: Claimed, ask: Ask | None) -> Done[IntentView]:
         """Answer a request whose first run was cut short with how its intent stands now."""
@@ -138,15 +145,21 @@ class Confirming:
             mandate_id=mandate.id if mandate else None,
             # Each confirmation is judged by itself: what came of an earlier one does not stick.
             risk_state=RiskState.REVIEW if verdict.tier is Tier.REVIEW else RiskState.CLEAR,
+            judged=_judged_as(verdict),
         )
-        if verdict.tier in (Tier.DECLINE, Tier.STEP_UP):
+        if verdict.tier is Tier.DECLINE or (verdict.tier is Tier.STEP_UP and not verdict.by_issuer):
             return self._held_up(intent, verdict, kept, saved, ask, now, is_new=is_new)
-        route, capture = await self._way(intent, chosen, verdict)
+        way = await self._choosing.way(intent, chosen, verdict)
         attempt = self._collecting.attempt(
-            intent, chosen.method, kept, route, chosen.initiator, now, extended=confirm.extended
+            intent, chosen.method, kept, way.route, chosen.initiator, now, extended=confirm.extended
         )
         attempt = msgspec.structs.replace(
-            attempt, capture=capture, signals_id=verdict.fact.signals.id if verdict.fact else None
+            attempt,
+            capture=way.captures,
+            authenticates=way.authenticates,
+            must_prove=way.must_prove,
+            signals_id=verdict.fact.signals.id if verdict.fact else None,
+            judged=intent.judged,
         )
         sent = _processing(intent, attempt, now, is_new=is_new)
         used = mandates.used(mandate, intent.amount_minor, intent.currency, now) if mandate else None
@@ -157,7 +170,7 @@ class Confirming:
             inserts=(*saved, sent, attempt) if is_new else (*saved, attempt),
             updates=() if is_new else (sent, used),
             references=_references(sent) if is_new else (),
-            decisions=(*_judged(verdict, attempt), *decided(route, attempt)),
+            decisions=(*_judged(verdict, attempt), *decided(way.route, attempt)),
             facts=(verdict.fact,) if verdict.fact else (),
         )
         if is_new and used is not None:
@@ -173,14 +186,6 @@ class Confirming:
                 confirm.payer_address,
             ),
         )
-
-    async def _way(self, intent: Intent, chosen: Chosen, verdict: Verdict) -> tuple[Route, bool]:
-        """Return the route, and whether the money is taken at once; what people will look at is reserved only."""
-        if verdict.tier is Tier.REVIEW and verdict.fact is not None:
-            route, is_held = await self._choosing.held_route(intent, chosen.method, chosen.initiator)
-            return route, not is_held
-        route = await self._choosing.route(intent, chosen.method, chosen.initiator)
-        return route, intent.capture_method.at_once
 
     def _saved(self, intent: Intent, method: Method, now: datetime) -> PaymentMethod:
         return PaymentMethod(
@@ -212,12 +217,24 @@ class Confirming:
                 is_new=is_new,
                 method_id=None,
                 risk_state=RiskState.BLOCKED,
+                next_action=None,
+                due_at=intent.expires_at,
                 last_error=PaymentError(reason=Reason.RISK_BLOCKED, fault=Fault.RISK, retry=Retry.NEVER),
             )
             told = "payment_intent.payment_failed"
         else:
-            action = Action(kind=ActionKind.REDIRECT, url=verdict.step_up_url)
-            held = _advanced(intent, IntentState.REQUIRES_ACTION, now, is_new=is_new, next_action=action)
+            until = verdict.step_up_until
+            action = Action(kind=ActionKind.REDIRECT, url=verdict.step_up_url, expires_at=until)
+            held = _advanced(
+                intent,
+                IntentState.REQUIRES_ACTION,
+                now,
+                is_new=is_new,
+                next_action=action,
+                last_error=None,
+                # A page that nobody opens, or comes back from, is not waited for any longer than it is good.
+                due_at=min((at for at in (until, intent.expires_at) if at is not None), default=None),
+            )
             told = "payment_intent.requires_action"
         view = IntentView(held, None, kept)
         created = (("payment_intent.created", held),) if is_new else ()
@@ -259,6 +276,19 @@ def _advanced(
     if is_new:
         return msgspec.structs.replace(intent, state=state, **changes)
     return intent_moved(intent, state, now, **changes)
+
+
+def _judged_as(verdict: Verdict) -> Judged | None:
+    """Return what a payment remembers of its verdict; None where it was let pass."""
+    if verdict.tier is Tier.FRICTIONLESS:
+        return None
+    fact = verdict.fact
+    return Judged(
+        tier=verdict.tier,
+        look_id=fact.signals.id if fact else None,
+        reasons=verdict.reasons,
+        score=fact.score if fact else None,
+    )
 
 
 def _judged(verdict: Verdict, attempt: Attempt | None) -> tuple[Decision, ...]:

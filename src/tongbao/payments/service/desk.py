@@ -31,7 +31,7 @@ from tongbao.payments.policy import learning
 from tongbao.payments.policy.outcomes import Explain, Standing, Step
 from tongbao.payments.policy.postings import Money
 from tongbao.payments.policy.schedule import CALL_S_MAX
-from tongbao.payments.ports import CardMemory, MerchantProfiles, RiskControl, Routing
+from tongbao.payments.ports import CardMemory, MerchantProfiles, Proofs, RiskControl, Routing
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.changes import (
     Change,
@@ -50,6 +50,7 @@ from tongbao.payments.schema.facts import Event
 from tongbao.payments.schema.intents import Intent
 from tongbao.payments.schema.orders import Done, Page, PageOrder
 from tongbao.payments.service.accounts import MoneyAccounts
+from tongbao.payments.service.plain_hooks import NoProofs
 from tongbao.payments.service.reading import Reading
 from tongbao.payments.service.writing import Writing
 from tongbao.payments.store import documents as store
@@ -96,8 +97,10 @@ class Desk:
         *,
         notify_base: str | None = None,
         cards: CardMemory | None = None,
+        proofs: Proofs | None = None,
     ) -> None:
         self._cards = cards
+        self.proofs = proofs or NoProofs()
         self.database = database
         self.ledger = ledger
         self.writing = writing
@@ -245,11 +248,13 @@ class Desk:
             told=tuple(told.values()),
             decisions=tuple(decisions),
             outcomes=tuple(each.outcome for each in news.values() if each.outcome is not None),
-            attempted=tuple(each.fact for each in news.values()),
+            attempted=tuple(each.fact for each in news.values() if each.fact is not None),
             facts=(
                 *facts,
+                *(each.proved for each in news.values() if each.proved is not None),
                 *(each.ended for each in news.values() if each.ended is not None),
                 *learning.labels_of((*inserts, *updates), at),
+                *learning.lapsed_of(updates, at),
             ),
             ask=ask,
             answer=ask.render(view) if ask else None,

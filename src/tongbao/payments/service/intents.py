@@ -10,7 +10,7 @@ from tongbao.core.requests.asks import Ask
 from tongbao.ledger.schema import BookId, JournalRow
 from tongbao.parties.schema import Scope
 from tongbao.payments.errors import BadParameter, Missing
-from tongbao.payments.policy import orders, postings
+from tongbao.payments.policy import orders, postings, step_ups
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.changes import Reference, ReferenceKind
 from tongbao.payments.schema.checkout import CheckoutSession
@@ -29,6 +29,7 @@ from tongbao.payments.schema.refunds import Dispute, Refund
 from tongbao.payments.service.acting import Acting
 from tongbao.payments.service.confirming import Confirming
 from tongbao.payments.service.desk import Desk, Planned
+from tongbao.payments.service.step_ups import abandon
 from tongbao.payments.store import documents as store
 
 ATTEMPTS_MAX = 100
@@ -101,21 +102,29 @@ class Intents:
     ) -> Done[IntentView]:
         """Change an intent before it is confirmed; its metadata and description at any time.
 
-        Raises Missing, BadParameter, BadAmount, WrongState.
+        One that waits for a proof of its payer and is changed in what that was for is to be confirmed anew. Raises Missing,
+        BadParameter, BadAmount, WrongState.
         """
+        waited: Intent | None = None
 
         async def plan() -> Planned:
+            nonlocal waited
             before = await self._desk.read(Intent, scope.book_id, intent_id)
             now = self._desk.clock.now()
             attempt = await self._attempt(before)
             after = orders.changed_intent(before, change, now, attempt)
+            is_over = step_ups.is_waiting(before, attempt) and not step_ups.is_waiting(after, attempt)
+            waited = before if is_over else None
             view = IntentView(after, attempt, await self._method(after))
             written = self._desk.change(after, now, claim=ask, ask=ask, view=view, updates=(after,))
             return Planned(written, view)
 
-        return await self._desk.decide(
+        done = await self._desk.decide(
             plan, reference=uuid_text(Intent.PREFIX, intent_id), asked=(scope.book_id, ask)
         )
+        if waited is not None:
+            await abandon(self._desk, waited)
+        return done
 
     async def capture(
         self,

@@ -8,7 +8,7 @@ from tongbao.core.db import Database
 from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
 from tongbao.ledger.service.ledger import Ledger
-from tongbao.payments.ports import CardMemory, MerchantProfiles, RiskControl, Routing
+from tongbao.payments.ports import CardMemory, MerchantProfiles, Proofs, RiskControl, Routing
 from tongbao.payments.service.accounts import MoneyAccounts
 from tongbao.payments.service.acting import Acting
 from tongbao.payments.service.balances import Balances
@@ -23,6 +23,7 @@ from tongbao.payments.service.resolving import Resolving
 from tongbao.payments.service.reviewing import Reviewing
 from tongbao.payments.service.sessions import Sessions
 from tongbao.payments.service.setups import Setups
+from tongbao.payments.service.step_ups import StepUps
 from tongbao.payments.service.wallets import Wallets
 from tongbao.payments.service.writing import Writing
 
@@ -30,7 +31,8 @@ from tongbao.payments.service.writing import Writing
 class Payments:
     """All use cases over one database. ``async with Payments(…) as payments``; leaving finishes what waits.
 
-    ``notify_base``: the address under which channels reach this house; None where they cannot.
+    ``notify_base``: the address under which channels reach this house; None where they cannot. ``proofs``: where payers
+    are asked for proofs; None where they are not.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Payments:
         profiles: MerchantProfiles,
         notify_base: str | None = None,
         cards: CardMemory | None = None,
+        proofs: Proofs | None = None,
         lane_count: int = 2,
         batch_max: int = 1_000,
         queue_max: int = 10_000,
@@ -79,6 +82,7 @@ class Payments:
             metrics,
             notify_base=notify_base,
             cards=cards,
+            proofs=proofs,
         )
         acting = Acting(desk)
         self.channels = channels
@@ -92,7 +96,10 @@ class Payments:
         self.wallets = Wallets(desk, ledger)
         self.balances = Balances(desk, ledger)
         self.reviewing = Reviewing(desk, acting, self.refunds)
-        self.resolving = Resolving(desk, acting, self.refunds, self.disputes, self.setups, self.sessions)
+        self.step_ups = StepUps(desk)
+        self.resolving = Resolving(
+            desk, acting, self.refunds, self.disputes, self.setups, self.sessions, self.step_ups
+        )
 
     async def __aenter__(self) -> "Payments":
         return self

@@ -1,8 +1,12 @@
 """The hooks of a house without risk control and smart routing: everything passes, the first channel is taken."""
 
+from uuid import UUID
+
 from tongbao.channels.schema import Merchant
+from tongbao.core.errors import NotFound
 from tongbao.payments.ports import RiskQuestion, Route, RouteQuestion, Verdict
 from tongbao.payments.schema.attempts import Attempt
+from tongbao.risk.schema.challenges import Challenge, Purpose
 from tongbao.risk.schema.tiers import Tier
 
 EVERYTHING = frozenset(
@@ -27,6 +31,20 @@ class PassRisk:
         """Return the frictionless tier."""
         del question
         return _PASS
+
+
+class NoProofs:
+    """Asks no payer for a proof."""
+
+    async def latest(self, purpose: Purpose) -> Challenge | None:
+        """Return None."""
+        del purpose
+        return None
+
+    async def abandon(self, book_id: int, challenge_id: UUID) -> Challenge:
+        """Raise NotFound."""
+        del book_id, challenge_id
+        raise NotFound("challenge_unknown", "nobody is asked for a proof here")
 
 
 class FirstChannel:

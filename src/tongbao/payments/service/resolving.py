@@ -7,7 +7,7 @@ up, reconciliation with the channel's file decides (``conflict`` and ``unresolve
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -30,7 +30,7 @@ from tongbao.payments.policy import acts, outcomes, postings, schedule
 from tongbao.payments.policy.steps import Step, announced, moved
 from tongbao.payments.schema.attempts import HOLDING, OPEN, Act, Attempt, AttemptState
 from tongbao.payments.schema.documents import Document, Kind
-from tongbao.payments.schema.intents import CancelReason, Intent
+from tongbao.payments.schema.intents import CancelReason, Intent, RiskState
 from tongbao.payments.schema.orders import Done
 from tongbao.payments.schema.refunds import Refund
 from tongbao.payments.service.acting import Acting, act_reference
@@ -40,6 +40,7 @@ from tongbao.payments.service.keeping import kept_by
 from tongbao.payments.service.refunding import Refunding
 from tongbao.payments.service.sessions import Sessions
 from tongbao.payments.service.setups import Setups
+from tongbao.payments.service.step_ups import StepUps
 from tongbao.payments.store import documents as store
 
 DUE_MAX = 200
@@ -60,8 +61,10 @@ class Resolving:
         disputing: Disputing,
         setups: Setups,
         sessions: Sessions,
+        step_ups: StepUps,
     ) -> None:
         self._desk = desk
+        self._step_ups = step_ups
         self._acting = acting
         self._refunding = refunding
         self._disputing = disputing
@@ -262,7 +265,9 @@ class Resolving:
             )
         )
         intent = await self._desk.read(Intent, attempt.book_id, attempt.intent_id)
-        cancel = CancelReason.AUTOMATIC if act.operation is Operation.VOID else None
+        cancel = (
+            _why_void(intent, attempt, self._desk.clock.now()) if act.operation is Operation.VOID else None
+        )
         try:
             if answer.outcome in (Outcome.NOT_FOUND, Outcome.UNRESOLVED, Outcome.NOT_SENT):
                 # The same reference again is the same act upstream, so repeating is how this one is inquired.
@@ -327,12 +332,30 @@ class Resolving:
             await self._acting.follow(*done.view)
 
     async def _let_expire(self, attempt: Attempt) -> None:
-        """Void what was not captured in its time: the issuer lets go of it about now, and so do we."""
+        """Void what was not captured in its time: the issuer lets go of it about now, and so do we.
+
+        Of a payment that was held for a review this is the end, too: nobody decided while it could be decided.
+        """
         intent = await self._desk.read(Intent, attempt.book_id, attempt.intent_id)
         if attempt.expires_at is not None and self._desk.clock.now() >= attempt.expires_at:
-            await self._acting.cancel_in(intent.book_id, intent.id, CancelReason.EXPIRED)
+            is_held = intent.risk_state is RiskState.REVIEW
+            reason = CancelReason.REVIEW_EXPIRED if is_held else CancelReason.EXPIRED
+            await self._acting.cancel_in(intent.book_id, intent.id, reason)
 
     async def _expire(self, intent: Intent) -> None:
-        """Cancel an intent whose time is over; one that is being paid right now is left to its attempt."""
+        """Cancel an intent whose time is over; one that is being paid right now is left to its attempt.
+
+        One that waits for a proof in vain is to be paid anew before that.
+        """
         if intent.expires_at is not None and self._desk.clock.now() >= intent.expires_at:
             await self._acting.cancel_in(intent.book_id, intent.id, CancelReason.EXPIRED)
+        else:
+            await self._step_ups.lapse(intent)
+
+
+def _why_void(intent: Intent, attempt: Attempt, now: datetime) -> CancelReason:
+    """Return why an intent is canceled by a void whose end was not heard when it was sent."""
+    is_over = attempt.expires_at is not None and now >= attempt.expires_at
+    if is_over and intent.risk_state is RiskState.REVIEW:
+        return CancelReason.REVIEW_EXPIRED
+    return CancelReason.AUTOMATIC

@@ -38,6 +38,7 @@ from tongbao.payments.schema.intents import (
 from tongbao.payments.schema.orders import Done, IntentOrder, Page, PageOrder
 from tongbao.payments.service.desk import Desk, Planned
 from tongbao.payments.service.intents import client_secret
+from tongbao.payments.service.step_ups import abandon
 from tongbao.payments.store import documents as store
 
 SESSION_LIFE = timedelta(hours=24)
@@ -143,9 +144,11 @@ class Sessions:
                 raise WrongState("session_being_paid", f"{view.session.reference} is being paid right now")
             return self._expired(view, ask)
 
-        return await self._desk.decide(
+        done = await self._desk.decide(
             plan, reference=uuid_text(CheckoutSession.PREFIX, session_id), asked=(scope.book_id, ask)
         )
+        await self._ask_no_more(done)
+        return done
 
     async def resolve(self, session: CheckoutSession) -> None:
         """Bring a session up to date with its intent, or expire it when its time is over."""
@@ -162,7 +165,13 @@ class Sessions:
                 return Planned(None, view)
             return self._expired(view, None)
 
-        await self._desk.decide(plan, reference=session.reference)
+        await self._ask_no_more(await self._desk.decide(plan, reference=session.reference))
+
+    async def _ask_no_more(self, done: Done[SessionView]) -> None:
+        """Abandon the challenge of a payment that was canceled with its session."""
+        intent = done.view.intent if done.view else None
+        if intent is not None and intent.state is IntentState.CANCELED and intent.judged is not None:
+            await abandon(self._desk, intent)
 
     def subscription(self) -> Consumer:
         """Return the reader of facts that completes the sessions of intents that were paid."""

@@ -58,6 +58,9 @@ EXCLUDED: Mapping[str, Text] = {
     "amount_too_small": Text("低于最低金额", "below its least amount"),
     "amount_too_large": Text("高于最高金额", "above its greatest amount"),
     "manual_capture_not_supported": Text("不支持预授权", "does not authorize without capturing"),
+    "authentication_not_supported": Text(
+        "不支持发卡行验证付款人", "has no way to let the issuer authenticate the payer"
+    ),
     "mandates_not_supported": Text("不支持代扣", "takes no payments under a mandate"),
 }
 """Why a channel could not be chosen. Objections of the channel registry have the registry's own codes."""

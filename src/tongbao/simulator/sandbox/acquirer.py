@@ -189,6 +189,11 @@ class Acquirer:
             "approval_code": payment.approval_code,
             "reason": payment.decline,
         } | more
+        if said := payment.details.get("authentication"):
+            names = ("result", "flow", "version", "eci")
+            data["authentication"] = {
+                name: value for name, value in zip(names, said.split("/"), strict=True) if value
+            }
 
         def build(tampered: bool) -> Message:
             told = data | ({"amount_minor": payment.said_minor + 1} if tampered else {})

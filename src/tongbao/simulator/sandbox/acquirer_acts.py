@@ -13,6 +13,7 @@ from tongbao.simulator.sandbox.credentials import AcquirerMerchant
 from tongbao.simulator.sandbox.declines import WORDS, Decline, passes_luhn
 from tongbao.simulator.sandbox.desk import Desk
 from tongbao.simulator.sandbox.iso8583_wire import Message
+from tongbao.simulator.sandbox.issuers import Issuers, is_asking
 from tongbao.simulator.sandbox.payers import Payers
 from tongbao.simulator.sandbox.schema import Act, Operation, Payment, Refusal, State
 
@@ -22,6 +23,7 @@ REPEATED = ("3", "4", "7", "11", "37", "41", "42", "49", "70")
 FINAL_CONDITION = "06"
 REFUND_CODE = "20"
 NETWORK_REFERENCE_CHARS = 15
+AUTHENTICATE, AUTHENTICATING = "3DS", "3D"
 
 _CODES = {
     Refusal.NOT_FOUND: UNKNOWN_ORIGINAL,
@@ -65,11 +67,14 @@ def answer_to(message: Message, code: str, **more: str) -> Message:
 class AcquirerActs:
     """The book work of one acquirer."""
 
-    def __init__(self, channel: str, desk: Desk, payers: Payers, merchant: AcquirerMerchant) -> None:
+    def __init__(
+        self, channel: str, desk: Desk, payers: Payers, issuers: Issuers, merchant: AcquirerMerchant
+    ) -> None:
         self._channel = channel
         self._desk = desk
         self._world = desk.world
         self._payers = payers
+        self._issuers = issuers
         self._merchant = merchant
         self._acts: dict[Operation, Callable[[Message, Plan], Message]] = {
             Operation.AUTHORIZE: self._authorize,
@@ -116,6 +121,13 @@ class AcquirerActs:
 
     def _decide(self, payment: Payment, message: Message, plan: Plan, *, capture: bool) -> None:
         decline = plan.decline or self._card_fault(message)
+        if message.get("46") == AUTHENTICATE:
+            # The issuer gets what it would have asked for.
+            decline = None if decline is Decline.AUTHENTICATION_REQUIRED else decline
+            if not self._issuers.begin(payment, message.get("2", ""), message.get("47", ""), decline):
+                if is_asking(payment):
+                    self._payers.expect(payment)
+                return
         if plan.pending_ms is not None:
             self._world.postpone(payment, plan.pending_ms, decline)
             self._payers.decide_later(payment)
@@ -150,7 +162,14 @@ class AcquirerActs:
                 "f38": payment.approval_code,
                 "f62": payment.channel_reference[:NETWORK_REFERENCE_CHARS],
             }
-        return answer_to(message, code, **more)
+        return answer_to(message, code, **more, **self._authentication(payment))
+
+    def _authentication(self, payment: Payment) -> dict[str, str]:
+        """Return the fields of what the issuer made of the payer, or of where it asks."""
+        if is_asking(payment):
+            return {"f47": self._issuers.url(payment)}
+        said = payment.details.get("authentication")
+        return {"f46": said} if said else {}
 
     def _increment(self, message: Message, plan: Plan) -> Message:
         return self._follow(Operation.INCREMENT, message, plan, self._world.increment)
@@ -219,8 +238,10 @@ class AcquirerActs:
         reference = message["48"]
         payment = self._world.payment(self._channel, reference)
         if payment is not None and not payment.details.get("grave"):
+            self._issuers.lapse(payment)
             state, amount_minor = _state_of(payment)
-            return answer_to(message, _code_of(payment), **_told(payment, state, amount_minor))
+            told = _told(payment, state, amount_minor) | self._authentication(payment)
+            return answer_to(message, _code_of(payment), **told)
         payment, act = self._world.by_act(self._channel, reference) or (None, None)
         if payment is None or act is None:
             return answer_to(message, UNKNOWN_ORIGINAL)
@@ -246,6 +267,8 @@ def _state_of(payment: Payment) -> tuple[str, int]:
     if payment.state is State.CAPTURED:
         amount_minor = payment.captured_minor + payment.tampered_minor
         return ("captured" if payment.taken_minor else "refunded"), amount_minor
+    if is_asking(payment):
+        return "authenticating", payment.amount_minor
     amounts = {State.AUTHORIZED: payment.said_minor}
     return payment.state.value, amounts.get(payment.state, payment.amount_minor)
 
@@ -256,6 +279,8 @@ def _code_of(payment: Payment) -> str:
         return WORDS[Decline(payment.decline or Decline.DO_NOT_HONOR)].iso8583
     if payment.state is State.PENDING:
         return PENDING
+    if is_asking(payment):
+        return AUTHENTICATING
     return APPROVED_FOR_LESS if 0 < payment.approved_minor < payment.amount_minor else APPROVED
 
 

@@ -1,6 +1,6 @@
 """How the world says no: one row a reason, with the word of each protocol for it.
 
-Codes: ISO 8583 field 39 (with the private ``N7`` and ``1A`` that Visa publishes), sub codes of ``alipay.trade.pay``, error
+Codes: ISO 8583 field 39 (with the private ``N7``, ``1A`` and ``6P`` that Visa publishes), sub codes of ``alipay.trade.pay``, error
 codes of WeChat Pay's ``codepay``. Card numbers are the test cards that Stripe publishes, so that merchants'
 suites need no new ones.
 """
@@ -25,6 +25,7 @@ class Decline(enum.StrEnum):
     LIMIT_EXCEEDED = "limit_exceeded"
     VELOCITY_EXCEEDED = "velocity_exceeded"
     AUTHENTICATION_REQUIRED = "authentication_required"
+    AUTHENTICATION_FAILED = "authentication_failed"
     NOT_PERMITTED = "not_permitted"
     ISSUER_UNAVAILABLE = "issuer_unavailable"
     PROCESSING_ERROR = "processing_error"
@@ -53,6 +54,7 @@ WORDS: dict[Decline, Words] = {
     Decline.LIMIT_EXCEEDED: Words("61", "ACQ.BUYER_PAYMENT_AMOUNT_DAY_LIMIT_ERROR", "RULE_LIMIT"),
     Decline.VELOCITY_EXCEEDED: Words("65", "ACQ.BUYER_PAYMENT_AMOUNT_DAY_LIMIT_ERROR", "FREQUENCY_LIMITED"),
     Decline.AUTHENTICATION_REQUIRED: Words("1A", "ACQ.PAYMENT_REQUEST_HAS_RISK", "RULE_LIMIT"),
+    Decline.AUTHENTICATION_FAILED: Words("6P", *_FAILED),
     Decline.NOT_PERMITTED: Words("57", "ACQ.PARTNER_ERROR", "NO_AUTH"),
     Decline.ISSUER_UNAVAILABLE: Words("91", "ACQ.BUYER_BANKCARD_BALANCE_NOT_ENOUGH", "BANK_ERROR"),
     Decline.PROCESSING_ERROR: Words("96", *_FAILED),
@@ -60,6 +62,8 @@ WORDS: dict[Decline, Words] = {
 }
 
 DISPUTED_CARD = "4000000000000259"
+DECLINED_AFTERWARDS = "4000008400001629"
+"""Authenticated, and declined all the same."""
 CARDS: dict[str, Decline] = {
     "4000000000000002": Decline.DO_NOT_HONOR,
     "4000000000009995": Decline.INSUFFICIENT_FUNDS,
@@ -72,8 +76,28 @@ CARDS: dict[str, Decline] = {
     "4100000000000019": Decline.FRAUD_SUSPECTED,
     "4000002500003155": Decline.AUTHENTICATION_REQUIRED,
     "4000002760003184": Decline.AUTHENTICATION_REQUIRED,
+    DECLINED_AFTERWARDS: Decline.DO_NOT_HONOR,
 }
 """Card numbers that are declined; ``DISPUTED_CARD`` is approved and disputed later; all others are approved."""
+
+
+class ThreeDs(enum.StrEnum):
+    """What an issuer does when it is to make sure of its cardholder."""
+
+    FRICTIONLESS = "frictionless"  # it knows without asking
+    CHALLENGE = "challenge"  # it asks on its page
+    BROKEN = "broken"  # it cannot
+    ABSENT = "absent"  # it takes no part
+
+
+THREE_DS: dict[str, ThreeDs] = {
+    "4000002500003155": ThreeDs.CHALLENGE,
+    "4000002760003184": ThreeDs.CHALLENGE,
+    DECLINED_AFTERWARDS: ThreeDs.CHALLENGE,
+    "4000000000003097": ThreeDs.BROKEN,
+    "378282246310005": ThreeDs.ABSENT,
+}
+"""Card numbers by what their issuer does; all others are frictionless. The first two are declined without being asked."""
 
 AMOUNTS: dict[int, Decline] = {
     5: Decline.DO_NOT_HONOR,

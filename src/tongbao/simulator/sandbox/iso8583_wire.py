@@ -13,7 +13,7 @@ FRAME_BYTES_MAX = 8_192
 LENGTH_BYTES = 2
 _FIXED, _LL, _LLL = 0, 2, 3
 
-# Field: (kind of length, most characters). Numbers and meanings are the standard's; 48 and 60 to 63 are private.
+# Field: (kind of length, most characters). Numbers and meanings are the standard's; 46 to 48 and 60 to 63 are private.
 _TABLE: dict[str, tuple[int, int]] = {
     "2": (_LL, 19),
     "3": (_FIXED, 6),
@@ -36,6 +36,8 @@ _TABLE: dict[str, tuple[int, int]] = {
     "42": (_FIXED, 15),
     "43": (_FIXED, 40),
     "44": (_LL, 25),
+    "46": (_LLL, 999),
+    "47": (_LLL, 999),
     "48": (_LLL, 999),
     "49": (_FIXED, 3),
     "60": (_LLL, 999),

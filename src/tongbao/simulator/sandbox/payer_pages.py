@@ -11,12 +11,12 @@ from tongbao.simulator.sandbox.payers import Payers
 from tongbao.simulator.sandbox.schema import PAYABLE, Payment, Purpose
 from tongbao.simulator.sandbox.wire import yuan
 
-_STYLE = (
+STYLE = (
     "body{font:18px/1.5 system-ui,sans-serif;max-width:24rem;margin:4rem auto;padding:0 1rem;text-align:center}"
-    "b{font-size:2.5rem}button{font:inherit;width:100%;padding:.8rem;margin:.4rem 0;border:1px solid #888;"
-    "border-radius:.6rem;background:#fff}button[value=pay]{background:#1677ff;border-color:#1677ff;color:#fff}"
+    "h1{font-size:1.2rem}b{font-size:2.5rem}button{font:inherit;width:100%;padding:.8rem;margin:.4rem 0;border:1px solid #888;"
+    "border-radius:.6rem;background:#fff}button[value=pay],button[value=pass]{background:#1677ff;border-color:#1677ff;color:#fff}"
 )
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
@@ -74,11 +74,11 @@ class PayerPages:
             body = f"<p role=status>{html.escape(payment.state)}</p>"
         text = (
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-            f"<title>Sandbox payer</title><style>{_STYLE}</style>"
+            f"<title>Sandbox payer</title><style>{STYLE}</style>"
             f"<p>{subject}</p><b>¥{yuan(payment.amount_minor)}</b>{body}"
             f"<p><small>{html.escape(payment.channel)}: no real money</small></p></html>"
         )
-        return web.Response(text=text, content_type="text/html", charset="utf-8", headers=_HEADERS)
+        return web.Response(text=text, content_type="text/html", charset="utf-8", headers=HEADERS)
 
 
 def _redirect(request: web.Request) -> str | None:

@@ -6,6 +6,7 @@ By hand through the control API and the payer's pages, or by themselves as ``beh
 from tongbao.simulator.sandbox.behavior import Ask
 from tongbao.simulator.sandbox.declines import Decline
 from tongbao.simulator.sandbox.desk import Desk
+from tongbao.simulator.sandbox.issuers import Issuers, is_asking
 from tongbao.simulator.sandbox.schema import PAYABLE, Act, Dispute, Operation, Payment, Refusal, State
 
 DISPUTE_REASON = "10.4"
@@ -15,14 +16,17 @@ DISPUTE_REASON = "10.4"
 class Payers:
     """Acts of payers on payments, told to the merchant by the teller of the channel."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, issuers: Issuers) -> None:
         self._desk = desk
+        self._issuers = issuers
 
     def resume(self) -> None:
         """Take up after a restart what was under way: refunds, and payments to be decided later."""
         for payment in self._desk.world.payments():
             if payment.state is State.PENDING:
                 self.decide_later(payment)
+            if is_asking(payment):
+                self._issuers.lapse_later(payment)
             for act in payment.refunds():
                 if not act.done:
                     self.finish_later(payment, act)
@@ -49,7 +53,13 @@ class Payers:
             self._desk.world.scan(payment)
 
     def pay(self, payment: Payment) -> Refusal | Decline | None:
-        """Pay what waits; None when it worked. The same person paying twice pays once."""
+        """Pay what waits; None when it worked. The same person paying twice pays once.
+
+        Where the issuer asks, this is to pass its check.
+        """
+        if is_asking(payment):
+            self._issuers.conclude(payment, is_passed=True)
+            return None if payment.decline is None else Decline(payment.decline)
         world, behaviors = self._desk.world, self._desk.behaviors
         self.scan(payment)
         if payment.state not in PAYABLE:
@@ -65,7 +75,10 @@ class Payers:
         return refused
 
     def cancel(self, payment: Payment) -> Refusal | None:
-        """Walk away for good: the payment is closed unpaid."""
+        """Walk away for good: the payment is closed unpaid; where the issuer asks, its check has failed."""
+        if is_asking(payment):
+            self._issuers.conclude(payment, is_passed=False)
+            return None
         if payment.state not in PAYABLE:
             return Refusal.STATE_INVALID
         self._desk.world.void(payment, f"payer_{payment.reference}")

@@ -17,11 +17,13 @@ from tongbao.core.errors import InvalidRequest, NotPermitted, Unavailable
 from tongbao.simulator.sandbox import alipay_acts, wechat_acts
 from tongbao.simulator.sandbox.acquirer import Acquirer
 from tongbao.simulator.sandbox.acquirer_acts import AcquirerActs
+from tongbao.simulator.sandbox.acs_pages import AcsPages
 from tongbao.simulator.sandbox.alipay import REQUEST_BYTES_MAX, AlipayGateway
 from tongbao.simulator.sandbox.behavior import Behaviors, Habits
 from tongbao.simulator.sandbox.control import Control
 from tongbao.simulator.sandbox.credentials import Credentials
 from tongbao.simulator.sandbox.desk import Desk
+from tongbao.simulator.sandbox.issuers import Issuers
 from tongbao.simulator.sandbox.journal import Journal
 from tongbao.simulator.sandbox.notifier import Notifier
 from tongbao.simulator.sandbox.payer_pages import PayerPages
@@ -81,7 +83,8 @@ class Sandbox:
             raise
         self.behavior = Behaviors(config.seed, config.habits)
         self.desk = Desk(self.world, self.behavior, self._clock)
-        self.payers = Payers(self.desk)
+        self.issuers = Issuers(self.desk, lambda: self.http_url)
+        self.payers = Payers(self.desk, self.issuers)
         self.notifier = Notifier(
             self.desk, config.notify_intervals_s, config.notify_timeout_s, anywhere=config.anywhere
         )
@@ -161,13 +164,13 @@ class Sandbox:
         control = Control(self.desk, self.payers, self.notifier, self.acquirers, channels)
         pages = PayerPages(self.desk, self.payers, alipay)
         application = web.Application(client_max_size=REQUEST_BYTES_MAX)
-        for part in (alipay, wechat, pages, control):
+        for part in (alipay, wechat, pages, AcsPages(self.desk, self.issuers), control):
             application.add_routes(part.routes())
         return application
 
     def _acquirer(self, name: str) -> Acquirer:
         merchant = self.credentials.merchant.acquirers[name]
-        acts = AcquirerActs(name, self.desk, self.payers, merchant)
+        acts = AcquirerActs(name, self.desk, self.payers, self.issuers, merchant)
         return Acquirer(name, self.desk, acts, self.notifier, merchant)
 
     def _tell_addresses(self) -> None:

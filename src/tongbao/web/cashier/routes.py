@@ -19,7 +19,7 @@ from tongbao.parties.schema import Merchant, MerchantState, OperatorPermission
 from tongbao.parties.service.access import operator_of_job
 from tongbao.parties.service.merchants import Merchants
 from tongbao.payments.schema.checkout import PaymentLink
-from tongbao.payments.schema.intents import Intent, IntentState
+from tongbao.payments.schema.intents import CancelReason, Intent
 from tongbao.payments.service.payments import Payments
 from tongbao.payments.service.sessions import SessionView
 from tongbao.web import errors, pages
@@ -177,20 +177,32 @@ class _Checkout:
             case Face.SCAN:
                 return await self._code(visit)
             case Face.LEAVE:
-                assert intent.next_action is not None
-                return {"leave_url": intent.next_action.url}
+                return await self._way_on(visit, language)
             case Face.PAID:
                 scope = payer_scope(visit.merchant, session)
                 paid = await self._till.payments.intents.get(scope, intent.id)
                 return {
                     "receipt": views.receipt(paid, language),
-                    "is_reserved": intent.state is IntentState.REQUIRES_CAPTURE,
+                    "text": views.end_text(intent),
                     "success_url": views.success_url(session),
                 }
             case Face.EXPIRED | Face.CANCELED:
-                return {"text": visit.face.value, "said": None}
+                is_undecided = intent.cancel_reason is CancelReason.REVIEW_EXPIRED
+                return {"text": "undecided" if is_undecided else visit.face.value, "said": None}
             case Face.WAIT:
-                return {"leave_url": None}
+                return {"leave_url": None, "asked": None}
+
+    async def _way_on(self, visit: _Visit, language: str) -> dict[str, object]:
+        """Return where the payer has to go on, and what is asked of it there, where this house asks."""
+        assert visit.intent.next_action is not None
+        scope = payer_scope(visit.merchant, visit.view.session)
+        view = await self._till.payments.intents.get(scope, visit.intent.id)
+        action = visit.intent.next_action
+        return {
+            "leave_url": action.url,
+            "asked": views.asked(view, language),
+            "leave_until": action.expires_at,
+        }
 
     def _form(self, request: Request, visit: _Visit, language: str) -> dict[str, object]:
         """Return what the page of an open session asks for, and what went wrong before."""

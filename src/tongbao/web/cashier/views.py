@@ -7,13 +7,15 @@ import segno
 from fastapi import Request, Response
 from markupsafe import Markup
 
-from tongbao.channels.schema import Card, Method, kind_of
+from tongbao.channels.schema import Card, Method, Reason, kind_of
 from tongbao.channels.service.codes import reason_info
 from tongbao.core.money import Money, format_money
 from tongbao.parties.schema import Merchant
 from tongbao.payments.schema.checkout import CheckoutSession
-from tongbao.payments.schema.intents import Intent
+from tongbao.payments.schema.intents import Intent, IntentState, RiskState
 from tongbao.payments.schema.orders import IntentView
+from tongbao.payments.service.step_ups import is_waiting
+from tongbao.risk.service.payer_words import payer_sentence
 from tongbao.web import pages
 from tongbao.web.cashier import faces
 from tongbao.web.figures import Figures
@@ -122,8 +124,18 @@ def declined(intent: Intent, language: str) -> str | None:
     """Return why the last attempt ended in a no, for its payer; None where there was none."""
     if intent.last_error is None:
         return None
+    if intent.last_error.reason is Reason.RISK_BLOCKED and intent.judged is not None:
+        return payer_sentence(intent.judged.tier, intent.judged.reasons, language)
     info = reason_info(intent.last_error.reason)
     return info.payer_zh if language == "zh-CN" else info.payer_en
+
+
+def asked(view: IntentView, language: str) -> str | None:
+    """Return what a payer who has to prove who it is reads; None where the channel asks for itself."""
+    intent, attempt, _ = view
+    if not is_waiting(intent, attempt) or intent.judged is None:
+        return None
+    return payer_sentence(intent.judged.tier, intent.judged.reasons, language)
 
 
 def receipt(view: IntentView, language: str) -> dict[str, object]:
@@ -137,6 +149,13 @@ def receipt(view: IntentView, language: str) -> dict[str, object]:
         if intent.amount_refunded_minor
         else None,
     }
+
+
+def end_text(intent: Intent) -> str:
+    """Return the key of what a payer is told of a payment that was made: taken, reserved, or held to be looked at."""
+    if intent.state is IntentState.SUCCEEDED:
+        return "paid"
+    return "held" if intent.risk_state is RiskState.REVIEW else "reserved"
 
 
 def success_url(session: CheckoutSession) -> str | None:

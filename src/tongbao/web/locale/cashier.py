@@ -102,6 +102,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Your bank or wallet asks you to confirm this payment on its own page. You come back here afterwards.",
         "银行或钱包需要您在其页面上确认这笔付款，完成后会返回此处。",
     ),
+    "asked_note": (
+        "It takes a minute. Nothing is charged before; afterwards the payment goes on by itself and you come back here.",
+        "只需一分钟。验证前不会扣款，完成后付款自动继续并返回此处。",
+    ),
+    "leave_until": ("Please confirm until", "请在此之前确认"),
     "leave_button": ("Go on to the confirmation", "前往确认"),
     "wait": ("Your payment is being checked", "正在确认付款结果"),
     "wait_note": (
@@ -115,6 +120,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reserved_note": (
         "{merchant} collects the money when the order is fulfilled.",
         "{merchant}将在履行订单时收款。",
+    ),
+    "held": ("Thank you, your payment is being looked at", "付款已提交，正在审核"),
+    "held_note": (
+        "The amount is reserved and nothing has been collected yet. There is nothing that you need to do, and please do not pay again: {merchant} hears the result and tells you.",
+        "金额已预授权，尚未扣款。您无需进行任何操作，也请勿重复付款，结果将通知{merchant}并由其告知您。",
     ),
     "receipt": ("Receipt", "付款凭证"),
     "r_merchant": ("Paid to", "收款方"),
@@ -134,6 +144,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "canceled_note": (
         "There is nothing left to pay here. If you still want to pay, please contact {merchant}.",
         "此处已无需付款。如仍想付款，请联系{merchant}。",
+    ),
+    "undecided": ("This payment could not be completed in time", "未能在规定时间内完成付款"),
+    "undecided_note": (
+        "Nothing was charged, and what was reserved is released. If you still want to pay, please contact {merchant} for a new link.",
+        "您没有被扣款，预授权的金额已释放。如仍想付款，请联系{merchant}获取新的链接。",
     ),
     "inactive": ("This link is no longer active", "此链接已失效"),
     "inactive_note": (

@@ -50,7 +50,8 @@ class Iso8583Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     ``inquires``: it answers 0600 and recognizes repeats by field 48 (see ``dialect``), so "not found" is the truth
     ``settles_not_found_s`` seconds after sending. ``increments``, ``captures_often``, ``voids_captured``: it
-    takes more on an authorization, several completions of one, reversals of a sale of today. ``notice_secret``
+    takes more on an authorization, several completions of one, reversals of a sale of today. ``authenticates``: it takes
+    field 46 and leads the payer to the issuer. ``notice_secret``
     signs what it posts to us (``notices``), in the header ``notice_header`` (lower case); empty: nothing is believed.
     """
 
@@ -61,6 +62,7 @@ class Iso8583Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     increments: bool = False
     captures_often: bool = False
     voids_captured: bool = False
+    authenticates: bool = False
     settles_not_found_s: int = 60
     notice_secret: SecretStr = SecretStr("")
     notice_header: str = "sandbox-signature"
@@ -196,6 +198,7 @@ def _capabilities(settings: Iso8583Settings) -> Capabilities:
         partial_refund=True,
         refund_inquiry=settings.inquires,
         mandates=True,
+        authenticates=settings.authenticates,
         inquires_by_our_reference=settings.inquires,
         settles_not_found_s=settings.settles_not_found_s,
         notifies=bool(settings.notice_secret.get_secret_value()),

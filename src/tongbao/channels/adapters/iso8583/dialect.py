@@ -37,6 +37,8 @@ Fields of requests:
 38  approval code of the authorization, where we know it (0220)
 41  terminal, 8 characters; 42 merchant, 15 characters
 43  merchant's name, 25 characters, then city and country (0100, 0200)
+46  ``3DS``: the issuer is to make sure of the payer first (0100, 0200), by EMV 3-D Secure
+47  where the payer goes back to afterwards, an address of at most 999 characters (with field 46)
 48  **our whole reference of this act.** A second request of the same type with the same field 48 is the same
     act: the acquirer does nothing and repeats its first answer.
 49  currency, three digits of ISO 4217
@@ -53,18 +55,22 @@ Fields of answers, beside the repeated 3, 4, 7, 11, 37, 41, 42, 49:
 === ========================================================================================================
 4   what was really reserved or moved; smaller than asked with code ``10`` (approved for less)
 38  approval code, six characters
-39  response code; ``00``, ``08``, ``10``, ``11``, ``16`` approve, ``09`` is pending, and after ``68``, ``79``,
+39  response code; ``3D``: the payer has to go to the issuer's page in field 47 first; ``00``, ``08``, ``10``, ``11``, ``16`` approve, ``09`` is pending, and after ``68``, ``79``,
     ``82``, ``96`` and ``98`` the end is open: we inquire
+46  what became of field 46: ``result/flow/version/eci``, as ``authenticated/challenge/2.2.0/05``; results and flows in
+    the words of ``channels.schema``, empty where there is none. An approval without it was not authenticated.
+47  with code ``3D``: the page on which the issuer asks the payer
 44  first character: result for the card verification code, ``M`` match, ``N`` no match, ``P`` not processed
 62  the network's own id of the payment, where it has one
 === ========================================================================================================
 
 Answer to an inquiry (0610): field 39 is ``25`` where no act has this reference, else the response code that the
 act was answered with; and then fields 4 (amount of the act as it stands: reserved, or claimed once captured), 49,
-37, 38, 60 (12 digits: refunded of it so far; absent means 0), 62 and
+37, 38, 46, 47, 60 (12 digits: refunded of it so far; absent means 0), 62 and
 
 === ========================================================================================================
-63  state of the act: ``authorized`` ``captured`` ``voided`` ``refunded`` ``declined`` ``pending``. A payment of
+63  state of the act: ``authorized`` ``captured`` ``voided`` ``refunded`` ``declined`` ``pending``, and
+    ``authenticating`` while the issuer's page waits for the payer. A payment of
     which a part went back stays ``captured``; ``refunded`` is a payment that went back whole, or the state of a
     refund when the reference in field 48 is that of a refund. A completion is ``captured``.
 === ========================================================================================================
@@ -104,6 +110,9 @@ ECHO = "301"
 ECOMMERCE = "59"
 MERCHANT_INITIATED = "08"
 FINAL = "06"
+AUTHENTICATE = "3DS"
+AUTHENTICATING = "3D"
+ADDRESS_CHARS_MAX = 999
 
 MESSAGE_BYTES_MAX = 65_535
 AMOUNT_MINOR_MAX = 999_999_999_999

@@ -4,10 +4,10 @@ Not part of ISO 8583, which knows no way from acquirer to merchant; ours posts J
 says in the header that the settings name::
 
     {"id": …, "type": …, "created": <seconds>, "data": {"reference", "channel_reference", "amount_minor",
-     "currency", "captured", "approval_code", "reason", "refund_reference"?, "dispute"?}}
+     "currency", "captured", "approval_code", "reason", "authentication"?, "refund_reference"?, "dispute"?}}
 
 Types: ``payment.approved``, ``payment.declined``, ``refund.succeeded``, ``dispute.opened``, ``dispute.closed``.
-``channel_reference`` is what field 62 carries.
+``channel_reference`` is what field 62 carries, ``authentication`` what field 46 does, as an object.
 """
 
 import json
@@ -18,7 +18,14 @@ import msgspec
 
 from tongbao.channels.errors import NotificationMalformed
 from tongbao.channels.policy.reasons import standard
-from tongbao.channels.schema import Answer, Notification, NotificationKind, Outcome, Reason
+from tongbao.channels.schema import (
+    Answer,
+    Authentication,
+    Notification,
+    NotificationKind,
+    Outcome,
+    Reason,
+)
 
 
 class _Dispute(msgspec.Struct):
@@ -36,6 +43,7 @@ class _Data(msgspec.Struct):
     captured: bool = False
     approval_code: str | None = None
     reason: str | None = None
+    authentication: Authentication | None = None
     refund_reference: str | None = None
     dispute: _Dispute | None = None
 
@@ -89,6 +97,7 @@ def _answer(data: _Data, outcome: Outcome) -> Answer:
         captured=data.captured,
         network_reference=data.channel_reference,
         approval_code=data.approval_code,
+        authentication=data.authentication,
     )
 
 
@@ -100,4 +109,5 @@ def _decline(data: _Data) -> Answer:
         code=code or None,
         reason=Reason(code) if known else standard("stripe", code),
         network_reference=data.channel_reference,
+        authentication=data.authentication,
     )

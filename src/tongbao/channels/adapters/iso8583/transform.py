@@ -11,7 +11,12 @@ from tongbao.channels.adapters.iso8583 import dialect
 from tongbao.channels.policy import codes_iso8583
 from tongbao.channels.policy.reasons import standard
 from tongbao.channels.schema import (
+    Action,
+    ActionKind,
     Answer,
+    Authentication,
+    AuthenticationFlow,
+    AuthenticationResult,
     Authorize,
     Follow,
     Initiator,
@@ -58,6 +63,11 @@ def authorization_fields(
         fields["61"] = card.cvc
     if call.network_reference:
         fields["60"] = call.network_reference
+    if call.authenticate:
+        fields["46"] = dialect.AUTHENTICATE
+        back = call.return_url or ""
+        if back and back.isascii() and len(back) <= dialect.ADDRESS_CHARS_MAX:
+            fields["47"] = back
     return fields
 
 
@@ -95,6 +105,8 @@ def read_answer(mti: str, sent: dict[str, str], got: dict[str, str]) -> Answer:
         return _approved(mti, sent, got)
     if code == codes_iso8583.PENDING:
         return Answer(outcome=Outcome.PENDING, code=code)
+    if code == dialect.AUTHENTICATING and "46" in sent:
+        return _authenticating(got)
     if not code.strip() or code in codes_iso8583.OPEN:
         return Answer(outcome=Outcome.UNRESOLVED, code=code or "unreadable")
     is_large_refund = sent["3"] == dialect.REFUND and code == codes_iso8583.AMOUNT_INVALID
@@ -104,6 +116,7 @@ def read_answer(mti: str, sent: dict[str, str], got: dict[str, str]) -> Answer:
         reason=Reason.REFUND_TOO_LARGE if is_large_refund else standard("iso8583", code),
         cvc_check=_CVC_RESULTS.get(got.get("44", "")[:1]),
         network_reference=got.get("62"),
+        authentication=_authentication(got),
     )
 
 
@@ -113,7 +126,14 @@ def read_inquiry(call: Inquire, got: dict[str, str]) -> Answer:
     if code == codes_iso8583.NOT_FOUND:
         return Answer(outcome=Outcome.NOT_FOUND, code=code)
     if state == "declined":
-        return Answer(outcome=Outcome.DECLINED, code=code, reason=standard("iso8583", code))
+        return Answer(
+            outcome=Outcome.DECLINED,
+            code=code,
+            reason=standard("iso8583", code),
+            authentication=_authentication(got),
+        )
+    if state == "authenticating":
+        return _authenticating(got)
     if state == "pending":
         return Answer(outcome=Outcome.PENDING, code=code)
     if state not in ("authorized", "captured", "voided", "refunded"):
@@ -137,6 +157,7 @@ def read_inquiry(call: Inquire, got: dict[str, str]) -> Answer:
         network_reference=got.get("62"),
         approval_code=_code(got),
         code=code,
+        authentication=_authentication(got) if is_payment else None,
     )
 
 
@@ -155,6 +176,29 @@ def _approved(mti: str, sent: dict[str, str], got: dict[str, str]) -> Answer:
         approval_code=_code(got),
         cvc_check=_CVC_RESULTS.get(got.get("44", "")[:1]),
         code=got["39"],
+        authentication=_authentication(got),
+    )
+
+
+def _authenticating(got: dict[str, str]) -> Answer:
+    """Return that the payer has to go to the issuer's page; one without an address that can be opened is open."""
+    url = got.get("47", "").strip()
+    if not url.startswith(("https://", "http://")):
+        return Answer(outcome=Outcome.UNRESOLVED, code="unreadable")
+    action = Action(kind=ActionKind.REDIRECT, url=url)
+    return Answer(outcome=Outcome.ACTION_REQUIRED, code=got.get("39"), action=action)
+
+
+def _authentication(got: dict[str, str]) -> Authentication | None:
+    """Return what field 46 says of the payer; None where it says nothing that is known."""
+    result, flow, version, eci = (got.get("46", "") + "///").split("/")[:4]
+    if result not in AuthenticationResult.__members__.values():
+        return None
+    return Authentication(
+        result=AuthenticationResult(result),
+        flow=AuthenticationFlow(flow) if flow in AuthenticationFlow.__members__.values() else None,
+        version=version.strip() or None,
+        eci=eci.strip() or None,
     )
 
 

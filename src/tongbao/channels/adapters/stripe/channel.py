@@ -154,6 +154,8 @@ class StripeChannel:
         }
         if call.initiator is Initiator.MERCHANT:
             form["off_session"] = "true"
+        if call.authenticate:
+            form["payment_method_options[card][request_three_d_secure]"] = "any"
         return form if self._settings.plain else {**form, **_extras(call)}
 
     async def _follow(
@@ -187,12 +189,19 @@ class StripeChannel:
         )
 
     async def _inquire_payment(self, call: Inquire, path: str, read: Callable[[Json], Answer]) -> Answer:
+        # What the issuer's check came to stands in the charge only.
+        is_wanted = self._capabilities.authenticates
+
         def read_act(thing: Json) -> Answer:
             return _of_act(call.operation, read(thing))
 
         if call.channel_reference:
-            return await self._requests.get(f"{path}/{call.channel_reference}", read_act, Outcome.NOT_FOUND)
-        found = await self._requests.search(path, self._requests.around(call), call.authorization_reference)
+            wanted = "?expand[0]=latest_charge" if is_wanted else ""
+            return await self._requests.get(
+                f"{path}/{call.channel_reference}{wanted}", read_act, Outcome.NOT_FOUND
+            )
+        filters = self._requests.around(call) | ({"expand[0]": "data.latest_charge"} if is_wanted else {})
+        found = await self._requests.search(path, filters, call.authorization_reference)
         return found if isinstance(found, Answer) else read_act(found)
 
     async def _inquire_refund(self, call: Inquire, owner: str) -> Answer:
@@ -309,6 +318,8 @@ def _capabilities(adapter: str, settings: StripeSettings) -> Capabilities:
         partial_refund=True,
         refund_inquiry=True,
         mandates=adapter == StripeChannel.ADAPTER,
+        # A plain replica takes the wish and does nothing about it.
+        authenticates=adapter == StripeChannel.ADAPTER and not settings.plain,
         inquires_by_our_reference=True,
         notifies=bool(settings.webhook_secret.get_secret_value()),
         amount_minor_max=WIRE_AMOUNT_MAX,
@@ -318,6 +329,8 @@ def _capabilities(adapter: str, settings: StripeSettings) -> Capabilities:
 def _extras(call: Authorize) -> dict[str, str]:
     """Return what the original understands and plain replicas refuse."""
     extras = {"description": call.description[:DESCRIPTION_CHARS_MAX], "return_url": call.return_url or ""}
+    # What the issuer's check came to stands in the charge only.
+    extras["expand[0]"] = "latest_charge" if call.authenticate else ""
     descriptor = "".join(char for char in call.merchant.descriptor if char.isascii() and char.isprintable())
     extras["statement_descriptor_suffix"] = descriptor[:DESCRIPTOR_CHARS_MAX].strip()
     return {name: value for name, value in extras.items() if value}

@@ -63,6 +63,9 @@ def _read(kind: str, event_id: str, thing: Json) -> Notification:
         return _dispute(event_id, thing)
     if kind in _INTENT_EVENTS and reference:
         answer, meant = transform.read_intent(thing), NotificationKind.PAYMENT
+        if answer.outcome is Outcome.APPROVED and transform.hides_authentication(thing):
+            # A yes counts with what it was authenticated by, which an event does not tell: it is inquired.
+            answer = Answer(outcome=Outcome.PENDING, channel_reference=answer.channel_reference)
     elif kind in _CHARGE_EVENTS and reference and not thing.get("payment_intent"):
         answer, meant = transform.read_charge(thing), NotificationKind.PAYMENT
     elif kind in _REFUND_EVENTS and reference:

@@ -11,7 +11,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tongbao.channels.policy.reasons import standard
-from tongbao.channels.schema import Action, ActionKind, Answer, Operation, Outcome, Reason
+from tongbao.channels.schema import (
+    Action,
+    ActionKind,
+    Answer,
+    Authentication,
+    AuthenticationFlow,
+    AuthenticationResult,
+    Operation,
+    Outcome,
+    Reason,
+)
 from tongbao.core import currencies
 from tongbao.core.errors import InvalidRequest
 from tongbao.privacy.schema import RevealedCard
@@ -128,6 +138,7 @@ def read_intent(intent: Json) -> Answer:
                 code=code,
                 message=_text(error.get("message")),
                 channel_reference=reference,
+                authentication=authentication_of(charge),
             )
         case _:
             return Answer(outcome=Outcome.UNRESOLVED, code="unreadable", channel_reference=reference)
@@ -202,6 +213,29 @@ def read_refund(refund: Json) -> Answer:
             return Answer(outcome=Outcome.UNRESOLVED, code="unreadable")
 
 
+def authentication_of(charge: Json) -> Authentication | None:
+    """Return what the issuer's check of the payer came to; None where the charge does not say, or is not at hand."""
+    card = _object(_object(charge.get("payment_method_details")).get("card"))
+    said = _object(card.get("three_d_secure"))
+    result, flow = _text(said.get("result")), _text(said.get("authentication_flow"))
+    if result is None or result not in AuthenticationResult.__members__.values():
+        # Stripe leaves the block out where nobody was asked.
+        is_told = "three_d_secure" in card
+        return Authentication(result=AuthenticationResult.NOT_SUPPORTED) if is_told else None
+    return Authentication(
+        result=AuthenticationResult(result),
+        flow=AuthenticationFlow(flow) if flow and flow in AuthenticationFlow.__members__.values() else None,
+        version=_text(said.get("version")),
+        eci=_text(said.get("electronic_commerce_indicator")),
+    )
+
+
+def hides_authentication(intent: Json) -> bool:
+    """Return whether an intent was to be authenticated and names its charge without showing what came of that."""
+    asked = _object(_object(intent.get("payment_method_options")).get("card")).get("request_three_d_secure")
+    return asked == "any" and isinstance(intent.get("latest_charge"), str)
+
+
 def amount_of(thing: Json, name: str) -> tuple[int | None, str | None]:
     """Return an amount of one of Stripe's objects in minor units, and its currency; None where unreadable."""
     currency = _currency(thing)
@@ -231,6 +265,7 @@ def _known(reference: str | None, currency: str | None, charge: Json) -> dict[st
         "approval_code": _text(charge.get("authorization_code")),
         "cvc_check": _text(_object(card.get("checks")).get("cvc_check")),
         "occurred_at": instant_of(charge.get("created")),
+        "authentication": authentication_of(charge),
     }
 
 

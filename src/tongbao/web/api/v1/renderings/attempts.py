@@ -1,6 +1,6 @@
 """Attempts as Stripe's charges: the same 26 characters under ``ch_``."""
 
-from tongbao.channels.schema import Card, Fault, kind_of
+from tongbao.channels.schema import Card, kind_of
 from tongbao.channels.service.codes import reason_info
 from tongbao.core.ids import uuid_text
 from tongbao.payments.schema.attempts import HOLDING, PAID, Attempt, AttemptState
@@ -14,6 +14,7 @@ from tongbao.web.api.v1.renderings.bases import (
     seconds,
 )
 from tongbao.web.api.v1.renderings.methods import billing_object, card_checks, card_object
+from tongbao.web.api.v1.renderings.outcomes import FAILED, attempt_outcome, three_d_secure
 
 _PENDING = frozenset(
     {
@@ -21,7 +22,6 @@ _PENDING = frozenset(
         *(AttemptState.CONFLICTED, AttemptState.REVERSING),
     }
 )
-_FAILED = frozenset({AttemptState.DECLINED, AttemptState.NOT_FOUND, AttemptState.REVERSED})
 _CERTAINTY = {AttemptState.UNRESOLVED: "unknown", AttemptState.CONFLICTED: "conflicted"}
 _NULLS = nulls(
     *("application", "application_fee", "application_fee_amount", "failure_balance_transaction", "level3"),
@@ -31,7 +31,7 @@ _NULLS = nulls(
 )
 _CARD_NULLS = nulls(
     *("description", "electronic_commerce_indicator", "installments", "issuer", "mandate", "moto"),
-    *("regulated_status", "setup_credential_usage", "stored_credential_usage", "three_d_secure"),
+    *("regulated_status", "setup_credential_usage", "stored_credential_usage"),
     *("transaction_link_id", "wallet"),
 )
 
@@ -44,7 +44,7 @@ def charge_object(attempt: Attempt) -> Tree:
     state = attempt.state
     voided = state is AttemptState.VOIDED
     refunded_minor = attempt.amount_minor if voided else attempt.refunded_minor
-    failed = state in _FAILED
+    failed = state in FAILED
     known = reason_info(attempt.reason) if failed and attempt.reason else None
     return {
         "id": uuid_text(CHARGE_PREFIX, attempt.id),
@@ -69,7 +69,8 @@ def charge_object(attempt: Attempt) -> Tree:
         "fraud_details": {},
         "livemode": attempt.live,
         "metadata": attempt.metadata,
-        "outcome": _outcome(attempt),
+        # None while nobody knows.
+        "outcome": None if state in _PENDING else attempt_outcome(attempt),
         "outcome_certainty": _CERTAINTY.get(state, "known"),
         "paid": state in PAID or state in HOLDING,
         "payment_intent": uuid_text("pi", attempt.intent_id),
@@ -86,26 +87,6 @@ def charge_object(attempt: Attempt) -> Tree:
 def transaction_of(attempt: Attempt) -> str | None:
     """Return the id of the balance transaction that captured money made: the attempt's under another prefix."""
     return uuid_text(TRANSACTION_PREFIX, attempt.id) if attempt.captured_minor else None
-
-
-def _outcome(attempt: Attempt) -> Tree | None:
-    """Return how issuer and network took it; None while nobody knows."""
-    if attempt.state in _PENDING:
-        return None
-    outcome = nulls("advice_code", "network_advice_code", "network_decline_code", "risk_score", "rule")
-    outcome |= {"reason": None, "risk_level": "not_assessed"}
-    if attempt.state not in _FAILED:
-        said: Tree = {"network_status": "approved_by_network", "seller_message": "Payment complete."}
-        return outcome | said | {"type": "authorized"}
-    known = reason_info(attempt.reason) if attempt.reason else None
-    blocked = known is not None and known.fault is Fault.RISK
-    return outcome | {
-        "network_decline_code": attempt.code,
-        "network_status": "not_sent_to_network" if blocked else "declined_by_network",
-        "reason": known.decline_code if known else None,
-        "seller_message": known.engineer_en if known else None,
-        "type": "blocked" if blocked else "issuer_declined",
-    }
 
 
 def _details(attempt: Attempt) -> Tree:
@@ -129,6 +110,7 @@ def _details(attempt: Attempt) -> Tree:
         "network": attempt.method.brand,
         "network_token": {"used": False},
         "network_transaction_id": attempt.network_reference,
+        "three_d_secure": three_d_secure(attempt),
         "overcapture": {"maximum_amount_capturable": attempt.capturable_minor, "status": "unavailable"},
     }
     return {"type": kind, kind: card}

@@ -7,6 +7,7 @@ from tongbao.payments.schema.orders import IntentView
 from tongbao.web.api.v1.declines import error_object
 from tongbao.web.api.v1.renderings.bases import CHARGE_PREFIX, Tree, maybe_seconds, nulls
 from tongbao.web.api.v1.renderings.methods import method_object
+from tongbao.web.api.v1.renderings.outcomes import stopped_outcome
 
 _NULLS = nulls(
     *("allowed_payment_method_types", "amount_details", "application", "application_fee_amount"),
@@ -71,6 +72,7 @@ def _last_error(view: IntentView) -> Tree:
     error = error_object(view.intent.last_error)
     error["payment_method"] = method_object(view.method) if view.method else None
     error["payment_method_type"] = _kind(view)
+    error["outcome"] = stopped_outcome(view.intent)
     return error
 
 
