@@ -28,7 +28,8 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
     at or after the last one belongs to the first of the next day (T: the next working day). ``zone``: IANA name.
     ``calendars``: codes; a day is worked where all of them work. ``payout_min_minor``: below it the net is carried into the
     next batch. ``reserve_e6``: share of sales withheld for ``reserve_days``. ``approval_above_minor``: batches of a larger
-    net need two people. ``schedule`` and ``agent_schedule``: names of price schedules; empty is the house's.
+    net need two people. ``schedule``: name of the merchant's price list; empty: the house's. ``agent_schedule``: what is owed
+    to whoever brought the merchant; empty: nobody did.
     """
 
     cycle: Cycle = Cycle.T

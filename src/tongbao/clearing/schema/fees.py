@@ -152,7 +152,10 @@ class FeePart(msgspec.Struct, frozen=True, gc=False):
 
 
 class Priced(msgspec.Struct, frozen=True, gc=False):
-    """What a movement costs whom, with the parts in the order of the schedule. The sums are exactly those of the parts."""
+    """What a movement costs whom, with the parts in the order of the schedule. The sums are exactly those of the parts.
+
+    ``tax_minor`` is the tax within ``merchant_minor``; taxes of other bearers stand on their parts.
+    """
 
     parts: tuple[FeePart, ...] = ()
     merchant_minor: int = 0

@@ -295,6 +295,9 @@ ACCOUNT_NAMES_ZH: dict[str, str] = {
     "Fees earned": "手续费收入",
     "Gains and losses of conversion": "汇兑损益",
     "Paid in by the owners": "实收资本",
+    "Held by the house for the merchant": "平台代商户持有资金",
+    "Owed by the merchant": "商户欠款",
+    "Written off": "核销损益",
 }
 """Names of template accounts in Chinese, by the English name under which they are opened."""
 

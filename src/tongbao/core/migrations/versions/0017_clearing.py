@@ -26,6 +26,7 @@ def upgrade() -> None:
             made_at timestamptz NOT NULL,
             published_by text,
             published_at timestamptz,
+            history jsonb NOT NULL,
             PRIMARY KEY (name, version)
         )
         """
@@ -77,9 +78,16 @@ def upgrade() -> None:
         """
     )
     op.execute("CREATE TABLE clearing.movement_default PARTITION OF clearing.movement DEFAULT")
+    # What is due, over all books; and what one batch takes.
     op.execute(
         """
-        CREATE INDEX movement_waiting ON clearing.movement (cut_at, book_id, currency)
+        CREATE INDEX movement_waiting ON clearing.movement (cut_at, book_id, currency, live, payout_on)
+        WHERE batch_id IS NULL
+        """
+    )
+    op.execute(
+        """
+        CREATE INDEX movement_taking ON clearing.movement (book_id, currency, live, cut_at)
         WHERE batch_id IS NULL
         """
     )
@@ -129,6 +137,10 @@ def upgrade() -> None:
         """
     )
     op.execute("CREATE INDEX batch_state ON clearing.batch (state, payout_on, book_id)")
+    # Whether an earlier batch of the same money is still to be priced.
+    op.execute(
+        "CREATE INDEX batch_cut ON clearing.batch (book_id, currency, live, cut_at) WHERE state = 'cut'"
+    )
     # What is withheld of a batch, until when, and whether it was given back.
     op.execute(
         """
@@ -141,6 +153,36 @@ def upgrade() -> None:
             until_on date NOT NULL,
             released_by uuid,
             PRIMARY KEY (book_id, batch_id)
+        )
+        """
+    )
+    op.execute(
+        "CREATE INDEX reserve_due ON clearing.reserve (until_on, book_id, currency, live) WHERE released_by IS NULL"
+    )
+    # One row a book, currency and mode: locked by whoever cuts or prices, so that batches follow each other. carried_minor is
+    # what the last priced batch left for the next one, negative where the merchant owes; what it sold in a month, to
+    # find its tier, is counted beside it.
+    op.execute(
+        """
+        CREATE TABLE clearing.position (
+            book_id bigint NOT NULL,
+            currency text NOT NULL,
+            live boolean NOT NULL,
+            last_cut_at timestamptz NOT NULL,
+            carried_minor bigint NOT NULL,
+            PRIMARY KEY (book_id, currency, live)
+        )
+        """
+    )
+    op.execute(
+        """
+        CREATE TABLE clearing.volume (
+            book_id bigint NOT NULL,
+            currency text NOT NULL,
+            live boolean NOT NULL,
+            month_on date NOT NULL,
+            sold_minor bigint NOT NULL,
+            PRIMARY KEY (book_id, currency, live, month_on)
         )
         """
     )

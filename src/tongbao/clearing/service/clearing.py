@@ -1,0 +1,75 @@
+"""Clearing as one object: what a process wires once and hands to every face above.
+
+``steps`` are what workers call again and again; each is repeatable and may run in any number of processes.
+"""
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+
+from tongbao.clearing.policy.pricing import Seller
+from tongbao.clearing.service.agreements import Agreements
+from tongbao.clearing.service.pricing import PriceLists, Pricing, Sellers
+from tongbao.clearing.service.recording import Recording
+from tongbao.clearing.service.settling import Settling
+from tongbao.core.clock import Clock
+from tongbao.core.db import Database
+from tongbao.core.events.subscriptions import Projection
+from tongbao.core.metrics import Metrics
+from tongbao.ledger.service.ledger import Ledger
+from tongbao.payments.service.reading import Reading
+
+Step = tuple[str, Callable[[], Awaitable[object]]]
+"""The name of a worker, and what it calls."""
+
+
+class UnknownSellers:
+    """Knows nothing of any merchant: prices that ask for countries, packages or categories match nothing."""
+
+    async def seller(self, book_id: int) -> Seller:
+        """Return a merchant of whom nothing is known."""
+        return Seller()
+
+
+class Clearing:
+    """All use cases over one database. ``async with Clearing(…) as clearing``.
+
+    Entering makes the partitions of the coming months; leaving finishes what waits. ``prices`` are the price lists,
+    ``sellers`` tells prices what a merchant is.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        ledger: Ledger,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        prices: PriceLists,
+        sellers: Sellers | None = None,
+    ) -> None:
+        self._reading = Reading(database, metrics)
+        self.agreements = Agreements(database, clock)
+        self.recording = Recording(database, clock, self.agreements, self._reading)
+        pricing = Pricing(database, ledger, clock, self.agreements, prices, sellers or UnknownSellers())
+        self.settling = Settling(database, clock, self.agreements, pricing, metrics)
+
+    async def __aenter__(self) -> "Clearing":
+        await self.prepare()
+        return self
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self._reading.close()
+
+    async def prepare(self) -> None:
+        """Make the partitions of the coming months; repeated by a worker."""
+        await self.recording.prepare()
+
+    def subscriptions(self) -> list[Projection]:
+        """Return everything here that reads facts."""
+        return [self.recording.subscription()]
+
+    def steps(self) -> list[Step]:
+        """Return what workers call: cutting, pricing and approving what is due."""
+        return [("settling", self.settling.step)]
