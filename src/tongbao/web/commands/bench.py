@@ -68,6 +68,19 @@ def bench_routing(
     typer.echo(json.dumps(figures))
 
 
+@app.command("clearing")
+def bench_clearing(
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the lines.")] = False,
+) -> None:
+    """A million lines from files to matches and breaks beside a plain join, and a large batch cut and priced."""
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    clearing: Any = importlib.import_module("tongbao.bench.clearing")
+    sizes = clearing.QUICK if quick else clearing.FULL
+    figures = uvloop.run(clearing.run(sizes, lambda text: console.print(text, soft_wrap=True)))
+    typer.echo(json.dumps(figures))
+
+
 @app.command("risk")
 def bench_risk(
     as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
