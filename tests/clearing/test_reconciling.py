@@ -9,8 +9,9 @@ import pytest
 from tests.clearing.ledgers_of_others import DAY, NOON, World, opposite
 
 from tongbao.clearing.schema.breaks import BreakKind, BreakState, How
-from tongbao.clearing.schema.lines import Balance, LineKind
+from tongbao.clearing.schema.lines import Balance, FileState, LineKind
 from tongbao.clearing.schema.movements import MovementKind
+from tongbao.clearing.store import lines as line_store
 from tongbao.clearing.store import reconciliation as store
 from tongbao.core.db import Database
 from tongbao.core.errors import NotFound
@@ -136,7 +137,7 @@ async def test_equal_worlds_give_equal_digests(database: Database) -> None:
 async def test_bank_shows_what_the_channel_says_it_paid(world: World) -> None:
     sale = world.movement(10_000)
     paid = world.line(
-        sale, kind=LineKind.TRANSFER, gross_minor=-9_940, net_minor=9_940, reference="set_1", batch="set_1"
+        sale, kind=LineKind.TRANSFER, gross_minor=9_940, net_minor=9_940, reference="set_1", batch="set_1"
     )
     lost = msgspec.structs.replace(
         paid, number=50, key="lost", reference="set_2", batch="set_2", net_minor=5_000
@@ -201,3 +202,25 @@ async def test_run_of_an_unknown_source_is_refused(world: World) -> None:
         await world.reconciling.run("nobody", UNTIL, "mei")
     with pytest.raises(NotFound, match="run_unknown"):
         await world.reconciling.get(UUID(int=1))
+
+
+async def test_lines_of_a_file_that_is_still_being_read_count_later(world: World) -> None:
+    sale = world.movement()
+    await world.book(sale)
+    file = await world.report(world.line(sale))
+    async with world.database.transaction() as connection:
+        await line_store.put_file(connection, msgspec.structs.replace(file, state=FileState.READING))
+    run = await world.reconciling.run(world.channel, UNTIL, "mei")
+    assert (run.reported_count, run.by_kind) == (0, {BreakKind.MISSING: 1})
+    async with world.database.transaction() as connection:
+        await line_store.put_file(connection, file)
+    assert (await world.reconciling.run(world.channel, UNTIL, "mei")).matched_count == 1
+
+
+async def test_break_that_is_too_old_to_be_looked_at_stands(world: World) -> None:
+    await world.book(world.movement())
+    await world.report()
+    await world.reconciling.run(world.channel, UNTIL, "mei")
+    run = await world.reconciling.run(world.channel, UNTIL + timedelta(days=200), "mei")
+    assert run.expected_count == 0
+    assert await world.kinds() == [BreakKind.MISSING]

@@ -206,7 +206,7 @@ class _Day:
                 if number % PER_TRANSFER == PER_TRANSFER - 1:
                     at = movement.occurred_at.isoformat()
                     their.writerow(
-                        (f"tr_{batch}", "transfer", "CNY", -paid, 0, paid, f"set_{batch}", f"set_{batch}", at)
+                        (f"tr_{batch}", "transfer", "CNY", paid, 0, paid, f"set_{batch}", f"set_{batch}", at)
                     )
                     shown.writerow((f"bk_{batch}", "transfer", "CNY", paid, 0, paid, f"set_{batch}", "", at))
                     batch, paid = batch + 1, 0
@@ -241,8 +241,8 @@ class _Day:
                 method="card",
                 currency="CNY",
                 amount_minor=-amount if is_refund else amount,
-                reference=f"{'re' if is_refund else 'pa'}_{identity.hex[:26]}",
-                channel_reference=f"ch_{identity.hex[:20]}",
+                reference=f"{'re' if is_refund else 'pa'}_{identity.hex}",
+                channel_reference=f"ch_{identity.hex}",
                 occurred_at=at,
                 recorded_at=at,
                 cut_at=at + timedelta(days=1),

@@ -108,7 +108,7 @@ async def _sell(database: Database, ledger: Ledger, ids: IdFactory, book_id: int
                 card_country="CN",
                 currency=CURRENCY,
                 amount_minor=amount,
-                reference=f"pa_{key.hex[:26]}",
+                reference=f"pa_{key.hex}",
                 channel_reference=None,
                 occurred_at=at,
                 recorded_at=at,

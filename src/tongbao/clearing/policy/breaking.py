@@ -17,6 +17,8 @@ from tongbao.core.ids import derive
 
 BY_PEOPLE = frozenset({BreakKind.FEE_MISMATCH})
 """Breaks about a pair that stands: no run sees them again, so only a person closes them."""
+REST_OF = "rest_of"
+"""In the facts of a break: what is left of a pair that a person made, and of which break. A pair that stands, too."""
 STANDING = frozenset({BreakState.OPEN, BreakState.EXPLAINED, BreakState.PROPOSED})
 NOTE_CHARS_MAX = 2_000
 RUN_ACTOR = "job:reconciliation"
@@ -31,11 +33,12 @@ class Sighting(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Which run it is that looks."""
+    """Which run it is that looks, and from which business day on."""
 
     leg: Leg
     source: str
     at: datetime
+    since_on: date = date.min
 
 
 def break_id(leg: Leg, source: str, found: Found) -> UUID:
@@ -48,6 +51,22 @@ def break_id(leg: Leg, source: str, found: Found) -> UUID:
             UUID(int=found.reported[0] if found.reported else 0), f"{label}:{found.facts.get('gap', '')}"
         )
     return derive(found.expected[0], label)
+
+
+def is_about_pair(found: Found) -> bool:
+    """Return whether the records of a difference are matched with each other already, so that no run looks at them again."""
+    return found.kind in BY_PEOPLE or REST_OF in found.facts
+
+
+def rest_of(of: Break, rest: Found, at: datetime, actor: str, note: str) -> Break:
+    """Return the break for what is left of a pair that a person made; ``of`` is the break that the pair ended."""
+    kept = msgspec.structs.replace(rest, facts={REST_OF: of.reference})
+    opened = _opened(
+        derive(of.id, f"rest:{of.version}"),
+        Sighting(kept, of.opened_on, of.book_id),
+        Run(of.leg, of.source, at),
+    )
+    return msgspec.structs.replace(opened, actor=actor, note=note)
 
 
 def seen(standing: Mapping[UUID, Break], sightings: Iterable[Sighting], run: Run) -> list[Break]:
@@ -68,8 +87,9 @@ def seen(standing: Mapping[UUID, Break], sightings: Iterable[Sighting], run: Run
         elif known.state is BreakState.RESOLVED or known.found != sighting.found:
             written[identity] = _moved(known, run.at, RUN_ACTOR, "", BreakState.OPEN, found=sighting.found)
     for identity, known in standing.items():
-        is_over = known.state in STANDING and identity not in sighted and known.found.kind not in BY_PEOPLE
-        if is_over:
+        # What is about a pair that stands, or older than what was looked at, no run sees: it says nothing of its end.
+        is_looked_at = known.opened_on >= run.since_on and not is_about_pair(known.found)
+        if is_looked_at and known.state in STANDING and identity not in sighted:
             written[identity] = _moved(known, run.at, RUN_ACTOR, "", BreakState.RESOLVED)
     return [written[identity] for identity in sorted(written)]
 
@@ -89,7 +109,8 @@ def resolved(known: Break, at: datetime, actor: str, note: str) -> Break:
 def proposed(known: Break, at: datetime, actor: str, note: str) -> Break:
     """Return a break that somebody wants written off. Raises ``break_closed``, ``note_invalid``, ``nothing_to_write_off``."""
     _check_note(note)
-    if known.found.difference_minor == 0:
+    # Two currencies are two amounts, each of which is written off.
+    if known.found.difference_minor == 0 and known.found.kind is not BreakKind.CURRENCY_MISMATCH:
         raise InvalidRequest("nothing_to_write_off", "this break is about no money: resolve it with a reason")
     return _moved(known, at, actor, note, BreakState.PROPOSED, proposed_by=actor)
 

@@ -19,6 +19,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
+import numpy as np
 
 from tongbao.clearing.policy import breaking, matching
 from tongbao.clearing.policy.breaking import Sighting
@@ -40,6 +41,8 @@ from tongbao.core.ids import IdFactory
 BREAKS_MAX = 200_000
 """More differences than this in one run are no reconciliation: the file is of another channel, or another currency unit."""
 FILES_MAX = 2_000
+LOOK_BACK = timedelta(days=120)
+"""Records that found no other half for so long are in no run any more; their breaks stand until a person ends them."""
 PAGE_MAX = 500
 FEE_TOLERANCE_MINOR = 1
 STATEMENT_DAYS = 1
@@ -86,8 +89,9 @@ class Reconciling:
                 raise NotFound("source_unknown", f"nobody called {source} sends files here")
             sources = {each.source: each for each in await line_store.sources(connection)}
             order = _Order(self._ids.uuid(), sources[source], until_on, self._clock.now(), actor)
+            await store.be_patient(connection)
             tell(_PROGRESS[0])
-            loaded = await self._load(connection, order.terms, sources, until_on)
+            loaded = await self._load(connection, order, sources)
             tell(_PROGRESS[1])
             found = await asyncio.to_thread(_matched, loaded, until_on)
             tell(_PROGRESS[2])
@@ -118,15 +122,18 @@ class Reconciling:
         async with self._database.connection() as connection:
             return await store.runs(connection, leg, source, before, max(1, min(limit, PAGE_MAX)))
 
-    async def _load(
-        self, connection: Connection, terms: SourceTerms, sources: dict[str, SourceTerms], until_on: date
-    ) -> Loaded:
-        words = Words()
-        if terms.side is Side.CHANNEL:
-            end = _end_of(until_on, terms.zone)
-            mine = store.movements(connection, terms.source, terms.zone, end)
+    async def _load(self, connection: Connection, order: "_Order", sources: dict[str, SourceTerms]) -> Loaded:
+        words, terms = Words(), order.terms
+        unread = await store.unread(connection)
+        within = store.Within(order.since_on, order.until_on, tuple(unread))
+        if order.leg is Leg.CHANNEL:
+            ends = (
+                _end_of(order.since_on - timedelta(days=1), terms.zone),
+                _end_of(order.until_on, terms.zone),
+            )
+            mine = store.movements(connection, terms.source, terms.zone, *ends)
             expected = await record_columns.of_movements(mine, words, self._due(terms, terms.report_days))
-            lines = store.lines(connection, terms.source, until_on, Leg.CHANNEL, _CHANNEL_KINDS)
+            lines = store.lines(connection, terms.source, within, Leg.CHANNEL, _CHANNEL_KINDS)
             reported = await record_columns.of_lines(
                 lines, words, amount="gross_minor", tells_fees=terms.tells_fees
             )
@@ -134,13 +141,13 @@ class Reconciling:
         senders = [each.source for each in sources.values() if each.bank == terms.source]
 
         async def mine_of_bank() -> store.Pages:
-            async for rows in store.transfers(connection, senders, until_on):
+            async for rows in store.transfers(connection, senders, within):
                 yield rows
-            async for rows in store.payouts(connection, terms.source, until_on, terms.zone):
+            async for rows in store.payouts(connection, terms.source, within, terms.zone):
                 yield rows
 
         expected = await record_columns.of_moneys(mine_of_bank(), words, self._due(terms, STATEMENT_DAYS))
-        lines = store.lines(connection, terms.source, until_on, Leg.BANK, _BANK_KINDS)
+        lines = store.lines(connection, terms.source, within, Leg.BANK, _BANK_KINDS)
         reported = await record_columns.of_lines(lines, words, amount="net_minor", tells_fees=False)
         return Loaded(expected, reported, words)
 
@@ -181,7 +188,7 @@ class Reconciling:
     async def _write_breaks(
         self, connection: Connection, order: "_Order", sightings: Sequence[Sighting]
     ) -> None:
-        run = breaking.Run(order.leg, order.terms.source, order.started_at)
+        run = breaking.Run(order.leg, order.terms.source, order.started_at, order.since_on)
         ids = [breaking.break_id(run.leg, run.source, each.found) for each in sightings]
         standing = {
             each.id: each for each in await break_store.standing(connection, run.leg, run.source, ids)
@@ -197,6 +204,11 @@ class _Order(NamedTuple):
     until_on: date
     started_at: datetime
     actor: str
+
+    @property
+    def since_on(self) -> date:
+        """The first day whose records are compared."""
+        return self.until_on - LOOK_BACK
 
     @property
     def leg(self) -> Leg:
@@ -257,14 +269,25 @@ def _sighting(
     return Sighting(found, on, mine.book_id(of.expected[0]) if of.expected else None)
 
 
+def _digest(found: Matching, loaded: Loaded) -> "hashlib._Hash":
+    """Return a digest over all pairs in the order of their lines, whatever order they were found in."""
+    pairs = np.zeros(len(found.expected), dtype=[("line", ">i8"), ("expected", "V16"), ("how", "u1")])
+    pairs["line"] = loaded.reported.keys[found.reported]
+    pairs["expected"] = loaded.expected.keys[found.expected]
+    pairs["how"] = found.how
+    digest = hashlib.sha256(pairs[np.argsort(pairs["line"], kind="stable")].tobytes())
+    for group in found.groups:
+        for side, indexes in ((loaded.expected, group.expected), (loaded.reported, group.reported)):
+            digest.update(side.keys[list(indexes)].tobytes())
+    return digest
+
+
 def _summary(order: _Order, found: Matching, loaded: Loaded, sightings: Sequence[Sighting]) -> Run:
     """Return the run by its counts; its digest is over everything that it found, in an order of its own."""
     by_how = Counter(HOWS[how].value for how in found.how.tolist())
     if found.groups:
         by_how[How.TOTAL.value] += len(found.groups)
-    digest = hashlib.sha256()
-    for line_id, expected_id, _, how in sorted(_rows(found, loaded)):
-        digest.update(line_id.to_bytes(8, "big") + expected_id.bytes + bytes((how,)))
+    digest = _digest(found, loaded)
     for each in sorted(msgspec.json.encode(sighting.found) for sighting in sightings):
         digest.update(each)
     return Run(

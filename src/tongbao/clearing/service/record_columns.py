@@ -20,16 +20,16 @@ class Side:
 
     def __init__(self, records: Records, keys: npt.NDArray[Any], books: npt.NDArray[np.int64]) -> None:
         self.records = records
-        self._keys = keys
+        self.keys = keys
         self._books = books
 
     def expected_id(self, index: int) -> UUID:
         """Return the id of an expected record."""
-        return UUID(bytes=self._keys[index].tobytes())
+        return UUID(bytes=self.keys[index].tobytes())
 
     def line_id(self, index: int) -> int:
         """Return the id of a line."""
-        return int(self._keys[index])
+        return int(self.keys[index])
 
     def book_id(self, index: int) -> int | None:
         """Return whose record it is; None where it belongs to the house."""
@@ -138,8 +138,18 @@ class _Columns:
             empty = np.array([], dtype=np.int64)
             self.add([], keys=np.array([], dtype=key_type), kinds=[], groups=[], due=[], amount="", fees=[])
             return Side(self._pieces[0], self._keys[0], empty)
+        keys, books = np.concatenate(self._keys), np.concatenate(self._books)
+        order = _order(keys)
         whole = {
-            name: np.concatenate([getattr(piece, name) for piece in self._pieces])
+            name: np.concatenate([getattr(piece, name) for piece in self._pieces])[order]
             for name in Records.__struct_fields__
         }
-        return Side(Records(**whole), np.concatenate(self._keys), np.concatenate(self._books))
+        return Side(Records(**whole), keys[order], books[order])
+
+
+def _order(keys: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Return the order of records by their ids, which no plan of the database changes."""
+    if keys.dtype == np.int64:
+        return np.argsort(keys, kind="stable")
+    halves = np.ascontiguousarray(keys).view(">u8").reshape(-1, 2)
+    return np.lexsort((halves[:, 1], halves[:, 0]))

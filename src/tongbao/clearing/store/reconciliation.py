@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -14,10 +14,20 @@ from tongbao.core.db import Connection
 Row = Mapping[str, Any]
 Pages = AsyncIterator[list[Row]]
 FETCHED = 20_000
+LONG_S = 600
 LEGS = (Leg.CHANNEL, Leg.BANK)
 """What the numbers in ``clearing.matched.leg`` mean."""
 NOBODY = UUID(int=0)
 """Stands in a match for a record that there is not: what was written off, or settled by a person, alone."""
+
+
+class Within(NamedTuple):
+    """Between which days (both inclusive) records are compared, and the numbers of files of which nothing counts."""
+
+    since_on: date
+    until_on: date
+    unread: tuple[int, ...]
+
 
 # A refund that failed was never reported: it and its return cancel each other.
 _MOVEMENTS = """
@@ -25,12 +35,11 @@ SELECT m.id, m.book_id, m.kind, m.currency, m.amount_minor, m.reference, coalesc
     (m.occurred_at AT TIME ZONE $2)::date AS day, p.cost_minor
 FROM clearing.movement AS m
 LEFT JOIN clearing.priced AS p ON p.book_id = m.book_id AND p.movement_id = m.id
-WHERE m.channel = $1 AND m.occurred_at < $3 AND m.kind IN (1, 2, 4, 5)
+WHERE m.channel = $1 AND m.occurred_at < $3 AND m.occurred_at >= $5 AND m.kind IN (1, 2, 4, 5)
     AND NOT EXISTS (SELECT 1 FROM clearing.matched AS d WHERE d.book_id = $4 AND d.leg = 0 AND d.expected_id = m.id)
     AND NOT (m.kind = 2 AND EXISTS (
         SELECT 1 FROM clearing.movement AS f
         WHERE f.book_id = m.book_id AND f.intent_id = m.intent_id AND f.source_id = m.source_id AND f.kind = 3))
-ORDER BY m.occurred_at, m.book_id, m.id
 """
 # What channels say they paid to this account, or took from it.
 _TRANSFERS = """
@@ -38,11 +47,11 @@ SELECT lpad(to_hex(l.id), 32, '0')::uuid AS id, NULL::bigint AS book_id, l.kind,
     l.reference, l.channel_reference AS theirs, coalesce(l.value_on, l.business_on) AS day, NULL::bigint AS cost_minor,
     l.batch
 FROM clearing.line AS l
-WHERE l.book_id = $1 AND l.source = ANY ($2::text[]) AND l.kind = 'transfer' AND l.business_on <= $3
+WHERE l.book_id = $1 AND l.source = ANY ($2::text[]) AND l.kind = 'transfer' AND l.business_on BETWEEN $4 AND $3
+    AND l.id >> 24 <> ALL ($5::bigint[])
     AND NOT EXISTS (
         SELECT 1 FROM clearing.matched AS d
         WHERE d.book_id = $1 AND d.leg = 1 AND d.expected_id = lpad(to_hex(l.id), 32, '0')::uuid)
-ORDER BY l.id
 """
 # Payouts leave our account; one that came back is a record of its own.
 _PAYOUTS = """
@@ -59,31 +68,41 @@ FROM (
     FROM clearing.payout AS p
     WHERE p.bank = $1 AND p.state = 'returned'
 ) AS e
-WHERE e.day <= $2
+WHERE e.day BETWEEN $5 AND $2
     AND NOT EXISTS (SELECT 1 FROM clearing.matched AS d WHERE d.book_id = $3 AND d.leg = 1 AND d.expected_id = e.id)
-ORDER BY e.day, e.id
 """
 _LINES = """
 SELECT l.id, l.kind, l.currency, l.gross_minor, l.net_minor, l.fee_minor, l.reference, l.channel_reference AS theirs,
     l.batch, l.business_on AS day
 FROM clearing.line AS l
-WHERE l.book_id = $1 AND l.source = $2 AND l.business_on <= $3 AND l.kind = ANY ($5::text[])
+WHERE l.book_id = $1 AND l.source = $2 AND l.business_on BETWEEN $6 AND $3 AND l.kind = ANY ($5::text[])
+    AND l.id >> 24 <> ALL ($7::bigint[])
     AND NOT EXISTS (SELECT 1 FROM clearing.matched AS d WHERE d.book_id = $1 AND d.leg = $4 AND d.line_id = l.id)
-ORDER BY l.id
 """
 # Lines that say the same (or, of returns, the opposite) as one that was matched before.
 _SEEN = """
-SELECT n.id, bool_or(o.gross_minor = n.gross_minor AND o.kind = n.kind) AS again,
-    bool_or(o.gross_minor = -n.gross_minor AND n.kind = 'return') AS back
-FROM clearing.line AS n
-JOIN clearing.line AS o ON o.book_id = n.book_id AND o.source = n.source AND o.id <> n.id AND o.currency = n.currency
-    AND ((n.reference <> '' AND o.reference = n.reference)
-        OR (n.channel_reference <> '' AND o.channel_reference = n.channel_reference))
-JOIN clearing.matched AS d ON d.book_id = o.book_id AND d.leg = $3 AND d.line_id = o.id
-WHERE n.book_id = $1 AND n.id = ANY ($2::bigint[])
+SELECT n.id, bool_or(n.is_same AND n.kind = n.other_kind) AS again, bool_or(n.is_opposite AND n.kind = 'return') AS back
+FROM (
+    SELECT n.id, n.kind, o.id AS other, o.kind AS other_kind, o.gross_minor = n.gross_minor AS is_same,
+        o.gross_minor = -n.gross_minor AS is_opposite
+    FROM clearing.line AS n
+    JOIN clearing.line AS o ON o.book_id = n.book_id AND o.source = n.source AND o.reference = n.reference
+        AND o.reference <> '' AND o.id <> n.id AND o.currency = n.currency
+    WHERE n.book_id = $1 AND n.id = ANY ($2::bigint[])
+    UNION ALL
+    SELECT n.id, n.kind, o.id, o.kind, o.gross_minor = n.gross_minor, o.gross_minor = -n.gross_minor
+    FROM clearing.line AS n
+    JOIN clearing.line AS o ON o.book_id = n.book_id AND o.source = n.source
+        AND o.channel_reference = n.channel_reference
+        AND o.channel_reference <> '' AND o.id <> n.id AND o.currency = n.currency
+    WHERE n.book_id = $1 AND n.id = ANY ($2::bigint[])
+) AS n
+WHERE EXISTS (SELECT 1 FROM clearing.matched AS d WHERE d.book_id = $1 AND d.leg = $3 AND d.line_id = n.other)
 GROUP BY n.id
 """
+_PATIENT = "SELECT set_config('statement_timeout', $1, true)"
 _LOCK_SOURCE = "SELECT source FROM clearing.source WHERE source = $1 AND version = 1 FOR UPDATE"
+_UNREAD = "SELECT number FROM clearing.file WHERE book_id = $1 AND state <> 'read'"
 _ADD_RUN = """
 INSERT INTO clearing.run (book_id, id, leg, source, until_on, started_at, body) VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
@@ -106,34 +125,49 @@ async def lock_source(connection: Connection, source: str) -> bool:
     return await connection.fetchval(_LOCK_SOURCE, source) is not None
 
 
-async def movements(connection: Connection, channel: str, zone: str, before: datetime) -> Pages:
-    """Yield the open movements of a channel before an instant, in order, some at a time."""
-    async for rows in _fetched(connection, _MOVEMENTS, channel, zone, before, HOUSE_BOOK_ID):
+async def be_patient(connection: Connection) -> None:
+    """Let the statements of this transaction take as long as a million lines need."""
+    await connection.execute(_PATIENT, str(LONG_S * 1_000))
+
+
+async def unread(connection: Connection) -> list[int]:
+    """Return the numbers of files of which nothing counts: refused ones, and those that are still being read."""
+    rows = await connection.fetch(_UNREAD, HOUSE_BOOK_ID)
+    return [row["number"] for row in rows]
+
+
+async def movements(
+    connection: Connection, channel: str, zone: str, since: datetime, before: datetime
+) -> Pages:
+    """Yield the open movements of a channel within a time, in any order, some at a time."""
+    async for rows in _fetched(connection, _MOVEMENTS, channel, zone, before, HOUSE_BOOK_ID, since):
         yield rows
 
 
-async def transfers(connection: Connection, channels: Sequence[str], until_on: date) -> Pages:
+async def transfers(connection: Connection, channels: Sequence[str], within: Within) -> Pages:
     """Yield what channels say they paid and no statement showed yet."""
-    async for rows in _fetched(connection, _TRANSFERS, HOUSE_BOOK_ID, list(channels), until_on):
+    days = within.until_on, within.since_on, list(within.unread)
+    async for rows in _fetched(connection, _TRANSFERS, HOUSE_BOOK_ID, list(channels), *days):
         yield rows
 
 
-async def payouts(connection: Connection, bank: str, until_on: date, zone: str) -> Pages:
+async def payouts(connection: Connection, bank: str, within: Within, zone: str) -> Pages:
     """Yield payouts over a bank (negative), and those that came back (positive), that no statement showed yet."""
-    async for rows in _fetched(connection, _PAYOUTS, bank, until_on, HOUSE_BOOK_ID, zone):
+    arguments = bank, within.until_on, HOUSE_BOOK_ID, zone, within.since_on
+    async for rows in _fetched(connection, _PAYOUTS, *arguments):
         yield rows
 
 
-async def lines(connection: Connection, source: str, until_on: date, leg: Leg, kinds: Sequence[str]) -> Pages:
-    """Yield the open lines of a source up to a day."""
-    arguments = (HOUSE_BOOK_ID, source, until_on, LEGS.index(leg), list(kinds))
-    async for rows in _fetched(connection, _LINES, *arguments):
+async def lines(connection: Connection, source: str, within: Within, leg: Leg, kinds: Sequence[str]) -> Pages:
+    """Yield the open lines of a source."""
+    which = HOUSE_BOOK_ID, source, within.until_on, LEGS.index(leg), list(kinds)
+    async for rows in _fetched(connection, _LINES, *which, within.since_on, list(within.unread)):
         yield rows
 
 
 async def seen(connection: Connection, ids: Sequence[int], leg: Leg) -> dict[int, tuple[bool, bool]]:
     """Return of lines whether one matched before says the same, and whether it is a return of one."""
-    rows = await connection.fetch(_SEEN, HOUSE_BOOK_ID, list(ids), LEGS.index(leg))
+    rows = await connection.fetch(_SEEN, HOUSE_BOOK_ID, list(ids), LEGS.index(leg), timeout=LONG_S)
     return {row["id"]: (row["again"], row["back"]) for row in rows}
 
 
@@ -155,7 +189,7 @@ async def add_matched(
         for line_id, expected_id, confidence, how in rows
     )
     await connection.copy_records_to_table(
-        "matched", schema_name="clearing", records=records, columns=_MATCHED
+        "matched", schema_name="clearing", records=records, columns=_MATCHED, timeout=LONG_S
     )
 
 
@@ -180,6 +214,6 @@ async def matches_of(connection: Connection, expected: Sequence[UUID]) -> list[d
 
 
 async def _fetched(connection: Connection, query: str, *arguments: object) -> Pages:
-    cursor = await connection.cursor(query, *arguments)
-    while rows := await cursor.fetch(FETCHED):
+    cursor = await connection.cursor(query, *arguments, timeout=LONG_S)
+    while rows := await cursor.fetch(FETCHED, timeout=LONG_S):
         yield rows

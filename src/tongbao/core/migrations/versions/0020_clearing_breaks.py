@@ -41,7 +41,6 @@ def upgrade() -> None:
         """
     )
     op.execute("CREATE INDEX matched_expected ON clearing.matched (book_id, leg, expected_id)")
-    op.execute("CREATE INDEX matched_run ON clearing.matched (book_id, run_id)")
     op.execute(
         """
         CREATE TABLE clearing.break (
