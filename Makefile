@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := .peers
-PEER_NAMES := localstripe iso8583sim wechatpay alipay alipay-official
+PEER_NAMES := mock-bank localstripe iso8583sim wechatpay alipay alipay-official
 PEER_STAMPS := $(PEER_NAMES:%=$(PEERS)/%/.installed) $(PEERS)/node/.installed
 PYTHON ?= python3
 PYTHONS := $(PYTHON) python3.13 python3.12 python3.11

@@ -12,6 +12,14 @@
     [channel.settings.terminal]
     …
 
+    [[bank]]
+    name = "house_bank"
+    mode = "live"
+    [bank.settings]
+    holder = "Example Payments"
+    [bank.settings.accounts.EUR]
+    …
+
 The file holds secrets, so it must be readable by its owner only. Unknown names in it are errors, not ignored.
 """
 
@@ -37,6 +45,7 @@ from tongbao.channels.errors import ChannelMisconfigured
 from tongbao.channels.policy import reasons
 from tongbao.channels.ports import CardVault, Channel
 from tongbao.channels.schema import Mode
+from tongbao.channels.service.banks import BankSpec
 from tongbao.channels.service.registry import Channels
 from tongbao.core.clock import Clock
 from tongbao.core.http import HttpClient
@@ -66,6 +75,7 @@ class ChannelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channel: list[ChannelSpec] = []
+    bank: list[BankSpec] = []
 
 
 class House(NamedTuple):
@@ -82,6 +92,15 @@ def read_specs(path: Path) -> list[ChannelSpec]:
 
     Raises ChannelMisconfigured where the file is missing, unreadable, readable by others, or not understood.
     """
+    return _read(path).channel
+
+
+def read_bank_specs(path: Path) -> list[BankSpec]:
+    """Return the banks of a configuration file (``[[bank]]`` with its ``settings``); raises as ``read_specs`` does."""
+    return _read(path).bank
+
+
+def _read(path: Path) -> _File:
     try:
         mode = path.stat().st_mode
         content = path.read_bytes()
@@ -90,7 +109,7 @@ def read_specs(path: Path) -> list[ChannelSpec]:
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ChannelMisconfigured(path.name, f"{path} holds secrets: chmod 600 it")
     try:
-        return msgspec.convert(tomllib.loads(content.decode()), _File).channel
+        return msgspec.convert(tomllib.loads(content.decode()), _File, dec_hook=_secret)
     except (ValueError, msgspec.ValidationError) as error:
         raise ChannelMisconfigured(path.name, f"{path}: {error}") from error
 

@@ -52,8 +52,20 @@ PAYOUT_MOVES: Mapping[PayoutState, frozenset[PayoutState]] = {
 """From each state, where a payout may go. From ``unresolved`` back to ``sent`` only under the same ids."""
 
 
+class Resolving(msgspec.Struct, frozen=True, kw_only=True):
+    """What one person says became of a payout that the bank says nothing of; another one has to say the same."""
+
+    state: PayoutState
+    actor: str
+    note: str
+    at: datetime
+
+
 class Payout(msgspec.Struct, frozen=True, kw_only=True):
-    """Money on its way to one account. ``end_to_end`` is derived from the id and equal in every repeat."""
+    """Money on its way to one account. ``end_to_end`` is derived from the id and equal in every repeat.
+
+    ``resolving``: what a first person says became of it, while it is unresolved.
+    """
 
     id: UUID
     book_id: int
@@ -75,6 +87,7 @@ class Payout(msgspec.Struct, frozen=True, kw_only=True):
     bank_reference: str | None = None
     code: str | None = None
     message: str | None = None
+    resolving: Resolving | None = None
     created_at: datetime
     updated_at: datetime
 

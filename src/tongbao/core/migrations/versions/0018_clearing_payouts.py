@@ -29,6 +29,12 @@ def upgrade() -> None:
         """
     )
     op.execute("CREATE INDEX destination_currency ON clearing.destination (book_id, currency, state)")
+    # One account in use at a time, whoever takes it into use.
+    op.execute(
+        """
+        CREATE UNIQUE INDEX destination_active ON clearing.destination (book_id, currency) WHERE state = 'active'
+        """
+    )
     op.execute(
         """
         CREATE TABLE clearing.destination_act (
@@ -71,8 +77,12 @@ def upgrade() -> None:
     )
     op.execute("CREATE INDEX payout_batch ON clearing.payout (book_id, batch_id)")
     op.execute("CREATE INDEX payout_due ON clearing.payout (due_at, book_id) WHERE due_at IS NOT NULL")
-    op.execute("CREATE INDEX payout_bank ON clearing.payout (bank, state, sent_at)")
-    # What was said to banks and by them, as it went over the wire.
+    op.execute("CREATE INDEX payout_bank ON clearing.payout (bank, state, due_on)")
+    # What a bank names is found over all books: by transfer, and by message.
+    op.execute("CREATE INDEX payout_end_to_end ON clearing.payout (end_to_end)")
+    op.execute("CREATE INDEX payout_message ON clearing.payout (message_id) WHERE message_id <> ''")
+    # What was said to banks and by them, as it went over the wire, sealed: it names people and their accounts. Book 0 is the
+    # house's, which is who speaks.
     op.execute(
         """
         CREATE TABLE clearing.bank_message (
@@ -84,14 +94,19 @@ def upgrade() -> None:
             kind text NOT NULL,
             message_id text NOT NULL,
             state text NOT NULL,
+            attempts integer NOT NULL,
+            due_at timestamptz,
             digest bytea NOT NULL,
             content bytea NOT NULL,
             PRIMARY KEY (book_id, id),
-            UNIQUE (book_id, bank, kind, digest)
+            UNIQUE (book_id, bank, digest)
         )
         """
     )
     op.execute("CREATE INDEX bank_message_id ON clearing.bank_message (book_id, bank, message_id)")
+    op.execute(
+        "CREATE INDEX bank_message_due ON clearing.bank_message (book_id, due_at) WHERE due_at IS NOT NULL"
+    )
 
 
 def downgrade() -> None:
