@@ -148,5 +148,9 @@ class World:
 def opposite(movement: Movement, **fields: Any) -> Movement:
     """The refund of a sale."""
     identity = fields.pop("id", UUID(int=movement.id.int + 1))
-    changed: dict[str, Any] = {"id": identity, "kind": MovementKind.REFUND, "amount_minor": -movement.amount_minor}
+    changed: dict[str, Any] = {
+        "id": identity,
+        "kind": MovementKind.REFUND,
+        "amount_minor": -movement.amount_minor,
+    }
     return msgspec.structs.replace(movement, **(changed | {"reference": f"re_{identity.hex}"} | fields))

@@ -153,8 +153,8 @@ def test_match_of_the_last_of_several_names_its_own_difference() -> None:
 
 
 def test_match_of_a_batch_total_sums_what_no_line_was_reported_for() -> None:
-    mine = [expected(number, 100 * number, group="2026-11-02/sale") for number in (1, 2, 3)]
-    total = reported(9, 600, kind="total", reference="", channel_reference="", group="2026-11-02/sale")
+    mine = [expected(number, 100 * number, group="2026-11-02/CNY/sale") for number in (1, 2, 3)]
+    total = reported(9, 600, kind="total", reference="", channel_reference="", group="2026-11-02/CNY/sale")
     found = run(mine, [total])
     assert [(each.how, each.expected, each.reported) for each in found.groups] == [
         (How.TOTAL, (0, 1, 2), (0,))

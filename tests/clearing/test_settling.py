@@ -397,3 +397,22 @@ async def test_price_each_movement_by_the_list_of_its_time_and_refunds_by_that_o
             (2, 20),
         ]
         await shop.check()
+
+
+async def test_record_after_the_close_of_its_day_is_cut_in_the_next_open_one(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.agree(HOURLY)
+    await shop.house.pay(1_000)
+    opened = shop.house.clock.now() + timedelta(days=2)
+
+    async def opens_at(_connection: object) -> datetime:
+        return opened
+
+    monkeypatch.setattr(shop.clearing.recording, "_opens_at", opens_at)
+    await shop.record()
+    async with shop.house.database.connection() as connection:
+        cut_at = await connection.fetchval(
+            "SELECT min(cut_at) FROM clearing.movement WHERE book_id = $1", shop.book_id
+        )
+    assert opened < cut_at <= opened + timedelta(hours=1)

@@ -17,6 +17,7 @@ import msgspec
 from tests.parties.conftest import PASSWORD, Town, scope_of
 from tests.web.v2_house import Json, Tenant
 
+from tongbao.channels.service.banks import BankSpec
 from tongbao.channels.service.building import ChannelSpec
 from tongbao.core.clock import FrozenClock
 from tongbao.core.config import Settings
@@ -34,7 +35,7 @@ from tongbao.web.workers import Workers
 
 BASE = "http://localhost"
 CHANNELS = ("east", "west")
-CURRENCIES = ["CNY", "USD"]
+CURRENCIES = ["CNY", "USD", "EUR"]
 
 
 @dataclass
@@ -188,7 +189,9 @@ def random_decision() -> str:
 
 
 @contextlib.asynccontextmanager
-async def open_whole(database: Database, dsn: str, home: Path, base: str = BASE) -> AsyncIterator[Whole]:
+async def open_whole(
+    database: Database, dsn: str, home: Path, base: str = BASE, banks: Sequence[BankSpec] = ()
+) -> AsyncIterator[Whole]:
     """The application over a database, wired as the program does it."""
     clock, metrics = FrozenClock(datetime.now(UTC)), Metrics()
     ids = IdFactory(clock)
@@ -198,7 +201,7 @@ async def open_whole(database: Database, dsn: str, home: Path, base: str = BASE)
     ]
     async with Ledger(database, clock, metrics, ids) as ledger:
         runtime = Runtime(dsn, database, ledger, clock, metrics)
-        async with open_house(runtime, settings, base, specs) as house:
+        async with open_house(runtime, settings, base, specs, banks) as house:
             events = Events(database, clock, ids, metrics, house.subscriptions())
             app = create_app(house, Workers(house, events, metrics), metrics)
             operator = operator_of_job("tests", frozenset(OperatorPermission))

@@ -25,7 +25,6 @@ import msgspec
 
 from tongbao.bench.clearing_batch import priced_batch
 from tongbao.bench.ledger import Say, scratch_home
-from tongbao.clearing.adapters.opening import open_file
 from tongbao.clearing.schema.breaks import BreakKind
 from tongbao.clearing.schema.lines import CsvColumns, Format, Side, SourceTerms
 from tongbao.clearing.schema.movements import Movement, MovementKind
@@ -139,7 +138,7 @@ class _Day:
         self._say(f"Books and files of {self._count:,} payments …")
         ours, theirs, bank = (self._folder / f"{name}.csv" for name in ("ours", "channel", "bank"))
         await self._make(ours, theirs, bank)
-        intake = Intake(self._database, RealClock(), self._ids, open_file)
+        intake = Intake(self._database, RealClock(), self._ids)
         reconciling = Reconciling(self._database, RealClock(), self._ids, working_day)
         for terms in (self._terms(CHANNEL, Side.CHANNEL), self._terms(BANK, Side.BANK)):
             await intake.agree(terms, "bench")

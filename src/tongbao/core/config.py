@@ -86,6 +86,12 @@ class Settings(BaseSettings):
         le=5_000,
         description="So long a payment waits for its judgement; then the fallback of the policy is taken.",
     )
+    payout_cooling_hours: int = Field(
+        default=24,
+        ge=0,
+        le=720,
+        description="So long after it was confirmed nothing is paid to a new account of a merchant.",
+    )
     webhooks_allow_local: bool = Field(
         default=False, description="Deliver webhooks to this machine and private networks: development only."
     )

@@ -27,6 +27,7 @@ from tongbao.web import explorer
 from tongbao.web.api import (
     answers,
     channels,
+    clearing,
     decisions,
     experiments,
     passkeys,
@@ -149,7 +150,16 @@ def _payment_routes(house: House, calls: Calls, gate: Gate, judged: RiskServices
         passkeys.router(calls, gate, house.parties.customer_passkeys),
         webhooks.router(calls, gate, webhooks.Webhooks(house.endpoints, house.deliveries)),
         *_decision_routes(house, calls, gate, judged),
+        *_clearing_routes(house, calls, gate),
     ]
+
+
+def _clearing_routes(house: House, calls: Calls, gate: Gate) -> list[APIRouter]:
+    """Return the routes of ``/v2`` around fees, settlements, payouts and reconciliation."""
+    runtime = house.runtime
+    acts = Acts(calls, RequestsApart(runtime.database, runtime.clock))
+    services = clearing.Services(house.clearing, house.parties.merchants, runtime.clock)
+    return clearing.routers(calls, gate, acts, services)
 
 
 def _risk_services(house: House) -> RiskServices:

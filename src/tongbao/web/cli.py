@@ -15,16 +15,21 @@ from tongbao.core.errors import AppError
 from tongbao.web.commands import (
     bench,
     channels,
+    days,
     db,
     decisions,
     drill,
+    fees,
     ledger,
+    payouts,
     policies,
+    recon,
     risk,
     routing,
     run,
     sandbox,
     serve,
+    settle,
 )
 
 REFUSED_EXIT = 2
@@ -41,12 +46,17 @@ app.add_typer(ledger.app, name="ledger")
 app.add_typer(bench.app, name="bench")
 app.add_typer(drill.app, name="drill")
 app.add_typer(channels.app, name="channels")
+app.add_typer(days.app, name="days")
 app.add_typer(decisions.app, name="decisions")
+app.add_typer(fees.app, name="fees")
+app.add_typer(payouts.app, name="payouts")
 app.add_typer(policies.app, name="policies")
+app.add_typer(recon.app, name="recon")
 app.add_typer(risk.app, name="risk")
 app.add_typer(routing.app, name="routing")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(serve.app, name="serve")
+app.add_typer(settle.app, name="settle")
 app.command("run")(run.run)
 
 

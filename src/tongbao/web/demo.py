@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from tongbao.channels.service.banks import BankSpec
 from tongbao.channels.service.building import ChannelSpec
 from tongbao.core.clock import Clock
 from tongbao.core.http import HttpClient
@@ -20,6 +21,7 @@ from tongbao.simulator.sandbox.behavior import Duration, Habits, Payers, Trouble
 from tongbao.simulator.sandbox.server import Sandbox, SandboxConfig
 from tongbao.simulator.shoppers import Shopper
 from tongbao.simulator.thieves import CardTester
+from tongbao.web.demo_clearing import DemoClearing, demo_bank
 from tongbao.web.house import House
 
 KEYS_FILE = "demo-keys.json"
@@ -38,6 +40,7 @@ class Demo:
 
     def __init__(self, home: Path) -> None:
         self._home = home
+        self._bank = home / "sandbox" / "bank"
         self.sandbox: Sandbox | None = None
         self.keys: dict[str, dict[str, str]] = {}
 
@@ -56,6 +59,10 @@ class Demo:
         self.sandbox = await stack.enter_async_context(Sandbox(config, clock))
         return sandbox_routes.routes(self.sandbox.credentials.merchant)
 
+    def banks(self) -> list[BankSpec]:
+        """Return the bank of the world, which books whatever it is told to pay."""
+        return [demo_bank(self._bank)]
+
     async def open_life(self, stack: AsyncExitStack, house: House) -> None:
         """Open the merchants, tell the acquirers where to send notices, and let the shoppers in."""
         assert self.sandbox is not None
@@ -71,6 +78,10 @@ class Demo:
             name="life",
         )
         stack.push_async_callback(_ended, life)
+        names = [*self.sandbox.acquirers, "alipay", "wechatpay"]
+        clearing = DemoClearing(house.clearing, house.runtime.clock, self.sandbox.world, names, self._bank)
+        await clearing.open()
+        stack.push_async_callback(_ended, asyncio.create_task(clearing.live(), name="demo clearing"))
 
     async def _live(self, shopper: Shopper, tester: CardTester) -> None:
         await asyncio.sleep(1.0)

@@ -38,6 +38,8 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "body_too_large": 413,
     "bulk_too_large": 413,
     "parcel_too_large": 413,
+    "file_too_large": 413,
+    "simulation_too_large": 413,
     "replay_too_large": 413,
     "backtest_too_long": 413,
     "past_too_far": 413,

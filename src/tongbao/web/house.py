@@ -14,8 +14,10 @@ from pathlib import Path
 
 from tongbao.channels.schema import Merchant, Mode
 from tongbao.channels.service import building
+from tongbao.channels.service.banks import BankSpec
 from tongbao.channels.service.building import ChannelSpec
 from tongbao.channels.service.registry import Channels
+from tongbao.clearing.service.house import ClearingHouse
 from tongbao.core.clock import Clock
 from tongbao.core.config import Settings
 from tongbao.core.events.subscriptions import Consumer, Projection
@@ -47,6 +49,7 @@ from tongbao.web.api.v1.joining import JoinedCustomers, JoinedEndpoints, Joining
 from tongbao.web.api.v1.limits import Limits, Rates
 from tongbao.web.api.v1.ports import Services
 from tongbao.web.api.v1.renderings.events import event_bytes
+from tongbao.web.clearing_rooms import open_clearing, open_purse
 from tongbao.web.proving import Proofs, Proving, open_proofs
 from tongbao.web.runtime import Runtime
 
@@ -70,6 +73,7 @@ class House:
     risk: Risk
     proofs: Proofs
     payments: Payments
+    clearing: ClearingHouse
     proving: Proving
     requests: Requests
     events: Events
@@ -87,6 +91,7 @@ class House:
             self.payments.sessions.subscription(),
             self.payments.reviewing.subscription(),
             self.payments.step_ups.subscription(),
+            *self.clearing.subscriptions(),
             *self.routing.subscriptions(),
             *self.risk.subscriptions(),
         ]
@@ -94,9 +99,13 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    runtime: Runtime, settings: Settings, base_url: str, specs: Sequence[ChannelSpec] | None = None
+    runtime: Runtime,
+    settings: Settings,
+    base_url: str,
+    specs: Sequence[ChannelSpec] | None = None,
+    bank_specs: Sequence[BankSpec] = (),
 ) -> AsyncIterator[House]:
-    """Open every room; ``specs`` are the routes for money where the settings' file does not name them.
+    """Open every room; ``specs`` and ``bank_specs`` are routes for money beside those that the settings' file names.
 
     Raises ChannelMisconfigured, KeysUnusable, NotPermitted ``key_file_exposed``.
     """
@@ -106,20 +115,13 @@ async def open_house(
         keys = open_keys(secrets_dir / "keys.json", os.environ, clock)
         vault = await stack.enter_async_context(Vault(database, keys, clock, ids, runtime.metrics))
         parties = await stack.enter_async_context(Parties(database, clock, ids))
-        http = HttpClient()
-        stack.push_async_callback(http.close)
-        lent = building.House(http, vault, runtime.ledger, clock)
-        channels = building.build(_specs(settings, specs), lent)
-        stack.push_async_callback(channels.close)
+        http, channels = _outside(stack, runtime, vault, _specs(settings, specs))
         names = frozenset(channel.name for channel in channels.all())
         line = await stack.enter_async_context(
             open_line(settings.risk_url, secrets_dir, settings.risk_timeout_ms / 1_000, runtime.metrics)
         )
         decisions, routing, risk = await _deciders(stack, runtime, names, line)
         proofs = stack.enter_context(open_proofs(runtime, settings, secrets_dir, base_url))
-        judge = SmartRisk(
-            risk.judge, proofs.links, proofs.challenging.passed_for, clock, ids, secret=proofs.secret
-        )
         payments = await stack.enter_async_context(
             Payments(
                 database,
@@ -128,7 +130,7 @@ async def open_house(
                 clock,
                 ids,
                 runtime.metrics,
-                risk=judge,
+                risk=_judge(runtime, risk, proofs),
                 routing=SmartRouting(routing.router),
                 profiles=_Profiles(parties, clock),
                 notify_base=base_url,
@@ -137,6 +139,8 @@ async def open_house(
                 lane_count=settings.lane_count,
             )
         )
+        purse = open_purse(settings, secrets_dir, http, bank_specs)
+        clearing = await stack.enter_async_context(open_clearing(runtime, parties, purse, payments))
         proofs.addresses.proving = proving = Proving(payments.intents, parties, clock, ids, base_url)
         webhooks = _Webhooks(runtime, settings, secrets_dir, base_url)
         stack.push_async_callback(webhooks.delivering.close)
@@ -153,6 +157,7 @@ async def open_house(
             risk,
             proofs,
             payments,
+            clearing,
             proving,
             requests,
             webhooks.events,
@@ -163,6 +168,25 @@ async def open_house(
             Api(services, limits),
             limits,
         )
+
+
+def _judge(runtime: Runtime, risk: Risk, proofs: Proofs) -> SmartRisk:
+    """Return what asks risk control about payments, and lets those through that were proved."""
+    clock, ids = runtime.clock, runtime.ledger.ids
+    return SmartRisk(
+        risk.judge, proofs.links, proofs.challenging.passed_for, clock, ids, secret=proofs.secret
+    )
+
+
+def _outside(
+    stack: AsyncExitStack, runtime: Runtime, vault: Vault, specs: Sequence[ChannelSpec]
+) -> tuple[HttpClient, Channels]:
+    """Open the way out of the house, and the routes for money over it."""
+    http = HttpClient()
+    stack.push_async_callback(http.close)
+    channels = building.build(specs, building.House(http, vault, runtime.ledger, runtime.clock))
+    stack.push_async_callback(channels.close)
+    return http, channels
 
 
 async def _deciders(

@@ -1,4 +1,4 @@
-"""What runs in the background: sealer, sweeper of holds, resolver, webhooks, partitions, always-on checks.
+"""What runs in the background: sealer, sweeper of holds, resolver, webhooks, clearing, partitions, always-on checks.
 
 Each loop is supervised: a failure is logged with its code, waited out and tried again; it never ends the
 process and never fails a payment. All of them may run in any number of processes at once.
@@ -25,6 +25,7 @@ RETENTION_S = 3600.0
 RESOLVE_S = 0.5
 DELIVER_S = 0.2
 GUARD_S = 45.0
+CLEAR_S = 2.0
 FACTS_KEPT = timedelta(days=7)
 
 
@@ -54,6 +55,7 @@ class Workers:
             ("discoveries", WATCH_S, house.risk.discovering.run_if_due),
             ("retention", RETENTION_S, self._forget),
             ("vault", PREPARE_S, house.vault.forget_expired),
+            *((f"clearing_{name}", CLEAR_S, step) for name, step in house.clearing.steps()),
         ]
         self._tasks: list[asyncio.Task[None]] = []
         self.findings: list[str] = []
@@ -81,6 +83,7 @@ class Workers:
         await self._ledger.sealing.prepare()
         await self._house.decisions.log.prepare()
         await self._house.risk.prepare()
+        await self._house.clearing.prepare()
 
     async def _deliver(self) -> None:
         """Deliver until nothing is due."""

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from tongbao.clearing.policy import matching_windows
 from tongbao.clearing.policy.matching_groups import Group, Groups
-from tongbao.clearing.policy.matching_keys import Keyed, join
+from tongbao.clearing.policy.matching_keys import Joined, Keyed, join
 from tongbao.clearing.policy.matching_records import UNKNOWN_DAY, Flags, Ints, Records, Small, Texts
 from tongbao.clearing.schema.breaks import BreakKind, How
 
@@ -64,7 +64,7 @@ class Matching(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     differences: list[Difference]
 
 
-HOWS = (How.REFERENCE, How.CHANNEL_REFERENCE, How.TOTAL, How.AMOUNT_DATE)
+HOWS = (How.REFERENCE, How.CHANNEL_REFERENCE, How.TOTAL, How.AMOUNT_DATE, How.PERSON)
 """What the numbers in ``Matching.how`` mean."""
 
 
@@ -93,12 +93,39 @@ class _Run:
 
     def by_key(self, how: How, mine: Texts, theirs: Texts) -> None:
         """Pair by a reference and the kind."""
-        found = join(self._keyed(mine, self._expected.kind, 0), self._keyed(theirs, self._reported.kind, 1))
+        left, right = self._keyed(mine, self._expected.kind, 0), self._keyed(theirs, self._reported.kind, 1)
+        found = join(left, right)
+        if how is How.REFERENCE:
+            strays = self._strays(found)
+            if len(strays):
+                found = join(left, right._replace(at=np.setdiff1d(right.at, strays)))
         self._one_and_one(how, found.expected, found.reported)
         groups = Groups(self._expected, self._reported, how)
         for at_expected, at_reported in found.shared:
             groups.settle(at_expected, at_reported)
         self._take_groups(how, groups)
+
+    def _strays(self, found: Joined) -> Ints:
+        """Return reported records that tell our reference of one thing and the channel's of another.
+
+        They belong to neither for sure, and never take the place of the one whose reference they tell.
+        """
+        expected, reported = self._expected, self._reported
+        mine, theirs = (
+            expected.channel_reference[found.expected],
+            reported.channel_reference[found.reported],
+        )
+        doubtful = found.reported[(mine != b"") & (theirs != b"") & (mine != theirs)]
+        at = np.concatenate([doubtful, *(others for _, others in found.shared)])
+        if not len(at):
+            return at
+        owned = join(
+            self._keyed(expected.channel_reference, expected.kind, 0),
+            Keyed(reported.channel_reference, reported.kind, np.sort(at)),
+        )
+        named = expected.reference[owned.expected]
+        strays: Ints = owned.reported[(named != b"") & (named != reported.reference[owned.reported])]
+        return strays
 
     def by_other_kind(self) -> None:
         """Name records that share a reference and are not of one kind: a refund that was booked as a sale."""
@@ -174,9 +201,9 @@ class _Run:
         return Keyed(text, number, np.flatnonzero(is_open))
 
     def _grouped(self, side: int, nameless: int) -> Keyed:
-        """Return the open records of a side by their group; of the nameless side those that tell no reference."""
+        """Return the open records of a side by group and currency; of the nameless side those that tell no reference."""
         records = self._reported if side else self._expected
-        keyed = self._keyed(records.group, np.zeros(len(records), dtype=np.int16), side)
+        keyed = self._keyed(records.group, records.currency, side)
         if side != nameless:
             return keyed
         at = keyed.at[(records.reference[keyed.at] == b"") & (records.channel_reference[keyed.at] == b"")]

@@ -53,7 +53,10 @@ class DayReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Day(msgspec.Struct, frozen=True, kw_only=True):
-    """One business day of the house, in its zone."""
+    """One business day of the house, in its zone.
+
+    ``asked``: what one person wants and a second one has to (``close`` over warnings, or ``reopen``), by ``asked_by``.
+    """
 
     on: date
     state: DayState
@@ -61,3 +64,16 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: datetime | None = None
     closed_by: str = ""
     note: str = ""
+    version: int = 0
+    asked: str = ""
+    asked_by: str = ""
+
+
+class DayAct(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a day's trail: what was done, by whom, when, why. ``act``: ``asked_close``, ``closed``, ``asked_reopen``, ``reopened``."""
+
+    version: int
+    act: str
+    at: datetime
+    actor: str
+    note: str

@@ -8,9 +8,11 @@ from types import TracebackType
 
 from tongbao.clearing.policy.pricing import Seller
 from tongbao.clearing.service.agreements import Agreements
+from tongbao.clearing.service.closing import Closing
 from tongbao.clearing.service.pricing import PriceLists, Pricing, Sellers
 from tongbao.clearing.service.recording import Recording
 from tongbao.clearing.service.settling import Settling
+from tongbao.clearing.service.working_days import working_day
 from tongbao.core.clock import Clock
 from tongbao.core.db import Database
 from tongbao.core.events.subscriptions import Projection
@@ -49,9 +51,11 @@ class Clearing:
     ) -> None:
         self._reading = Reading(database, metrics)
         self.agreements = Agreements(database, clock)
-        self.recording = Recording(database, clock, self.agreements, self._reading)
+        self.closing = Closing(database, ledger, clock, working_day)
+        opens_at = self.closing.opens_at
+        self.recording = Recording(database, clock, self.agreements, self._reading, opens_at)
         pricing = Pricing(database, ledger, clock, self.agreements, prices, sellers or UnknownSellers())
-        self.settling = Settling(database, clock, self.agreements, pricing, metrics)
+        self.settling = Settling(database, clock, self.agreements, pricing, metrics, opens_at)
 
     async def __aenter__(self) -> "Clearing":
         await self.prepare()

@@ -1,7 +1,7 @@
 """Intake: files of channels and banks are read into lines, each line once.
 
-A file is known by the digest of its bytes: sent again, it answers what was found the first time. Its lines are written in
-commits of ``CHUNK`` and keep their own keys, so that a reading that died goes on from the start and counts nothing twice, and a
+A file is known by the digest of its source and its bytes: sent again, it answers what was found the first time; one that was
+refused is tried again. Its lines are written in commits of ``CHUNK`` and keep their own keys, so that a reading that died goes on from the start and counts nothing twice, and a
 line that another file brought already is counted as repeated. A file that ends in the middle, or whose own totals differ from
 its lines, is kept with its problems, which the close of the day shows.
 """
@@ -9,6 +9,7 @@ its lines, is kept with its problems, which the close of the day shows.
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from tongbao.clearing.adapters import opening
 from tongbao.clearing.ports import FileOpener
 from tongbao.clearing.schema.lines import (
     FILE_BYTES_MAX,
@@ -37,8 +39,12 @@ from tongbao.core.errors import InvalidRequest, LimitExceeded, NotFound, Unavail
 from tongbao.core.ids import IdFactory
 
 CHUNK = 10_000
+WRITERS = 2
+"""Commits of one file under way at once: the database builds its indexes beside us."""
 _TURNS_MAX = 5
 _READ_BYTES = 1 << 20
+_TRUNCATED = "file_truncated"
+_OF_OTHERS = "account_differs"
 
 Progress = Callable[[int], None]
 """Hears how many lines of a file were read so far."""
@@ -54,7 +60,9 @@ class Taken(msgspec.Struct, frozen=True):
 class Intake:
     """Takes files in. One object a process; several processes may take the same file at once."""
 
-    def __init__(self, database: Database, clock: Clock, ids: IdFactory, open_file: FileOpener) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, ids: IdFactory, open_file: FileOpener = opening.open_file
+    ) -> None:
         self._database = database
         self._clock = clock
         self._ids = ids
@@ -68,10 +76,11 @@ class Intake:
         Raises LimitExceeded ``file_too_large``, InvalidRequest ``file_unreadable``, ``format_unknown``, ``file_too_long`` (a file
         of more than ten million lines is to be split).
         """
-        digest, size = await asyncio.to_thread(_digest, path)
+        digest, size = await asyncio.to_thread(_digest, path, terms.source)
         kept, is_known = await self._kept(name or path.name, terms, digest, size, actor)
-        if kept.file.state is not FileState.READING:
+        if kept.file.state is FileState.READ:
             return Taken(kept.file, is_repeat=is_known)
+        # What was refused is tried again: the agreement with its source may have been corrected since.
         with path.open("rb") as stream:
             file = await self._read(stream, terms, kept, progress or _silent)
         return Taken(file, is_repeat=False)
@@ -155,29 +164,52 @@ class Intake:
         self, stream: BinaryIO, terms: SourceTerms, kept: store.KeptFile, progress: Progress
     ) -> SourceFile:
         """Write the lines of a file chunk by chunk, and how it ended."""
+        tally, loop = _Tally(terms), asyncio.get_running_loop()
         try:
-            reader = self._open_file(stream, terms)
+            # One thread for all of a file: a parser of XML keeps its names by thread, and dies where it wanders between them.
+            with ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake") as thread:
+                reader = await loop.run_in_executor(thread, self._open_file, stream, terms)
+                chunks = _Chunks(thread, iter(reader))
+                await self._write(chunks, tally, kept.number, progress)
         except InvalidRequest as error:
-            await self._put(
-                msgspec.structs.replace(kept.file, state=FileState.REFUSED, problems=(error.code,))
-            )
+            refused = msgspec.structs.replace(kept.file, state=FileState.REFUSED, problems=(error.code,))
+            async with self._database.transaction() as connection:
+                await store.drop_lines(connection, kept.number)
+                await store.put_file(connection, refused)
             raise
-        tally = _Tally(terms)
-        entries = iter(reader)
-        while chunk := await asyncio.to_thread(_chunk, entries):
-            lines = tally.sort(chunk)
-            if tally.line_count > LINES_MAX:
-                await self._put(
-                    msgspec.structs.replace(kept.file, state=FileState.REFUSED, problems=("file_too_long",))
-                )
-                raise InvalidRequest("file_too_long", f"a file has at most {LINES_MAX:,} lines: split it")
-            if lines:
-                async with self._database.transaction() as connection:
-                    await store.add_lines(connection, terms.source, kept.number, lines)
-            progress(tally.line_count + tally.refused_count)
         async with self._database.connection() as connection:
             new = await store.count_of(connection, kept.number)
         return await self._put(tally.finished(kept.file, reader.header, new))
+
+    async def _write(self, chunks: "_Chunks", tally: "_Tally", number: int, progress: Progress) -> None:
+        """Write lines in commits, ``WRITERS`` at a time; the next ones are read while the database takes those before.
+
+        Their order does not matter: a line is known by its key, and the file is told to be read after the last of them.
+        """
+        ahead = chunks.next()
+        writing: set[asyncio.Task[None]] = set()
+        try:
+            while chunk := await ahead:
+                lines = tally.sort(chunk)
+                ahead = chunks.next()
+                if len(writing) >= WRITERS:
+                    done, writing = await asyncio.wait(writing, return_when=asyncio.FIRST_COMPLETED)
+                    _raise_first(done)
+                if lines:
+                    writing.add(asyncio.create_task(self._add(tally.source, number, lines)))
+                progress(tally.line_count + tally.refused_count)
+            if writing:
+                done, writing = await asyncio.wait(writing)
+                _raise_first(done)
+        finally:
+            ahead.cancel()
+            for task in writing:
+                task.cancel()
+            await asyncio.gather(ahead, *writing, return_exceptions=True)
+
+    async def _add(self, source: str, number: int, lines: list[tuple[Line, date]]) -> None:
+        async with self._database.transaction() as connection:
+            await store.add_lines(connection, source, number, lines)
 
     async def _put(self, file: SourceFile) -> SourceFile:
         async with self._database.transaction() as connection:
@@ -185,30 +217,48 @@ class Intake:
         return file
 
 
+class _Chunks:
+    """Reads a file some lines at a time, in a thread of its own."""
+
+    def __init__(self, thread: ThreadPoolExecutor, entries: Iterator[Line | Refusal]) -> None:
+        self._thread = thread
+        self._entries = entries
+
+    def next(self) -> asyncio.Future[list[Line | Refusal]]:
+        """Begin to read the next lines."""
+        return asyncio.get_running_loop().run_in_executor(self._thread, _chunk, self._entries)
+
+
 class _Tally:
     """What a reading counted."""
 
     def __init__(self, terms: SourceTerms) -> None:
         self._zone = ZoneInfo(terms.zone)
-        self._terms = terms
+        self.source = terms.source
         self.line_count = 0
         self.refused_count = 0
         self._sum = 0
         self._refusals: list[Refusal] = []
+        self._codes: set[str] = set()
         self._last_on: date | None = None
 
     def sort(self, chunk: Sequence[Line | Refusal]) -> list[tuple[Line, date]]:
-        """Count a chunk; return its lines with their business days."""
+        """Count a chunk; return its lines with their business days. Raises InvalidRequest ``file_too_long``."""
         lines: list[tuple[Line, date]] = []
         for entry in chunk:
             if isinstance(entry, Refusal):
                 self.refused_count += 1
+                self._codes.add(entry.code)
                 if len(self._refusals) < REFUSALS_MAX:
                     self._refusals.append(entry)
                 continue
             self.line_count += 1
             self._sum += entry.gross_minor
             lines.append((entry, self._day(entry)))
+        # A number stands in the line's id: past its bits it would run into the next file.
+        last = chunk[-1].number if chunk else 0
+        if self.line_count + self.refused_count > LINES_MAX or last >= 1 << store.LINE_BITS:
+            raise InvalidRequest("file_too_long", f"a file has at most {LINES_MAX:,} lines: split it")
         return lines
 
     def finished(self, file: SourceFile, header: Header, new_count: int) -> SourceFile:
@@ -217,16 +267,16 @@ class _Tally:
         ``new_count``: lines that no file had brought before.
         """
         problems = []
-        if any(each.code == "file_truncated" for each in self._refusals):
-            problems.append("file_truncated")
-        if self.refused_count and "file_truncated" not in problems:
+        if _TRUNCATED in self._codes:
+            problems.append(_TRUNCATED)
+        if self._codes - {_TRUNCATED, _OF_OTHERS}:
             problems.append("lines_refused")
         if header.declared_count is not None and header.declared_count != self.line_count:
             problems.append("count_differs")
         if header.declared_minor is not None and header.declared_minor != self._sum:
             problems.append("total_differs")
-        if self._terms.account and header.account and header.account != self._terms.account:
-            problems.append("account_differs")
+        if _OF_OTHERS in self._codes:
+            problems.append(_OF_OTHERS)
         if header.opening and header.closing and header.opening.currency == header.closing.currency:
             moved = header.closing.amount_minor - header.opening.amount_minor
             if moved != self._sum and "total_differs" not in problems:
@@ -251,6 +301,11 @@ class _Tally:
         return self._last_on or date(1970, 1, 1)
 
 
+def _raise_first(done: set[asyncio.Task[None]]) -> None:
+    for task in done:
+        task.result()
+
+
 def _header(terms: SourceTerms) -> Header:
     return Header(source=terms.source, format=terms.format, side=terms.side)
 
@@ -259,10 +314,11 @@ def _chunk(entries: Iterator[Line | Refusal]) -> list[Line | Refusal]:
     return list(islice(entries, CHUNK))
 
 
-def _digest(path: Path) -> tuple[bytes, int]:
+def _digest(path: Path, source: str) -> tuple[bytes, int]:
+    """Return what a file of a source is known by, and its size: two sources may send the same bytes, as of a day without sales."""
     if path.stat().st_size > FILE_BYTES_MAX:
         raise LimitExceeded("file_too_large", f"a file has at most {FILE_BYTES_MAX:,} bytes")
-    digest, size = hashlib.sha256(), 0
+    digest, size = hashlib.sha256(source.encode() + b"\x00"), 0
     with path.open("rb") as stream:
         while block := stream.read(_READ_BYTES):
             digest.update(block)

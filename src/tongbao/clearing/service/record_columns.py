@@ -40,14 +40,16 @@ class Side:
 async def of_movements(pages: Pages, words: Words, due: Callable[[date], date]) -> Side:
     """Return the columns of movements; ``due`` says until when one of a day should be reported.
 
-    Their group is day and kind, by which channels give totals.
+    Their group is day, currency and kind, by which channels give totals.
     """
     kinds = {kind.value: KIND_NAMES[kind] for kind in MovementKind}
 
     def kind_of(row: Row) -> str:
         return kinds[row["kind"]]
 
-    return await _expected(pages, words, due, kind_of, lambda row: f"{row['day']}/{kind_of(row)}")
+    return await _expected(
+        pages, words, due, kind_of, lambda row: f"{row['day']}/{row['currency']}/{kind_of(row)}"
+    )
 
 
 async def of_moneys(pages: Pages, words: Words, due: Callable[[date], date]) -> Side:

@@ -5,7 +5,7 @@ twice, or a version that never comes, changes nothing. Refunds and disputes do n
 from the sale before them, or read from the attempt where the sale is older than this room.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from tongbao.clearing.policy.agreements import Terms
+from tongbao.clearing.policy.closing import not_before
 from tongbao.clearing.policy.cycles import cut_of
 from tongbao.clearing.policy.movements import Moving, Origin, movements_of, origin_of
 from tongbao.clearing.schema.agreements import Cut
@@ -38,10 +39,20 @@ STORE = "store"
 OF_INTENT_MAX = 1_000
 
 
-class Recording:
-    """Writes movements. One object per process; ``reading`` finds attempts whose sales were never recorded."""
+OpensAt = Callable[[Connection], Awaitable[datetime]]
+"""Returns the instant up to which days are closed, and keeps it so until the transaction ends; see ``Closing.opens_at``."""
 
-    def __init__(self, database: Database, clock: Clock, agreements: Agreements, reading: Reading) -> None:
+
+class Recording:
+    """Writes movements. One object per process; ``reading`` finds attempts whose sales were never recorded.
+
+    ``opens_at``: what is recorded late is never cut within a day that was closed meanwhile.
+    """
+
+    def __init__(
+        self, database: Database, clock: Clock, agreements: Agreements, reading: Reading, opens_at: OpensAt
+    ) -> None:
+        self._opens_at = opens_at
         self._database = database
         self._clock = clock
         self._agreements = agreements
@@ -68,10 +79,11 @@ class Recording:
             return
         terms = await self._agreements.terms(connection, {document.book_id for _, document in told})
         sources = await self._sources(connection, delivered, [document for _, document in told])
+        opens_at = await self._opens_at(connection)
         found: dict[tuple[int, UUID], Movement] = {}
         for each, document in told:
             source = sources[_attempt_id(document)]
-            cuts = partial(_cut, terms, document, source)
+            cuts = partial(_cut, terms, document, source, opens_at)
             for movement in movements_of(document, source.origin, each.recorded_at, cuts):
                 _keep(found, movement)
                 source.sold(movement)
@@ -154,9 +166,10 @@ def _source(row: store.SaleRow) -> "_Source":
     return _Source(Origin(*origin), Cut(cut_at, payout_on))
 
 
-def _cut(terms: Terms, document: Moving, source: "_Source", at: datetime) -> Cut:
-    """Return where a movement belongs: never before the sale that it takes back, whatever was agreed meanwhile."""
-    cut = cut_of(terms.at(document.book_id, document.currency, at).agreement, at)
+def _cut(terms: Terms, document: Moving, source: "_Source", opens_at: datetime, at: datetime) -> Cut:
+    """Return where a movement belongs: never in a closed day, nor before the sale that it takes back."""
+    agreement = terms.at(document.book_id, document.currency, at).agreement
+    cut = not_before(agreement, cut_of(agreement, at), opens_at)
     floor = source.newest_cut
     return floor if floor is not None and floor.cut_at > cut.cut_at else cut
 

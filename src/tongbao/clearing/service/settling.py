@@ -12,12 +12,14 @@ from uuid import UUID
 import structlog
 
 from tongbao.clearing.policy.batching import JOB, approved, batch_id, moved
+from tongbao.clearing.policy.closing import not_before
 from tongbao.clearing.policy.cycles import last_cut, local_date
 from tongbao.clearing.schema.agreements import Agreement, Cut, Cycle
 from tongbao.clearing.schema.batches import Batch, BatchState, Step
 from tongbao.clearing.schema.movements import PricedMovement
 from tongbao.clearing.service.agreements import Agreements
 from tongbao.clearing.service.pricing import Pricing
+from tongbao.clearing.service.recording import OpensAt
 from tongbao.clearing.store import batches as store
 from tongbao.clearing.store import movements
 from tongbao.clearing.store.movements import Money
@@ -45,8 +47,15 @@ class Settling:
     """Batches from their cut to their approval. One object per process; any number of processes side by side."""
 
     def __init__(
-        self, database: Database, clock: Clock, agreements: Agreements, pricing: Pricing, metrics: Metrics
+        self,
+        database: Database,
+        clock: Clock,
+        agreements: Agreements,
+        pricing: Pricing,
+        metrics: Metrics,
+        opens_at: OpensAt,
     ) -> None:
+        self._opens_at = opens_at
         self._database = database
         self._clock = clock
         self._agreements = agreements
@@ -213,6 +222,10 @@ class Settling:
                 return None
             cut = await _due_cut(connection, money, agreement, position.last_cut_at, now)
             if cut is None:
+                return None
+            # Nothing is cut within a day that was closed meanwhile.
+            cut = not_before(agreement, cut, await self._opens_at(connection))
+            if cut.cut_at > now:
                 return None
             new_id = batch_id(money.book_id, money.currency, cut.cut_at, live=money.live)
             count = await movements.take(connection, new_id, money, cut.cut_at)

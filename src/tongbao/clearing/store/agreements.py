@@ -1,7 +1,6 @@
 """The SQL of agreements: versions by book and currency; the newest that is effective holds."""
 
 from collections.abc import Collection
-from datetime import datetime
 from typing import Any
 
 import msgspec

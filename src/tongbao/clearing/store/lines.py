@@ -60,6 +60,12 @@ SELECT id, gross_minor, fee_minor, net_minor, occurred_at, value_on, count, kind
     channel_reference, batch, note
 FROM clearing.line WHERE book_id = $1 AND id >= $2 AND id < $3 AND id > $4 ORDER BY id LIMIT $5
 """
+# A run may have paired some of them while the file was read: those are facts that matches stand on.
+_DROP_LINES = """
+DELETE FROM clearing.line AS l
+WHERE l.book_id = $1 AND l.id >= $2 AND l.id < $3
+    AND NOT EXISTS (SELECT 1 FROM clearing.matched AS d WHERE d.book_id = $1 AND d.line_id = l.id)
+"""
 _COUNT = "SELECT count(*) FROM clearing.line WHERE book_id = $1 AND id >= $2 AND id < $3"
 
 
@@ -152,6 +158,12 @@ async def add_lines(
     columns = [list(column) for column in zip(*rows, strict=True)]
     status = await connection.execute(_ADD_LINES, HOUSE_BOOK_ID, source, *columns)
     return int(status.rpartition(" ")[2])
+
+
+async def drop_lines(connection: Connection, file_number: int) -> None:
+    """Forget the lines that a file brought, which is refused now, except those that were matched already."""
+    bounds = line_id(file_number, 0), line_id(file_number + 1, 0)
+    await connection.execute(_DROP_LINES, HOUSE_BOOK_ID, *bounds)
 
 
 async def count_of(connection: Connection, file_number: int) -> int:

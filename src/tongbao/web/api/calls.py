@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
@@ -52,12 +53,14 @@ class Calls:
         *,
         body_bytes_max: int = BODY_BYTES_MAX,
         raw: bool = False,
+        streamed: bool = False,
         secret_fields: frozenset[str] = frozenset(),
     ) -> APIRouter:
         """Return a router.
 
-        ``raw`` leaves queries and bodies as they come: neither JSON, nor checked. ``secret_fields`` are not searched
-        for card numbers: any password may be chosen.
+        ``raw`` leaves queries and bodies as they come: neither JSON, nor checked. ``streamed`` does not even read the body:
+        the route reads its stream, within a limit of its own. ``secret_fields`` are not searched for card numbers: any
+        password may be chosen.
         """
         ids = self.ids
 
@@ -71,10 +74,13 @@ class Calls:
                 async def handle(request: Request) -> Response:
                     request.state.request_id = uuid_text("req", ids.uuid())
                     try:
-                        body = await _body(request, body_bytes_max)
-                        if not raw:
-                            self._check(request, body)
-                        response = await inner(Request(request.scope, _once(body)))
+                        if streamed:
+                            response = await inner(request)
+                        else:
+                            body = await _body(request, body_bytes_max)
+                            if not raw:
+                                self._check(request, body)
+                            response = await inner(Request(request.scope, _once(body)))
                     except Exception as error:
                         response = await failed(request, error)
                     response.headers["Request-Id"] = request.state.request_id
@@ -85,8 +91,7 @@ class Calls:
 
             def _check(self, request: Request, body: bytes) -> None:
                 """Refuse what is no parameter of this route, and note the digest of what is."""
-                known = {field.alias for field in self.dependant.query_params}
-                if not known.issuperset(request.query_params):
+                if not _names(self.dependant).issuperset(request.query_params):
                     raise InvalidRequest("parameter_unknown", "the query holds a parameter that is not known")
                 tree = tree_of(request, body)
                 if tree and self.body_field is None:
@@ -163,6 +168,12 @@ def replied(done: Done[View], render: Callable[[View], Rendered]) -> Response:
 def rendered(model: BaseModel, status: int = 200) -> Rendered:
     """Return a model as an answer that can be kept."""
     return Rendered(status, model.model_dump_json().encode())
+
+
+def _names(dependant: Dependant) -> set[str]:
+    """Return the parameters of a query that a route knows, those of what it depends on among them."""
+    own = {field.alias for field in dependant.query_params}
+    return own.union(*(_names(inner) for inner in dependant.dependencies))
 
 
 async def _body(request: Request, bytes_max: int) -> bytes:

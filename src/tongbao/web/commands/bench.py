@@ -73,7 +73,7 @@ def bench_clearing(
     as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the lines.")] = False,
 ) -> None:
-    """A million lines from files to matches and breaks beside a plain join, and a large batch cut and priced."""
+    """Reconcile a million lines beside a plain join of the same files, and cut and price a large batch."""
     console = Console(stderr=True, quiet=as_json, highlight=False)
     clearing: Any = importlib.import_module("tongbao.bench.clearing")
     sizes = clearing.QUICK if quick else clearing.FULL

@@ -78,14 +78,15 @@ async def _serve(settings: Settings, listening: socket.socket, console: Console,
     host, port = listening.getsockname()[:2]
     base_url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     # Webhooks of a demonstration go to the very machine that it runs on.
-    settings = settings.model_copy(update={"webhooks_allow_local": True})
+    settings = settings.model_copy(update={"webhooks_allow_local": True} | _demo_settings(with_demo))
     demo = Demo(settings.data_dir)
     with console.status("Starting the database …"):
         stack = contextlib.AsyncExitStack()
         runtime = await stack.enter_async_context(open_runtime(settings))
     async with stack:
         specs = await demo.open_world(stack, runtime.clock) if with_demo else []
-        house = await stack.enter_async_context(open_house(runtime, settings, base_url, specs))
+        banks = demo.banks() if with_demo else []
+        house = await stack.enter_async_context(open_house(runtime, settings, base_url, specs, banks))
         events = await stack.enter_async_context(
             Events(
                 runtime.database, runtime.clock, runtime.ledger.ids, runtime.metrics, house.subscriptions()
@@ -106,6 +107,11 @@ async def _serve(settings: Settings, listening: socket.socket, console: Console,
         await server.serve(sockets=[listening])
         console.print("Stopping …")
     console.print("Stopped; nothing is lost.")
+
+
+def _demo_settings(with_demo: bool) -> dict[str, object]:
+    """Return what differs where everybody is played: nobody waits a day for a new account."""
+    return {"payout_cooling_hours": 0} if with_demo else {}
 
 
 async def _open_street(runtime: Runtime, stack: contextlib.AsyncExitStack, console: Console) -> None:
@@ -142,6 +148,10 @@ def _print_addresses(console: Console, base: str, settings: Settings, demo: Demo
         ("ledger explorer", f"{base}/"),
         ("routing", f"{base}/ops/routing   (why each payment went where it went: /ops/payments)"),
         ("risk control", f"{base}/ops/risk   (cases that wait for people: /ops/risk/cases)"),
+        (
+            "bills",
+            f"{base}/v2/settlements/bill   (and /calendar, /batches; files and breaks: tongbao recon breaks)",
+        ),
         ("health", f"{base}/healthz   /readyz   /metrics"),
     ]
     if demo.sandbox is not None:

@@ -1,0 +1,20 @@
+"""What a break is called, in English and Chinese: for faces, which know no policies."""
+
+from tongbao.clearing.policy.break_texts import CAUSES, KINDS, LEGS, STATES, Pair
+from tongbao.clearing.schema.breaks import Break
+
+Words = dict[str, str]
+"""A text by language: ``en`` and ``zh``."""
+
+
+def words_of(of: Break) -> dict[str, Words]:
+    """Return the words of a break's ``kind``, ``state`` and ``leg``, and of its ``cause`` where its kind has several."""
+    found = {"kind": KINDS[of.found.kind], "state": STATES[of.state], "leg": LEGS[of.leg]}
+    cause = CAUSES.get(of.found.facts.get("cause", ""))
+    if cause is not None:
+        found["cause"] = cause
+    return {name: _both(pair) for name, pair in found.items()}
+
+
+def _both(pair: Pair) -> Words:
+    return {"en": pair[0], "zh": pair[1]}

@@ -1,0 +1,74 @@
+"""Files of the sandbox's channels: what each says that it collected and gave back in a time, as a channel of its kind would."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+
+from tongbao.simulator.sandbox import settlement_files
+from tongbao.simulator.sandbox.schema import Operation, Payment, Purpose, State
+from tongbao.simulator.sandbox.settlement_files import Row
+
+COST_E6 = 3_800
+"""What the channels of the demonstration take of a sale, millionths."""
+TABLE = ("id", "kind", "currency", "gross", "fee", "reference", "channel_reference", "at")
+"""The columns of an acquirer's file; amounts are minor units."""
+
+
+def rows_of(payments: Iterable[Payment], since: datetime, until: datetime) -> list[Row]:
+    """Return what was decided in a half-open time, oldest first."""
+    found = [row for each in payments for row in _rows(each) if since <= row.at < until]
+    return sorted(found, key=lambda row: (row.at, row.reference))
+
+
+def file_of(channel: str, rows: Sequence[Row], on: date) -> bytes:
+    """Return the file of a channel by its name: Alipay's bill, WeChat Pay's, or an acquirer's table."""
+    if channel == "alipay":
+        return settlement_files.alipay(rows, "2088000000000000", on)
+    if channel == "wechatpay":
+        return settlement_files.wechat_trade(rows)
+    return _table(rows)
+
+
+def _rows(payment: Payment) -> Iterable[Row]:
+    at = payment.decided_at
+    if payment.purpose is Purpose.PAYMENT and payment.state is State.CAPTURED and at is not None:
+        yield _row(payment, "sale", payment.reference, payment.channel_reference, payment.captured_minor, at)
+    for act in payment.acts.values():
+        if act.operation is Operation.REFUND and act.done:
+            yield _row(payment, "refund", act.reference, act.channel_reference, -act.amount_minor, act.at)
+
+
+def _row(
+    payment: Payment, kind: str, reference: str, channel_reference: str, amount_minor: int, at: datetime
+) -> Row:
+    return Row(
+        reference=reference,
+        channel_reference=channel_reference,
+        kind=kind,
+        amount_minor=amount_minor,
+        fee_minor=amount_minor * COST_E6 // 1_000_000 if kind == "sale" else 0,
+        currency=payment.currency,
+        at=at,
+        batch=payment.reference if kind == "refund" else "",
+    )
+
+
+def _table(rows: Sequence[Row]) -> bytes:
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(TABLE)
+    for row in rows:
+        table.writerow(
+            (
+                f"{row.kind}-{row.reference}",
+                row.kind,
+                row.currency,
+                row.amount_minor,
+                row.fee_minor,
+                row.reference,
+                row.channel_reference,
+                row.at.isoformat(timespec="seconds"),
+            )
+        )
+    return out.getvalue().encode()

@@ -1,0 +1,195 @@
+"""The demonstration's clearing: agreements with every merchant, accounts to pay to, a bank, and files of the channels.
+
+The tea house is paid on the day, with a cut every few minutes; the bookshop the working day after. A clerk of the sandbox's
+bank books whatever it is told to pay. Channels send a file every minute, which the workers reconcile.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from tongbao.channels.schema import Mode
+from tongbao.channels.service.banks import BankSettings, BankSpec, Charset, FolderWay, OwnAccount
+from tongbao.clearing.schema.agreements import CUTS_A_DAY_MAX, Agreement, Cycle
+from tongbao.clearing.schema.lines import CsvColumns, Format, Side, SourceTerms
+from tongbao.clearing.schema.payouts import Destination, DestinationState
+from tongbao.clearing.service.account_numbers import account_number
+from tongbao.clearing.service.house import ClearingHouse
+from tongbao.core.clock import Clock
+from tongbao.core.errors import AppError
+from tongbao.core.logs import get_logger
+from tongbao.parties.service.demo import DEMO
+from tongbao.simulator import day_files
+from tongbao.simulator.bank_clerk import BankClerk
+from tongbao.simulator.sandbox.world import World
+
+MAKER, SECOND = "job:demo", "job:demo-second"
+NOTE = "for the demonstration"
+ROUND_S = 5.0
+FILE_EVERY = timedelta(minutes=1)
+FIRST_CUT = timedelta(minutes=1)
+CUT_EVERY = timedelta(minutes=3)
+RENEW_BEFORE = timedelta(minutes=10)
+APPROVAL_ABOVE_MINOR = 10_000_000
+FORMATS = {"alipay": Format.ALIPAY_BILL, "wechatpay": Format.WECHAT_TRADE}
+_COLUMNS = CsvColumns(
+    key=("id",),
+    kind="kind",
+    kinds={"sale": "sale", "refund": "refund"},
+    currency="currency",
+    gross="gross",
+    fee="fee",
+    reference="reference",
+    channel_reference="channel_reference",
+    occurred_at="at",
+    amount_unit="minor",
+)
+
+
+class _Account(NamedTuple):
+    """An account of a merchant of the demonstration, by its currency."""
+
+    number: str
+    agent_code: str
+    country: str
+
+
+ACCOUNTS = {
+    "CNY": _Account("6222020200112233", "102331000014", "CN"),
+    "USD": _Account("000123456789", "021000021", "US"),
+}
+
+
+def demo_bank(home: Path) -> BankSpec:
+    """Return the bank of the demonstration, behind two folders below ``home``."""
+    for name in ("out", "into"):
+        (home / name).mkdir(parents=True, exist_ok=True)
+    own = {
+        currency: OwnAccount(
+            number="9988776655", scheme="local", agent_code=each.agent_code, country=each.country
+        )
+        for currency, each in ACCOUNTS.items()
+    }
+    settings = BankSettings(
+        holder="Tongbao",
+        accounts=own,
+        folder=FolderWay(out=str(home / "out"), into=str(home / "into")),
+        charset=Charset.ANY,
+        refuses_repeats=True,
+        cut_off=time(23, 59, 59),
+    )
+    return BankSpec(name="demo_bank", mode=Mode.TEST, settings=settings)
+
+
+class DemoClearing:
+    """Opens everything once, and then lives: a round every ``ROUND_S`` seconds."""
+
+    def __init__(
+        self, clearing: ClearingHouse, clock: Clock, world: World, channels: Sequence[str], bank: Path
+    ) -> None:
+        self._clearing = clearing
+        self._clock = clock
+        self._world = world
+        self._channels = channels
+        self._clerk = BankClerk(bank / "out", bank / "into")
+        self._agreed_until: datetime | None = None
+        self._told_until = clock.now()
+        self._log = get_logger("demo")
+
+    async def open(self) -> None:
+        """Agree with every merchant, give each an account, and agree with the channels on their files."""
+        await self._agree()
+        for merchant in DEMO:
+            currency = merchant.draft.default_currency
+            await self._account(merchant.test_book_id, currency, merchant.draft.name)
+        known = await self._clearing.intake.sources()
+        for name in self._channels:
+            if name not in known:
+                await self._clearing.intake.agree(terms_of(name), MAKER)
+
+    async def live(self) -> None:
+        """Renew what is agreed, send files, answer for the bank, for ever; what fails is told and tried again."""
+        while True:
+            try:
+                await self._round()
+            except AppError as error:
+                self._log.warning("demo_clearing_failed", code=error.code, detail=error.detail)
+            await asyncio.sleep(ROUND_S)
+
+    async def _round(self) -> None:
+        now = self._clock.now()
+        if self._agreed_until is None or now + RENEW_BEFORE > self._agreed_until:
+            await self._agree()
+        await asyncio.to_thread(self._clerk.work)
+        if now - self._told_until >= FILE_EVERY:
+            # What was decided a moment ago is told by the next file.
+            await self._send(self._told_until, now)
+            self._told_until = now
+
+    async def _agree(self) -> None:
+        """Agree on the next cuts of whoever is paid on the day; a day has so many at most that they are renewed."""
+        now = self._clock.now()
+        cuts = [now + FIRST_CUT + CUT_EVERY * number for number in range(CUTS_A_DAY_MAX)]
+        for merchant in DEMO:
+            draft = merchant.draft
+            agreement = _on_the_day(cuts) if draft.country == "CN" else _day_after(draft.timezone)
+            await self._clearing.agreements.make(
+                merchant.test_book_id, draft.default_currency, agreement, actor=MAKER, note=NOTE
+            )
+        self._agreed_until = cuts[-1]
+
+    async def _account(self, book_id: int, currency: str, holder: str) -> Destination:
+        destinations, known = self._clearing.destinations, ACCOUNTS[currency]
+        number = account_number("local", known.number, known.agent_code, known.country)
+        made = await destinations.propose(book_id, currency, number, holder, actor=MAKER, note=NOTE)
+        if made.state is not DestinationState.PROPOSED:
+            return made
+        return await destinations.confirm(
+            book_id, made.id, actor=SECOND, seen_version=made.version, note=NOTE
+        )
+
+    async def _send(self, since: datetime, until: datetime) -> None:
+        """Send the file of every channel that has something to tell."""
+        for name in self._channels:
+            rows = day_files.rows_of(self._world.payments(channel=name), since, until)
+            if not rows:
+                continue
+            content = day_files.file_of(name, rows, until.date())
+            terms = await self._clearing.intake.source(name)
+            with tempfile.TemporaryDirectory(prefix="demo-file-") as folder:
+                path = Path(folder) / f"{name}-{until:%Y-%m-%d-%H%M%S}"
+                await asyncio.to_thread(path.write_bytes, content)
+                await self._clearing.intake.take(path, terms, MAKER)
+
+
+def terms_of(name: str) -> SourceTerms:
+    """Return what is agreed with a channel: Alipay and WeChat Pay send bills of their own, acquirers a table."""
+    is_chinese = name in FORMATS
+    return SourceTerms(
+        source=name,
+        side=Side.CHANNEL,
+        format=FORMATS.get(name, Format.CSV),
+        zone="Asia/Shanghai" if is_chinese else "UTC",
+        currency="CNY" if is_chinese else "",
+        report_days=1,
+        is_daily=False,
+        columns=CsvColumns() if is_chinese else _COLUMNS,
+    )
+
+
+def _on_the_day(cuts: Sequence[datetime]) -> Agreement:
+    return Agreement(
+        cycle=Cycle.D,
+        days=0,
+        cuts=tuple(sorted(each.time().replace(second=0, microsecond=0) for each in cuts)),
+        zone="UTC",
+        calendars=(),
+        approval_above_minor=APPROVAL_ABOVE_MINOR,
+    )
+
+
+def _day_after(zone: str) -> Agreement:
+    return Agreement(zone=zone, calendars=("US",))

@@ -1,0 +1,147 @@
+"""The demonstration's clearing: whoever runs it finds agreements, accounts and files, and the bank books what it is told."""
+
+import io
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.web.whole_house import Whole, open_whole
+
+from tongbao.channels.service.banks import Order, OrderMessage, build_banks
+from tongbao.clearing.adapters.opening import open_file
+from tongbao.clearing.schema.agreements import CUTS_A_DAY_MAX, Cycle
+from tongbao.clearing.schema.lines import Line
+from tongbao.core.db import Database
+from tongbao.core.http import HttpClient
+from tongbao.parties.service.demo import DEMO, open_demo
+from tongbao.simulator import day_files
+from tongbao.simulator.bank_clerk import BankClerk
+from tongbao.simulator.sandbox.schema import Act, Operation, Payment, Purpose, State
+from tongbao.simulator.sandbox.world import World
+from tongbao.web import demo_clearing
+from tongbao.web.demo_clearing import DemoClearing, demo_bank
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+CHANNELS = ("card_east", "alipay", "wechatpay")
+
+
+@pytest.fixture(scope="module")
+async def whole(
+    database: Database, dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Whole]:
+    async with open_whole(database, dsn, tmp_path_factory.mktemp("house")) as opened:
+        yield opened
+
+
+def payment(number: int, channel: str = "card_east", state: State = State.CAPTURED) -> Payment:
+    """A payment that was decided some minutes after noon."""
+    return Payment(
+        channel=channel,
+        reference=f"pa_{number}",
+        channel_reference=f"C{number:011}",
+        purpose=Purpose.PAYMENT,
+        amount_minor=1_000 + number,
+        currency="CNY",
+        state=state,
+        opened_at=NOON,
+        captured_minor=1_000 + number,
+        decided_at=NOON + timedelta(minutes=number),
+    )
+
+
+def refunded(of: Payment) -> Payment:
+    """The payment, half of it given back an hour later."""
+    of.acts["re_1"] = Act(
+        operation=Operation.REFUND,
+        reference="re_1",
+        channel_reference="R00000000001",
+        amount_minor=500,
+        done=True,
+        at=NOON + timedelta(hours=1),
+    )
+    return of
+
+
+async def test_every_merchant_gets_an_agreement_and_an_account_once(whole: Whole, tmp_path: Path) -> None:
+    house = whole.house
+    await open_demo(house.parties)
+    for folder in ("out", "into"):
+        (tmp_path / folder).mkdir()
+    demo = DemoClearing(house.clearing, whole.clock, World(whole.clock, 1), CHANNELS, tmp_path)
+    await demo.open()
+    await demo.open()
+    for merchant in DEMO:
+        currency = merchant.draft.default_currency
+        assert len(await house.clearing.destinations.page(merchant.test_book_id)) == 1
+        found = await house.clearing.agreements.at(merchant.test_book_id, currency, whole.clock.now())
+        assert (found.book_id, found.version) == (merchant.test_book_id, 1)
+        on_the_day = currency == "CNY"
+        assert (found.agreement.cycle is Cycle.D) == on_the_day
+        if on_the_day:
+            assert len(found.agreement.cuts) == CUTS_A_DAY_MAX
+            (cut,) = await house.clearing.agreements.calendar(merchant.test_book_id, currency, 1)
+            assert cut.cut_at - whole.clock.now() <= demo_clearing.CUT_EVERY
+    assert set(CHANNELS) <= set(await house.clearing.intake.sources())
+
+
+def test_files_tell_what_was_decided_in_their_time_and_nothing_else() -> None:
+    known = [
+        refunded(payment(1)),
+        payment(2, state=State.DECLINED),
+        payment(3, state=State.AUTHORIZED),
+        payment(4),
+        payment(99),
+    ]
+    rows = day_files.rows_of(known, NOON, NOON + timedelta(minutes=90))
+    assert [(row.kind, row.amount_minor) for row in rows] == [
+        ("sale", 1_001),
+        ("sale", 1_004),
+        ("refund", -500),
+    ]
+    later = day_files.rows_of(known, NOON + timedelta(minutes=90), NOON + timedelta(hours=3))
+    assert [row.reference for row in later] == ["pa_99"]
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_file_of_every_channel_is_read_back_as_agreed(channel: str) -> None:
+    rows = day_files.rows_of(
+        [refunded(payment(1, channel)), payment(2, channel)], NOON, NOON + timedelta(days=1)
+    )
+    content = day_files.file_of(channel, rows, date(2026, 3, 2))
+    lines = list(open_file(io.BytesIO(content), demo_clearing.terms_of(channel)))
+    assert all(isinstance(each, Line) for each in lines), lines
+    told = sorted((each.kind.value, each.gross_minor) for each in lines if isinstance(each, Line))
+    assert told == [("refund", -500), ("sale", 1_001), ("sale", 1_002)]
+
+
+async def test_clerk_books_every_payout_of_a_message_once(tmp_path: Path) -> None:
+    http = HttpClient()
+    try:
+        (bank,) = build_banks([demo_bank(tmp_path)], http).all()
+        orders = tuple(
+            Order(
+                end_to_end=f"E2E{number}",
+                amount_minor=1_000 + number,
+                currency="CNY",
+                execution_on=date(2026, 3, 2),
+                holder="玉泉茶楼",
+                scheme="local",
+                number="6222020200112233",
+                agent_code="102331000014",
+                country="CN",
+            )
+            for number in range(3)
+        )
+        message = OrderMessage(message_id="M1", made_at=NOON, orders=orders)
+        await bank.send("M1", bank.prepare(message))
+        clerk = BankClerk(tmp_path / "out", tmp_path / "into")
+        assert (clerk.work(), clerk.work()) == (1, 0)
+        (heard,) = await bank.collect()
+        report = bank.read(heard.content)
+        assert report.kind == "pain.002"
+        assert [(each.end_to_end, each.status) for each in report.lines] == [
+            (f"E2E{number}", "ACSC") for number in range(3)
+        ]
+    finally:
+        await http.close()
