@@ -37,6 +37,14 @@ def test_match_line_with_another_channel_reference_that_nobody_has_still_pairs()
     assert (done.expected.tolist(), done.reported.tolist(), done.differences) == ([0], [0], [])
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_match_one_of_two_parts_alike_pairs_the_part_that_the_channel_names(place: int) -> None:
+    parts = [expected(number, reference="pa_1") for number in (1, 2)]
+    done = run(parts, [reported(place + 1, reference="pa_1")])
+    assert (done.expected.tolist(), done.reported.tolist()) == ([place], [0])
+    assert found(done) == [(BreakKind.MISSING, (1 - place,), (), "")]
+
+
 def test_match_totals_of_a_day_in_two_currencies_pairs_each_with_its_own() -> None:
     mine = [
         expected(1, 500, group="day/sale"),

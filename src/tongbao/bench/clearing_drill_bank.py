@@ -94,10 +94,7 @@ class Paid(msgspec.Struct, frozen=True):
 
 
 class Teller:
-    """The bank itself: executes messages once each, says so, and writes what stands on the account.
-
-    ``returns``: shares of payouts that come back some days after they were booked.
-    """
+    """The bank itself: executes each message once, says so, and tells what stands on the account."""
 
     def __init__(self, way: BankWay) -> None:
         self._way = way
@@ -125,7 +122,7 @@ class Teller:
             self._tell(
                 message.message_id,
                 [_line(Tidings.BOOKED, each, on) for each in message.instructions],
-                "camt.054",
+                "camt.053",
             )
         return rows
 
@@ -133,8 +130,12 @@ class Teller:
         """Let a payout come back that was booked before; return the entry of the statement."""
         each = paid.instruction
         self.returned[each.end_to_end] = on
-        self._tell(f"{paid.message_id}R", [_line(Tidings.RETURNED, each, on, code="AC04")], "camt.054")
         return self._row("return", each, each.amount_minor, at)
+
+    def tell_return(self, paid: Paid, on: date) -> None:
+        """Tell that a payout came back."""
+        line = _line(Tidings.RETURNED, paid.instruction, on, code="AC04")
+        self._tell(f"{paid.message_id}R", [line], "camt.054")
 
     def twice(self) -> int:
         """Return how many executions were of a payout that had been executed before."""

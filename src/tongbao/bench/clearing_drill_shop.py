@@ -34,6 +34,7 @@ AT_ONCE = 16
 DAYS_BACK_MAX = 3
 """So many days after a sale its money begins to go back."""
 RESOLVE_ROUNDS_MAX = 20
+_NOTHING: tuple[int, ...] = ()
 _CARD = Card(token="tok_drill", exp_month=12, exp_year=2030, brand="visa", card_bin="424242", last4="4242")  # noqa: S106
 _METHODS: dict[str, Method] = {
     "card": _CARD,
@@ -137,21 +138,25 @@ class Market:
             if not await self.payments.resolving.resolve_due():
                 return
 
-    def wishes(self, day: int, count: int) -> list[Wish]:
+    def wishes(self, count: int) -> list[Wish]:
         """Return what is wanted on a day: something over every channel, two sales alike, and more by chance."""
-        del day
-        rng, found = self._rng, []
+        rng = self._rng
+        # Claimed in two parts on the very day.
+        found = [Wish(2, "card", "CNY", 200 * rng.randrange(100, 900), parts=2) for _ in range(2)]
         for number, (method, currency, remainder) in enumerate((*_EVERY_DAY, *_EVERY_DAY)):
             amount = 2 * rng.randrange(1_000, 40_000) + remainder
             found.append(Wish(number % len(MERCHANTS), method, currency, amount))
         twin = 200 * rng.randrange(10, 400)
         found += [Wish(merchant, "card", "CNY", twin) for merchant in (0, 1)]
-        found.append(Wish(2, "card", "CNY", 200 * rng.randrange(100, 900), parts=2))
+        for currency, end in (("CNY", "won"), ("EUR", "lost")):
+            amount = 2 * rng.randrange(1_000, 40_000)
+            found.append(Wish(3, "card", currency, amount, refunds=(40,)))
+            found.append(Wish(4, "card", currency, amount + 2_000, disputed=end))
         kinds, weights = zip(*_MIX, strict=True)
         for _ in range(count):
             method, currency = rng.choices(kinds, weights)[0]
             amount = rng.choice((100 * rng.randrange(5, 3_000), rng.randrange(150, 400_000)))
-            parts, refunds, disputed = 0, (), ""
+            parts, refunds, disputed = 0, _NOTHING, ""
             luck = rng.random()
             if method == "card" and luck < 0.2:
                 parts = rng.choice((1, 2, 3))
@@ -169,6 +174,7 @@ class Market:
         order = IntentOrder(
             amount_minor=wish.amount_minor,
             currency=wish.currency.lower(),
+            method_kinds=(wish.method,),
             capture_method=CaptureMethod.MANUAL_MULTIPLE if wish.parts else CaptureMethod.AUTOMATIC,
             confirm=ConfirmOrder(method=_METHODS[wish.method]),
         )

@@ -6,6 +6,8 @@ Work grows with the number of records, however many share a key.
 from collections import defaultdict, deque
 from typing import NamedTuple
 
+import numpy as np
+
 from tongbao.clearing.policy.matching_records import Ints, Records
 from tongbao.clearing.schema.breaks import BreakKind, How
 
@@ -31,11 +33,15 @@ class Groups:
         self.differences: list[tuple[BreakKind, tuple[int, ...], tuple[int, ...], int]] = []
 
     def settle(self, at_expected: Ints, at_reported: Ints) -> None:
-        """Settle the records under one reference. What is left of one side alone stays open."""
-        waiting = _by_worth(self._expected, at_expected)
+        """Settle the records under one reference. What is left of one side alone stays open.
+
+        Whoever has the channel's reference in common as well goes first: of two parts alike that is the right one.
+        """
         paired: dict[_Worth, int] = {}
         rest: list[int] = []
-        for other in _in_order(self._reported, at_reported):
+        left, others = self._named(at_expected, at_reported, paired)
+        waiting = _by_worth(self._expected, left)
+        for other in others:
             worth = _worth(self._reported, other)
             if waiting[worth]:
                 index = waiting[worth].popleft()
@@ -48,6 +54,28 @@ class Groups:
             self._rest(mine, rest)
         elif not mine:
             self._repeated(rest, paired)
+
+    def _named(
+        self, at_expected: Ints, at_reported: Ints, paired: dict[_Worth, int]
+    ) -> tuple[Ints, list[int]]:
+        """Pair those of equal worth that have the channel's reference in common; return what is left of both sides."""
+        named: dict[tuple[bytes, _Worth], deque[int]] = defaultdict(deque)
+        for index in _in_order(self._expected, at_expected):
+            named[_name(self._expected, index), _worth(self._expected, index)].append(index)
+        taken: set[int] = set()
+        others: list[int] = []
+        for other in _in_order(self._reported, at_reported):
+            name, worth = _name(self._reported, other), _worth(self._reported, other)
+            alike = named.get((name, worth)) if name else None
+            if alike:
+                index = alike.popleft()
+                taken.add(index)
+                paired[worth] = index
+                self.pairs.append((index, other))
+            else:
+                others.append(other)
+        left = [index for index in at_expected.tolist() if index not in taken]
+        return np.array(left, dtype=np.int64), others
 
     def total(self, at_expected: Ints, at_reported: Ints) -> None:
         """Settle what is left under the name of a batch, by its sums."""
@@ -92,6 +120,10 @@ def _by_worth(records: Records, at: Ints) -> dict[_Worth, deque[int]]:
 
 def _in_order(records: Records, at: Ints) -> list[int]:
     return sorted(at.tolist(), key=lambda index: (int(records.on[index]), index))
+
+
+def _name(records: Records, index: int) -> bytes:
+    return bytes(records.channel_reference[index])
 
 
 def _worth(records: Records, index: int) -> _Worth:

@@ -96,7 +96,7 @@ def stripe(rows: Sequence[Row]) -> bytes:
         is_refund, is_transfer = row.kind == "refund", row.kind == "transfer"
         table.writerow(
             [
-                f"txn_{row.channel_reference}_{index}",
+                f"txn_{row.channel_reference}_{row.kind}_{index}",
                 _utc(row.at, " "),
                 _utc(row.at + timedelta(days=2), " "),
                 row.currency.lower(),

@@ -10,6 +10,7 @@ import uvloop
 from rich.console import Console
 
 from tongbao.bench import (
+    clearing_drill,
     kill,
     payment_drill,
     risk_drill,
@@ -168,6 +169,36 @@ def drill_risk(
     for line in risk_drill_measures.told(report):
         console.print(line, markup=False, soft_wrap=True)
     for fault in (*report.broken_promises, *report.faults):
+        console.print(fault, style="red", markup=False, soft_wrap=True)
+    typer.echo(json.dumps({"sound": report.sound} | msgspec.to_builtins(report)))
+    if not report.sound:
+        raise typer.Exit(WRONG_EXIT)
+
+
+@app.command("clearing")
+def drill_clearing(
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Twelve days of a few payments each.")] = False,
+    payments: Annotated[
+        int | None,
+        typer.Option(min=0, max=5_000, help="Payments a day by chance; 60, or 2 with --quick."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the payments, of what goes wrong, and of the kills.")
+    ] = 1,
+) -> None:
+    """Settle, pay and reconcile a month with wrong files while processes are killed: every fault by its name, nobody twice."""
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    plan = clearing_drill.QUICK if quick else clearing_drill.Plan()
+    wanted = plan.payments if payments is None else payments
+    plan = msgspec.structs.replace(plan, payments=wanted, seed=seed)
+    with scratch_home("tongbao-drill-") as home:
+        report = uvloop.run(
+            clearing_drill.run(home.parent, plan=plan, say=lambda text: console.print(text, soft_wrap=True))
+        )
+    for line in clearing_drill.told(report):
+        console.print(line, markup=False, soft_wrap=True)
+    for fault in report.faults:
         console.print(fault, style="red", markup=False, soft_wrap=True)
     typer.echo(json.dumps({"sound": report.sound} | msgspec.to_builtins(report)))
     if not report.sound:
