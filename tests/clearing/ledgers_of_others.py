@@ -1,12 +1,13 @@
 """What tests of reconciliation share: movements, lines of channels and banks, and who compares them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from tongbao.clearing.schema.batches import Batch, BatchState, Step
 from tongbao.clearing.schema.breaks import Break, BreakKind, BreakState
 from tongbao.clearing.schema.lines import (
     FileState,
@@ -18,8 +19,9 @@ from tongbao.clearing.schema.lines import (
     SourceFile,
     SourceTerms,
 )
-from tongbao.clearing.schema.movements import Movement, MovementKind
+from tongbao.clearing.schema.movements import Movement, MovementKind, PricedMovement
 from tongbao.clearing.service.reconciling import Reconciling
+from tongbao.clearing.store import batches as batch_store
 from tongbao.clearing.store import breaks as break_store
 from tongbao.clearing.store import lines as line_store
 from tongbao.core.clock import FrozenClock
@@ -90,6 +92,43 @@ class World:
             await connection.copy_records_to_table(
                 "movement", schema_name="clearing", records=rows, columns=names
             )
+
+    async def price(self, costs: Mapping[Movement, int]) -> None:
+        """Price movements, now, in one batch: what they cost the house."""
+        now, batch_id = self.clock.now(), self.ids.uuid()
+        history = (Step(state=BatchState.PRICED, at=now, actor="job:settling"),)
+        batch = Batch(
+            id=batch_id,
+            book_id=self.book_id,
+            live=True,
+            currency="CNY",
+            cut_at=now,
+            payout_on=DAY,
+            state=BatchState.PRICED,
+            history=history,
+            created_at=now,
+            updated_at=now,
+        )
+        rows = [
+            PricedMovement(
+                movement_id=each.id,
+                book_id=self.book_id,
+                batch_id=batch_id,
+                schedule="house",
+                schedule_version=1,
+                fee_minor=0,
+                tax_minor=0,
+                cost_minor=cost,
+                agent_minor=0,
+                reserve_minor=0,
+                net_minor=each.amount_minor,
+                parts=(),
+            )
+            for each, cost in costs.items()
+        ]
+        async with self.database.transaction() as connection:
+            await batch_store.insert(connection, batch)
+            await batch_store.copy_priced(connection, rows)
 
     def line(self, of: Movement, **fields: Any) -> Line:
         """The line that reports a movement."""

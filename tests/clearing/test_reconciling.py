@@ -224,3 +224,22 @@ async def test_break_that_is_too_old_to_be_looked_at_stands(world: World) -> Non
     run = await world.reconciling.run(world.channel, UNTIL + timedelta(days=200), "mei")
     assert run.expected_count == 0
     assert await world.kinds() == [BreakKind.MISSING]
+
+
+async def test_cost_of_a_pair_that_is_priced_later_is_compared_then_and_once(world: World) -> None:
+    fair, dear = world.movement(10_000), world.movement(20_000)
+    await world.book(fair, dear)
+    await world.report(
+        world.line(fair, fee_minor=60, net_minor=9_940), world.line(dear, fee_minor=190, net_minor=19_810)
+    )
+    run = await world.reconciling.run(world.channel, UNTIL, "mei")
+    assert (run.matched_count, run.break_count) == (2, 0)
+    world.clock.advance(timedelta(minutes=5))
+    await world.price({fair: 60, dear: 120})
+    later = await world.reconciling.run(world.channel, UNTIL, "mei")
+    assert later.by_kind == {BreakKind.FEE_MISMATCH: 1}
+    (found,) = await world.breaks()
+    assert (found.found.expected, found.found.difference_minor) == ((dear.id,), 70)
+    world.clock.advance(timedelta(minutes=5))
+    assert (await world.reconciling.run(world.channel, UNTIL, "mei")).break_count == 0
+    assert len(await world.breaks()) == 1

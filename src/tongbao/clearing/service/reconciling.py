@@ -181,8 +181,35 @@ class Reconciling:
         gaps = gaps_of(
             files, terms, order.until_on, lambda on, days: self._working_day(terms.calendars, on, days)
         )
-        return sightings + [
-            Sighting(Found(kind=BreakKind.STATEMENT_GAP, facts=facts), on) for on, facts in gaps
+        sightings += [Sighting(Found(kind=BreakKind.STATEMENT_GAP, facts=facts), on) for on, facts in gaps]
+        return sightings + await self._late_costs(connection, order)
+
+    async def _late_costs(self, connection: Connection, order: "_Order") -> list[Sighting]:
+        """Return the costs that differ of pairs whose batch was priced only after they had been made."""
+        since = await store.last_run_at(connection, order.terms.source) if order.leg is Leg.CHANNEL else None
+        if since is None:
+            return []
+        rows = await store.priced_since(
+            connection,
+            order.terms.source,
+            since,
+            FEE_TOLERANCE_MINOR,
+            tells_fees=order.terms.tells_fees,
+            limit=BREAKS_MAX,
+        )
+        return [
+            Sighting(
+                Found(
+                    kind=BreakKind.FEE_MISMATCH,
+                    expected=(row["expected_id"],),
+                    reported=(row["line_id"],),
+                    currency=row["currency"],
+                    difference_minor=row["difference"],
+                ),
+                row["day"],
+                row["book_id"],
+            )
+            for row in rows
         ]
 
     async def _write_breaks(

@@ -100,6 +100,24 @@ FROM (
 WHERE EXISTS (SELECT 1 FROM clearing.matched AS d WHERE d.book_id = $1 AND d.leg = $3 AND d.line_id = n.other)
 GROUP BY n.id
 """
+# Costs of pairs that were made before their batch was priced, each once: in the run after the pricing.
+_PRICED_SINCE = """
+SELECT d.expected_id, d.line_id, m.book_id, m.currency, l.business_on AS day, l.fee_minor - p.cost_minor AS difference
+FROM clearing.batch AS b
+JOIN clearing.priced AS p ON p.book_id = b.book_id AND p.batch_id = b.id
+JOIN clearing.movement AS m ON m.book_id = p.book_id AND m.id = p.movement_id AND m.channel = $2
+JOIN clearing.matched AS d ON d.book_id = $1 AND d.leg = 0 AND d.expected_id = m.id
+JOIN clearing.line AS l ON l.book_id = $1 AND l.id = d.line_id
+WHERE b.updated_at >= $3 AND abs(l.fee_minor - p.cost_minor) > $4 AND (l.fee_minor <> 0 OR $5) AND d.how <> 2
+    AND EXISTS (
+        SELECT 1 FROM jsonb_array_elements(b.body -> 'history') AS h
+        WHERE h ->> 'state' = 'priced' AND (h ->> 'at')::timestamptz > $3)
+ORDER BY d.expected_id, d.line_id LIMIT $6
+"""
+_LAST_RUN = """
+SELECT started_at FROM clearing.run WHERE book_id = $1 AND leg = 'channel' AND source = $2
+ORDER BY started_at DESC LIMIT 1
+"""
 _PATIENT = "SELECT set_config('statement_timeout', $1, true)"
 _LOCK_SOURCE = "SELECT source FROM clearing.source WHERE source = $1 AND version = 1 FOR UPDATE"
 _UNREAD = "SELECT number FROM clearing.file WHERE book_id = $1 AND state <> 'read'"
@@ -169,6 +187,30 @@ async def seen(connection: Connection, ids: Sequence[int], leg: Leg) -> dict[int
     """Return of lines whether one matched before says the same, and whether it is a return of one."""
     rows = await connection.fetch(_SEEN, HOUSE_BOOK_ID, list(ids), LEGS.index(leg), timeout=LONG_S)
     return {row["id"]: (row["again"], row["back"]) for row in rows}
+
+
+async def last_run_at(connection: Connection, source: str) -> datetime | None:
+    """Return when the last run of a channel began."""
+    found: datetime | None = await connection.fetchval(_LAST_RUN, HOUSE_BOOK_ID, source)
+    return found
+
+
+async def priced_since(
+    connection: Connection,
+    source: str,
+    since: datetime,
+    tolerance_minor: int,
+    *,
+    tells_fees: bool,
+    limit: int,
+) -> list[Row]:
+    """Return the pairs of a channel that were priced after an instant and cost another amount than their line says.
+
+    ``expected_id``, ``line_id``, ``book_id``, ``currency``, ``day``, ``difference``. Totals have no cost of one payment.
+    """
+    arguments = (HOUSE_BOOK_ID, source, since, tolerance_minor, tells_fees, limit)
+    rows: list[Row] = await connection.fetch(_PRICED_SINCE, *arguments, timeout=LONG_S)
+    return rows
 
 
 async def add_run(connection: Connection, run: Run) -> None:
