@@ -19,7 +19,7 @@ PROMISED = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 async def test_bench_ledger_in_small_gives_every_promised_figure() -> None:
     said: list[str] = []
     sizes = ledger.Sizes(seconds=0.3, transfers=20_000, pgbench_scale=1, accounts=400, books=40, reads=30)

@@ -256,7 +256,7 @@ def test_policy_of_the_drill_compiles_and_orders_by_cost(strategy: Strategy) -> 
     assert spec.costs["iso8583sim"].bps == HOST_SIM_BPS
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 async def test_drill_leaves_a_dead_channel_and_charges_nobody_twice(home: Path) -> None:
     plan = msgspec.structs.replace(routing_outage.QUICK, rate_per_s=8.0, calm_s=4.0, recovery_s=1.5)
     seen = await routing_outage.run(home, plan=plan, peers=PEERS, say=lambda _: None)
