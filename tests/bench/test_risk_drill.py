@@ -242,7 +242,7 @@ def a_report(looks: list[Look] | None = None, **measured: Any) -> RiskReport:
     fine = {
         "burst": Stopped(4, 0.9, 100, 0.1),
         "spree": Stopped(1, 0.9, 100, 0.03),
-        "proofs": Proofs("succeeded", "requires_action", "requires_action"),
+        "proofs": Proofs("succeeded", "requires_payment_method", "x"),
         "away_s": (9.0, 11.0),
         "released": "succeeded",
         "rejected": "canceled",
@@ -274,8 +274,9 @@ def test_report_of_a_good_drill_is_sound_and_can_be_read() -> None:
     [
         ({"burst": Stopped(9, 0.5, 0, 0.0)}, "the tester is stopped"),
         ({"spree": Stopped(5, 0.5, 0, 0.4)}, "the thief is stopped"),
-        ({"proofs": Proofs("requires_action", "x", "x")}, "a right code pays"),
+        ({"proofs": Proofs("requires_action", "requires_payment_method", "x")}, "a right code pays"),
         ({"proofs": Proofs("succeeded", "succeeded", "x")}, "wrong codes do not"),
+        ({"proofs": Proofs("succeeded", "requires_action", "x")}, "wrong codes do not"),
         ({"released": "requires_capture"}, "released is captured"),
         ({"rejected": "succeeded"}, "rejected is given back"),
         ({"frozen_while_failing": "frictionless"}, "frozen stays frozen"),

@@ -35,7 +35,7 @@ DAYS_BACK_MAX = 3
 """So many days after a sale its money begins to go back."""
 RESOLVE_ROUNDS_MAX = 20
 _NOTHING: tuple[int, ...] = ()
-_CARD = Card(token="tok_drill", exp_month=12, exp_year=2030, brand="visa", card_bin="424242", last4="4242")  # noqa: S106
+_CARD = Card(token="tok_drill", exp_month=12, exp_year=2030, brand="visa", card_bin="424242", last4="4242")  # noqa: S106 - a token of nothing
 _METHODS: dict[str, Method] = {
     "card": _CARD,
     "alipay": Alipay(presentment=Presentment.PAYER_CODE, payer_code="28763443825664394"),

@@ -136,7 +136,7 @@ class RiskReport(msgspec.Struct, frozen=True, kw_only=True):
             "the tester is stopped": self.burst_attempts_before_stop <= BURST_BEFORE_MAX,
             "the thief is stopped": self.spree_value_passed_share <= SPREE_PASSED_SHARE_MAX,
             "a right code pays": self.step_up_passed,
-            "wrong codes do not": self.step_up_failed != "succeeded",
+            "wrong codes do not": self.step_up_failed == "requires_payment_method",
             "released is captured": self.held_released == "succeeded",
             "rejected is given back": self.held_rejected == "canceled",
             "frozen is stopped": self.frozen_stopped,

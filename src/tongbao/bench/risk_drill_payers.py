@@ -39,6 +39,7 @@ ALIVE_SHARE = 0.25
 SPREE_MINOR = (18_000, 24_000, 45_000, 65_000, 90_000, 120_000, 75_000, 150_000)
 """What a thief tries with a card whose owner spends 20 to 60: first amounts that no single rule minds, then more."""
 WRONG_CODES = 5
+ENDED_LOOKS_MAX, ENDED_LOOK_S = 100, 0.2
 CODE_POLL_S = 0.1
 CODE_S_MAX = 5.0
 
@@ -223,7 +224,13 @@ async def fail(world: RiskWorld, shop: Shop, paid: Paid) -> str:
     for _ in range(WRONG_CODES):
         await shop.type_code(paid.url, wrong)
     await shop.type_code(paid.url, right)
-    return str((await shop.read(paid.id))["status"])
+    # The workers carry out what a failed proof means.
+    for _ in range(ENDED_LOOKS_MAX):
+        status = str((await shop.read(paid.id))["status"])
+        if status != "requires_action":
+            break
+        await asyncio.sleep(ENDED_LOOK_S)
+    return status
 
 
 async def ask_again(shop: Shop, paid: Paid) -> str:
