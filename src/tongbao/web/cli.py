@@ -4,7 +4,8 @@ Exit status: 0 done, 2 refused with ``code: detail`` on stderr (also for wrong u
 """
 
 import importlib.metadata
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import typer
 from pydantic import ValidationError
@@ -12,52 +13,49 @@ from rich.console import Console
 from rich.text import Text
 
 from tongbao.core.errors import AppError
-from tongbao.web.commands import (
-    bench,
-    channels,
-    days,
-    db,
-    decisions,
-    drill,
-    fees,
-    ledger,
-    payouts,
-    policies,
-    recon,
-    risk,
-    routing,
-    run,
-    sandbox,
-    serve,
-    settle,
-)
+from tongbao.web.doors import Door, Doors
 
 REFUSED_EXIT = 2
 
+COMMANDS = {
+    "run": "Start the whole system on this machine; Ctrl-C stops it cleanly, data stay in .tongbao/.",
+    "bench": "Measure, beside a reference in the same run.",
+    "channels": "The routes for money.",
+    "days": "The close of days: checklist, score, report.",
+    "db": "Start, stop, look at, dump and restore the database.",
+    "decisions": "Why payments went where they went, and the log behind it.",
+    "drill": "Break things on purpose and count what was lost.",
+    "fees": "Fees: price lists, simulated before they are published.",
+    "ledger": "Read, prove and fill the books.",
+    "payouts": "Payouts: what is on its way to merchants' accounts.",
+    "policies": "What decides: draft a version, replay it on the log, publish it, give it traffic, take it back.",
+    "recon": "Reconciliation: files, runs, and differences.",
+    "risk": "Risk control: how it stands, why payments were judged so, rules, lists, freezes, cases, files replayed.",
+    "routing": "Which channel payments take: its state, its health, its rules.",
+    "sandbox": "Play the world outside: Alipay, WeChat Pay, card acquirers.",
+    "serve": "Run one role of a larger set-up.",
+    "settle": "Settlement: batches, agreements, and when merchants are paid.",
+}
+"""Each is a module of ``web.commands`` with an ``app``; ``run`` is one command."""
+
+
+class Commands(Doors):
+    """All commands, each loaded when it is called."""
+
+    doors: ClassVar[Mapping[str, Door]] = {
+        name: Door(name, f"tongbao.web.commands.{name}:{'run' if name == 'run' else 'app'}", line)
+        for name, line in COMMANDS.items()
+    }
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     # A traceback with local variables could print what must stay secret.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Tongbao (通宝): an open intelligent payment system.",
 )
-app.add_typer(db.app, name="db")
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(bench.app, name="bench")
-app.add_typer(drill.app, name="drill")
-app.add_typer(channels.app, name="channels")
-app.add_typer(days.app, name="days")
-app.add_typer(decisions.app, name="decisions")
-app.add_typer(fees.app, name="fees")
-app.add_typer(payouts.app, name="payouts")
-app.add_typer(policies.app, name="policies")
-app.add_typer(recon.app, name="recon")
-app.add_typer(risk.app, name="risk")
-app.add_typer(routing.app, name="routing")
-app.add_typer(sandbox.app, name="sandbox")
-app.add_typer(serve.app, name="serve")
-app.add_typer(settle.app, name="settle")
-app.command("run")(run.run)
 
 
 def main() -> None:
