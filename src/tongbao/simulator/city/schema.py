@@ -66,7 +66,7 @@ class Sky(StrEnum):
     SNOW = "snow"
 
 
-class CityTerms(msgspec.Struct, frozen=True, kw_only=True):
+class CityTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What makes one city: equal terms make equal cities.
 
     ``began_on`` is the first day, local to ``zone``. ``visits_per_day`` is what an ordinary day comes to.
@@ -82,7 +82,7 @@ class CityTerms(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = "Asia/Shanghai"
 
 
-class Card(msgspec.Struct, frozen=True):
+class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A card of a payer's or a thief's; ``number`` passes Luhn and is of the sandbox's test ranges."""
 
     number: str
@@ -110,7 +110,7 @@ class Payer(msgspec.Struct, frozen=True, kw_only=True):
     tastes: dict[ShopKind, float]
 
 
-class Shop(msgspec.Struct, frozen=True, kw_only=True):
+class Shop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A merchant. ``hours``: open and closing minute of the local day by weekday (0 is Monday); None is closed.
 
     Tickets are log-normal around ``ticket_minor``; ``country`` and ``currency`` say where it is at home.
@@ -132,18 +132,22 @@ class Shop(msgspec.Struct, frozen=True, kw_only=True):
     goods: tuple[str, ...]
 
 
-class Day(msgspec.Struct, frozen=True):
-    """One day of the calendar: ``is_off`` where offices are closed, ``holiday`` by its name, the weather."""
+class Day(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One day of the calendar: ``is_off`` where offices are closed, ``holiday`` by its name, the weather.
+
+    ``festival`` is what shops celebrate, on a working day as well.
+    """
 
     on: date
     is_off: bool
     holiday: str | None
     sky: Sky
     celsius: int
+    festival: str | None = None
 
 
-class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """One wish to pay. ``number`` counts through the whole plan; ``payer`` is None where a thief has no name.
+class Visit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One wish to pay. ``number`` grows through the whole plan; ``payer`` is None where a thief has no name.
 
     ``attempt_means`` are tried in this order until one is approved; ``is_manual`` captures later, ``capture_share``
     of it (1.0: all). ``school`` is None for the honest. What comes after a payment that succeeded: ``refund_after``
@@ -172,7 +176,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     label_after: timedelta | None = None
 
 
-class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+class Trouble(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A spell of bad health of an acquirer (``channel``) or of one issuer's cards over it."""
 
     channel: str
