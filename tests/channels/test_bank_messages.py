@@ -282,3 +282,29 @@ def test_read_what_is_no_message_is_refused(content: bytes) -> None:
 def test_read_any_bytes_raises_nothing_else(content: bytes) -> None:
     with suppress(InvalidRequest):
         assert read(content).lines is not None
+
+
+def _returned(amount: str, more: str = "") -> bytes:
+    """A pacs.004 that brings one payment back, with five decimals as the standard allows them."""
+    return (
+        '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:pacs.004.001.11"><PmtRtr><GrpHdr><MsgId>R1</MsgId>'
+        "<IntrBkSttlmDt>2027-03-03</IntrBkSttlmDt></GrpHdr><OrgnlGrpInf><OrgnlMsgId>MG1</OrgnlMsgId></OrgnlGrpInf>"
+        f"<TxInf><RtrId>RT1</RtrId><OrgnlEndToEndId>PO1</OrgnlEndToEndId>{amount}<RtrRsnInf><Rsn><Cd>AC04</Cd></Rsn>"
+        f"</RtrRsnInf></TxInf>{more}</PmtRtr></Document>"
+    ).encode()
+
+
+def test_return_names_its_payment_amount_reason_and_day() -> None:
+    nobody = "<TxInf><RtrId>RT2</RtrId></TxInf>"
+    report = read(_returned('<RtrdIntrBkSttlmAmt Ccy="EUR">42.00000</RtrdIntrBkSttlmAmt>', nobody))
+    assert (report.kind, report.message_id) == ("pacs.004", "R1")
+    [line] = report.lines
+    assert (line.kind, line.end_to_end, line.message_id) == (LineKind.RETURNED, "PO1", "MG1")
+    assert (line.amount_minor, line.currency, line.code) == (4_200, "EUR", "AC04")
+    assert (line.booked_on, line.bank_reference) == (date(2027, 3, 3), "RT1")
+
+
+def test_return_of_an_amount_that_is_none_is_unreadable() -> None:
+    with pytest.raises(InvalidRequest, match="bank_message_unreadable"):
+        read(_returned('<RtrdIntrBkSttlmAmt Ccy="EUR">4.2.0</RtrdIntrBkSttlmAmt>'))
+    assert read(_returned("")).lines == ()

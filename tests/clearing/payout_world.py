@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
 
 from tests.clearing.bank_peer import HOUSE_IBAN
 from tests.clearing.settlement import Lists, Sellers
@@ -20,10 +22,14 @@ from tongbao.clearing.adapters.banking import ChannelBank
 from tongbao.clearing.policy.destinations import account_number
 from tongbao.clearing.ports import Bank
 from tongbao.clearing.schema.batches import Batch, BatchState, Totals
+from tongbao.clearing.schema.lines import Format, Side, SourceTerms
 from tongbao.clearing.schema.payouts import Destination, Payout
 from tongbao.clearing.service.clearing import Clearing
 from tongbao.clearing.service.destinations import Destinations
+from tongbao.clearing.service.intake import Intake, Taken
 from tongbao.clearing.service.paying import Paying
+from tongbao.clearing.service.reconciling import Reconciling
+from tongbao.clearing.service.working_days import working_day
 from tongbao.clearing.store import batches as batch_store
 from tongbao.core.clock import Clock
 from tongbao.core.db import Database
@@ -46,12 +52,21 @@ NAME = "house_bank"
 
 
 def http_bank(
-    send_url: str, collect_url: str, http: HttpClient, *, repeats: bool = True, timeout_s: float = 10.0
+    send_url: str,
+    collect_url: str,
+    http: HttpClient,
+    *,
+    repeats: bool = True,
+    timeout_s: float = 10.0,
+    calendars: tuple[str, ...] = (),
 ) -> Bank:
     """A bank over HTTP, with the house's euro account."""
     way = HttpWay(send_url=send_url, collect_url=collect_url, timeout_s=timeout_s)
     return _bank(
-        BankSettings(holder="Häuser & Söhne", accounts=_OWN, http=way, refuses_repeats=repeats), http
+        BankSettings(
+            holder="Häuser & Söhne", accounts=_OWN, http=way, refuses_repeats=repeats, calendars=calendars
+        ),
+        http,
     )
 
 
@@ -90,6 +105,8 @@ class World:
         self.clearing = Clearing(database, ledger, clock, metrics, prices=Lists(), sellers=Sellers())
         box = AesGcmBox((KEY,))
         self.destinations = Destinations(database, clock, ids, box, KEY)
+        self.intake = Intake(database, clock, ids, hear=self._overhear)
+        self.reconciling = Reconciling(database, clock, ids, working_day)
         self.paying = Paying(
             database,
             ledger,
@@ -101,7 +118,29 @@ class World:
             destinations=self.destinations,
             metrics=metrics,
             collect_every=collect_every,
+            keep=self.intake.take_statement,
         )
+
+    async def _overhear(self, account: str, content: bytes) -> int:
+        return await self.paying.answers.overhear(account, content)
+
+    async def agree(self, **fields: Any) -> SourceTerms:
+        """Agree with the bank on its statements."""
+        plain: dict[str, Any] = {
+            "source": NAME,
+            "side": Side.BANK,
+            "format": Format.CAMT_053,
+            "report_days": 1,
+        }
+        terms = SourceTerms(**(plain | fields))
+        await self.intake.agree(terms, "person:a")
+        return terms
+
+    async def take(self, content: bytes, folder: Path) -> Taken:
+        """Take a file of the bank in by hand."""
+        path = folder / "file"
+        path.write_bytes(content)
+        return await self.intake.take(path, await self.intake.source(NAME), "person:a")
 
     async def merchant(self, number: str = IBANS[0], holder: str = "Tea House") -> int:
         """A merchant with an account in use; return its book."""
@@ -218,3 +257,9 @@ async def forget(database: Database) -> None:
         await connection.execute("DELETE FROM clearing.payout")
         await connection.execute("DELETE FROM clearing.bank_message")
         await connection.execute("DELETE FROM clearing.batch")
+        lines = "SELECT id FROM clearing.line WHERE source = $1"
+        await connection.execute(f"DELETE FROM clearing.matched WHERE line_id IN ({lines})", NAME)
+        breaks = "SELECT id FROM clearing.break WHERE source = $1"
+        await connection.execute(f"DELETE FROM clearing.break_act WHERE break_id IN ({breaks})", NAME)
+        for table in ("line", "file", "run", "break", "source"):
+            await connection.execute(f"DELETE FROM clearing.{table} WHERE source = $1", NAME)

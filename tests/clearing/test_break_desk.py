@@ -252,6 +252,36 @@ async def test_match_by_hand_pairs_the_halves_and_no_run_sees_them_again(books: 
     assert (run.expected_count, run.reported_count, run.break_count) == (0, 0, 0)
 
 
+async def test_acts_on_a_break_that_somebody_ended_are_conflicts(books: Books) -> None:
+    await books.sell(books.movement(1_000), books.movement(500))
+    await books.report()
+    await books.run()
+    first, second = await books.breaks()
+    await books.desk.resolve(first.id, actor="mei", note="paid in cash")
+    desk = books.desk
+    for act in (
+        desk.match([first.id], actor="li", note="late"),
+        desk.match([second.id, first.id], actor="li", note="late"),
+        desk.resolve(first.id, actor="li", note="me too"),
+        desk.resolve(first.id, actor="mei", note="for another reason"),
+        desk.explain(first.id, actor="li", note="late"),
+        desk.propose(first.id, actor="li", note="late"),
+    ):
+        with pytest.raises(Conflict) as refused:
+            await act
+        assert refused.value.code == "break_closed"
+    with pytest.raises(Conflict) as approved:
+        await desk.approve(first.id, actor="li")
+    assert approved.value.code == "break_not_proposed"
+    _, acts = await desk.get(first.id)
+    assert [each["state"] for each in acts] == ["open", "resolved"]
+    await books.write_off(second)
+    for late in (desk.approve(second.id, actor="chen"), desk.decline(second.id, actor="chen", note="no")):
+        with pytest.raises(Conflict) as refused:
+            await late
+        assert refused.value.code == "break_not_proposed"
+
+
 async def test_match_with_a_difference_leaves_a_break_that_runs_do_not_close(books: Books) -> None:
     sale = books.movement(1_000)
     await books.sell(sale)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta
+from uuid import UUID
 
 import pytest
 from tests.clearing.house_books import Books, open_books
@@ -125,6 +126,54 @@ async def test_payments_nobody_knows_the_end_of_warn_after_a_day(books: Books, c
     finally:
         async with books.database.connection() as connection:
             await connection.execute("DELETE FROM payments.document WHERE book_id = $1", books.book_id)
+
+
+async def test_unresolved_payments_are_counted_without_reading_all_that_ended(
+    books: Books, closing: Closing
+) -> None:
+    insert = """
+    INSERT INTO payments.document (book_id, kind, id, version, state, created_at, updated_at, due_at, body)
+    SELECT $1, 2, lpad(to_hex(n), 32, '0')::uuid, 1, CASE WHEN n % 1000 < 2 THEN 'unresolved' ELSE 'captured' END, $2, $2,
+        CASE WHEN n % 1000 = 0 THEN $2::timestamptz END, '{}'
+    FROM generate_series(1, 5000) AS n
+    """
+    async with books.database.connection() as connection:
+        await connection.execute(insert, books.book_id, NOON)
+        await connection.execute("ANALYZE payments.attempt")
+        try:
+            before = UUID(int=2**100)
+            assert await store.unresolved(connection, before) == 10
+            rows = await connection.fetch(f"EXPLAIN {vars(store)['_UNRESOLVED']}", before)
+        finally:
+            await connection.execute("DELETE FROM payments.document WHERE book_id = $1", books.book_id)
+    plan = "\n".join(row[0] for row in rows)
+    assert "Seq Scan" not in plan
+    assert "attempt_lost" in plan
+    assert "attempt_due_at_idx" in plan
+
+
+async def test_payouts_that_the_bank_has_and_has_not_booked_warn_by_their_own_name(
+    books: Books, closing: Closing
+) -> None:
+    await _good_day(books)
+    insert = """
+    INSERT INTO clearing.payout (book_id, id, batch_id, destination_id, amount_minor, version, live, due_on, updated_at, state,
+        currency, bank, end_to_end, message_id, body)
+    VALUES ($1, $2, $2, $2, 100, 1, true, $3, $4, $5, 'CNY', 'bank', $6, '', '{}')
+    """
+    rows = (("accepted", DAY), ("sent", DAY), ("accepted", DAY + timedelta(days=1)), ("paid", DAY))
+    async with books.database.connection() as connection:
+        for number, (state, due_on) in enumerate(rows):
+            await connection.execute(
+                insert, books.book_id, UUID(int=number), due_on, NOON, state, f"E{number}"
+            )
+    report = await closing.look(DAY)
+    assert _wrong(report) == {"payouts_booked": CheckState.WARNED}
+    (found,) = [each for each in report.checks if each.code == "payouts_booked"]
+    assert found.facts == {"count": 2}
+    async with books.database.connection() as connection:
+        await connection.execute("UPDATE clearing.payout SET state = 'unresolved' WHERE state = 'sent'")
+    assert set(_wrong(await closing.look(DAY))) == {"payouts_known", "payouts_booked"}
 
 
 async def test_house_that_holds_other_than_it_owes_cannot_close(books: Books, closing: Closing) -> None:

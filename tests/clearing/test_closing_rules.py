@@ -33,6 +33,7 @@ FAILS = [
     (Facts(unresolved=3), "payments_resolved", CheckState.WARNED),
     (Facts(batches_unapproved=1), "batches_approved", CheckState.WARNED),
     (Facts(payouts_unknown=1), "payouts_known", CheckState.WARNED),
+    (Facts(payouts_unbooked=1), "payouts_booked", CheckState.WARNED),
     (Facts(overdue=1), "breaks_ended", CheckState.WARNED),
     (Facts(proposed=1), "write_offs_decided", CheckState.WARNED),
 ]

@@ -9,17 +9,10 @@ from tongbao.clearing.policy.fees import Schedule, compile_schedule, joined
 from tongbao.clearing.policy.price_lists import agent_commissions, house_costs, merchant_prices
 from tongbao.clearing.schema.fees import Bearer, Priceable
 from tongbao.core.errors import InvalidRequest
-from tongbao.core.money import Money
-from tongbao.parties.policy import packages
-from tongbao.parties.schema import Package, PricedMethod
+from tongbao.parties.schema import Package
 
 HEAD = "brand,funding,region,rate,fixed,cap,currency\n"
-METHOD_OF = {
-    PricedMethod.CARDS: "card",
-    PricedMethod.ALIPAY: "alipay",
-    PricedMethod.WECHAT_PAY: "wechat_pay",
-    PricedMethod.WALLET: "wallet",
-}
+METHODS = ("card", "alipay", "wechat_pay", "wallet")
 
 
 def sale(amount_minor: int, currency: str, **fields: object) -> Priceable:
@@ -87,16 +80,48 @@ def test_read_a_table_line_that_nothing_reaches_is_refused() -> None:
         charges_of_table(HEAD + ",,,1,,,\nvisa,,,2,,,\n")
 
 
-@pytest.mark.parametrize("package", Package)
-@pytest.mark.parametrize("method", PricedMethod)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("currency", ["CNY", "USD", "EUR", "JPY", "BHD", "GBP"])
-@pytest.mark.parametrize("amount_minor", [1, 4_950, 10_000_000])
-def test_price_by_the_starter_list_is_what_the_package_shows(
-    house: Schedule, package: Package, method: PricedMethod, currency: str, amount_minor: int
+@pytest.mark.parametrize("amount_minor", [1_000, 4_950, 10_000_000])
+def test_price_by_the_starter_list_is_something_everywhere_and_less_in_a_larger_package(
+    house: Schedule, method: str, currency: str, amount_minor: int
 ) -> None:
-    shown = packages.rate(package, method, currency).fee_on(Money(amount_minor, currency))
-    movement = sale(amount_minor, currency, method=METHOD_OF[method], package=package.value)
-    assert house.price(movement).merchant_minor == shown.amount_minor
+    movements = [
+        sale(amount_minor, currency, method=method, package=package.value)
+        for package in (Package.ENTERPRISE, Package.ECOMMERCE, Package.BASIC)
+    ]
+    large, middle, small = (house.price(each).merchant_minor for each in movements)
+    assert 0 < large <= middle <= small < amount_minor
+    if amount_minor == 10_000_000:
+        assert large < middle < small
+
+
+@pytest.mark.parametrize(
+    ("package", "method", "currency", "amount_minor", "fee_minor"),
+    [
+        (Package.BASIC, "card", "CNY", 10_000, 60),
+        (Package.BASIC, "card", "CNY", 83, 0),
+        (Package.BASIC, "card", "CNY", 84, 1),
+        (Package.BASIC, "card", "USD", 10_000, 290 + 30),
+        (Package.BASIC, "card", "JPY", 1_000, 33),
+        (Package.BASIC, "wechat_pay", "GBP", 10_000, 220),
+        (Package.ECOMMERCE, "card", "EUR", 10_000, 220 + 25),
+        (Package.ECOMMERCE, "alipay", "USD", 10_000, 200),
+        (Package.ENTERPRISE, "card", "USD", 10_000, 220 + 20),
+        (Package.ENTERPRISE, "card", "BHD", 10_000, 280),
+        (Package.ENTERPRISE, "wallet", "CNY", 10_000, 15),
+    ],
+)
+def test_price_by_the_starter_list_is_a_share_rounded_and_a_fixed_part(
+    house: Schedule, package: Package, method: str, currency: str, amount_minor: int, fee_minor: int
+) -> None:
+    movement = sale(amount_minor, currency, method=method, package=package.value)
+    assert house.price(movement).merchant_minor == fee_minor
+
+
+def test_starter_list_has_no_fixed_part_where_the_currency_is_not_named() -> None:
+    for charge in merchant_prices().charges:
+        assert charge.match.currencies or not any(tier.fixed_minor for tier in charge.tiers)
 
 
 def test_price_a_merchant_of_no_package_is_the_list_price(house: Schedule) -> None:

@@ -13,10 +13,11 @@ from tests.clearing.reader_files import DAY, plain_csv, row, statement, terms
 from tongbao.clearing.adapters.opening import open_file
 from tongbao.clearing.schema.lines import FileState, Format, Header, Line, Refusal, SourceTerms
 from tongbao.clearing.service import intake as module
+from tongbao.clearing.service import intake_tally
 from tongbao.clearing.service.intake import Intake
 from tongbao.core.clock import FrozenClock
 from tongbao.core.db import Database
-from tongbao.core.errors import InvalidRequest, NotFound
+from tongbao.core.errors import InvalidRequest, NotFound, Unavailable
 from tongbao.core.ids import IdFactory
 from tongbao.simulator.sandbox import settlement_files as written
 
@@ -149,7 +150,7 @@ async def test_refused_lines_are_kept_with_number_and_reason_and_totals_differ(d
 async def test_truncation_after_more_refusals_than_are_kept_is_still_told(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "REFUSALS_MAX", 3)
+    monkeypatch.setattr(intake_tally, "REFUSALS_MAX", 3)
     data = plain_csv([row(number) for number in range(6)]).replace(b"CNY", b"CNX")
     taken = await desk.take(Format.CSV, data[:-20])
     assert (taken.file.refused_count, len(taken.file.refusals)) == (6, 3)
@@ -199,7 +200,7 @@ async def test_file_with_too_many_lines_is_refused_and_none_of_them_counts(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CHUNK", 10)
-    monkeypatch.setattr(module, "LINES_MAX", 25)
+    monkeypatch.setattr(intake_tally, "LINES_MAX", 25)
     with pytest.raises(InvalidRequest, match="file_too_long"):
         await desk.take(Format.CSV, plain_csv([row(number) for number in range(30)]))
     (file,) = await desk.intake.page(desk.source)
@@ -234,6 +235,45 @@ async def test_reader_that_fails_in_the_middle_leaves_a_refused_file_without_lin
     (file,) = await intake.page(desk.source)
     assert (file.state, file.problems) == (FileState.REFUSED, ("file_unreadable",))
     assert not await intake.lines(file.id)
+
+
+async def test_statement_counts_as_read_only_once_payouts_have_heard_it(desk: Desk) -> None:
+    heard: list[tuple[str, bytes]] = []
+
+    async def hear(account: str, content: bytes) -> int:
+        heard.append((account, content))
+        if len(heard) == 1:
+            raise Unavailable("database_down", "for a moment")
+        return 1
+
+    intake = Intake(desk.database, desk.clock, desk.ids, hear=hear)
+    data = written.camt([row(1, kind="transfer")], statement())
+    path, agreed = desk.path(data), desk.terms(Format.CAMT_053)
+    with pytest.raises(Unavailable):
+        await intake.take(path, agreed, "mei")
+    [file] = await intake.page(desk.source)
+    assert file.state is FileState.READING
+    assert (await intake.take(path, agreed, "mei")).file.state is FileState.READ
+    assert (await intake.take(path, agreed, "mei")).is_repeat
+    assert heard == [(desk.source, data)] * 2
+
+
+@pytest.mark.parametrize("form", [Format.MT940, Format.CAMT_053])
+async def test_gap_between_two_statements_of_a_file_is_no_fault_of_its_lines(
+    desk: Desk, form: Format
+) -> None:
+    opened = [statement(number=7), statement(number=9, opening_minor=9_000)]
+    entries = [[row(each.number, kind="transfer", channel_reference=f"B{each.number}")] for each in opened]
+    write = written.mt940 if form is Format.MT940 else written.camt
+    first, second = (write(*each) for each in zip(entries, opened, strict=True))
+    body = second.partition(b"<Stmt>")[2].partition(b"</Stmt>")[0]
+    data = first + second
+    if form is Format.CAMT_053:
+        data = first.replace(b"</Stmt>", b"</Stmt><Stmt>" + body + b"</Stmt>")
+    taken = await desk.take(form, data, currency="CNY")
+    assert (taken.file.line_count, taken.file.problems) == (2, ())
+    again = await desk.take(form, second, currency="CNY")
+    assert (again.file.line_count, again.file.repeated_count) == (1, 1)
 
 
 async def test_sources_are_agreed_in_versions_and_unknown_ones_are_told(desk: Desk) -> None:

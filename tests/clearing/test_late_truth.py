@@ -186,8 +186,27 @@ async def test_refund_that_was_lost_is_ended_by_the_line_that_was_paired_with_it
     known = await late.reading.read(Refund, refund.book_id, refund.id)
     assert known is not None
     assert known.state is RefundState.SUCCEEDED
-    assert await late.truth.follow(run) == {Heard.KNOWN: 1}
+    assert await late.truth.follow(run) == {}
     await late.house.check_books()
+
+
+async def test_refund_that_an_earlier_run_paired_is_heard_with_the_newest(late: Late) -> None:
+    attempt = await late.pay(PAID)
+    late.channel.can(refund_inquiry=False)
+    late.channel.reply("refund", LOST)
+    done = await late.house.payments.refunds.create(late.house.scope, intent_id=attempt.intent_id)
+    assert done.view is not None
+    refund = done.view.refund
+    back = late.line(
+        attempt, kind=LineKind.REFUND, reference=refund.reference, channel_reference="r", gross_minor=-1_000
+    )
+    earlier = await late.run(late.line(attempt), back)
+    newest = await late.run()
+    assert (earlier.matched_count, newest.matched_count) == (2, 0)
+    assert await late.truth.follow(newest) == {Heard.RESOLVED: 1}
+    known = await late.reading.read(Refund, refund.book_id, refund.id)
+    assert known is not None
+    assert known.state is RefundState.SUCCEEDED
 
 
 async def test_refund_that_failed_here_and_stands_in_the_file_alarms_once(late: Late) -> None:

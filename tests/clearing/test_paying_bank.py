@@ -7,17 +7,21 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from tests.clearing.bank_peer import CLOSED_IBAN, MockBank, mock_bank, parsed
+from tests.clearing.bank_peer import CLOSED_IBAN, HOUSE_IBAN, MockBank, mock_bank, parsed
 from tests.clearing.payout_world import IBANS, NAME, World, folder_bank, forget, http_bank, open_world
 
 from tongbao.clearing.policy.payouts import RESENDS_MAX
 from tongbao.clearing.schema.bank_messages import MessageState
+from tongbao.clearing.schema.breaks import BreakKind
+from tongbao.clearing.schema.lines import FileState
 from tongbao.clearing.schema.payouts import DestinationState
 from tongbao.clearing.store import bank_messages
 from tongbao.core.clock import FrozenClock
 from tongbao.core.db import Database
 from tongbao.core.http import HttpClient
 from tongbao.core.ids import IdFactory
+from tongbao.simulator.sandbox import settlement_files as written
+from tongbao.simulator.sandbox.settlement_files import Row, Statement
 
 MONDAY = datetime(2027, 3, 1, 9, tzinfo=UTC)
 
@@ -36,11 +40,16 @@ async def world(database: Database, ids: IdFactory, bank: MockBank) -> AsyncIter
 
 @asynccontextmanager
 async def opened(
-    database: Database, ids: IdFactory, bank: MockBank, *, start: datetime = MONDAY
+    database: Database,
+    ids: IdFactory,
+    bank: MockBank,
+    *,
+    start: datetime = MONDAY,
+    calendars: tuple[str, ...] = (),
 ) -> AsyncIterator[World]:
     await forget(database)
     http = HttpClient()
-    adapter = http_bank(bank.send_url, bank.collect_url, http)
+    adapter = http_bank(bank.send_url, bank.collect_url, http, calendars=calendars)
     try:
         async with open_world(database, FrozenClock(start), ids, adapter) as found:
             yield found
@@ -316,3 +325,78 @@ async def test_pay_over_a_line_that_loses_every_answer_pays_once(
             assert await world.states(batch) == ("paid", "paid")
             assert bank.booked_minor() == 640
     await http.close()
+
+
+async def test_pay_over_days_with_holidays_is_matched_three_ways_with_the_statements_of_the_bank(
+    database: Database, ids: IdFactory
+) -> None:
+    """Thursday after the cut-off, Easter from Friday to Monday, a return later: every entry of every statement finds its record."""
+    before_easter = datetime(2027, 3, 25, 15, 30, tzinfo=UTC)
+    with mock_bank("2027-03-25T15:30") as bank:
+        bank.call("PUT", "/_mock/holidays", ["2027-03-26", "2027-03-29"])
+        async with opened(database, ids, bank, start=before_easter, calendars=("TARGET",)) as world:
+            await world.agree(calendars=("TARGET",))
+            book = await world.merchant()
+            late = await world.batch(book, 100)
+            await world.run()
+            runs = []
+            for on in (date(2027, 3, 26), date(2027, 3, 29), date(2027, 3, 30)):
+                await move_to(world, bank, on)
+                runs.append(await world.reconciling.run(NAME, on, "person:a"))
+            assert [each.matched_count for each in runs] == [0, 0, 0]
+            assert await world.states(late) == ("paid", "paid")
+            plain = await world.batch(book, 2_500)
+            await world.run()
+            bank.behave("return-later", days=1, reason="AC04")
+            back = await world.batch(book, 700)
+            await world.run()
+            for on in (date(2027, 3, 31), date(2027, 4, 1), date(2027, 4, 2)):
+                await move_to(world, bank, on)
+                runs.append(await world.reconciling.run(NAME, on, "person:a"))
+            assert [(await world.states(each))[1] for each in (late, plain)] == ["reconciled"] * 2
+            assert await world.states(back) == ("returned", "failed")
+            # Three payouts, and the one of them that came back.
+            assert sum(each.matched_count for each in runs) == 4
+            assert runs[-1].by_kind == {}
+            files = await world.intake.page(NAME)
+            assert all(each.state is FileState.READ and not each.problems for each in files)
+            shown = {each.header.until_on for each in files}
+            assert date(2027, 3, 30) in shown
+            assert not shown & {date(2027, 3, 26), date(2027, 3, 29)}
+
+
+async def test_pay_statement_gap_is_named_until_the_statement_is_taken_in_by_hand(
+    world: World, bank: MockBank, tmp_path: Path
+) -> None:
+    await world.agree(calendars=("TARGET",))
+    book = await world.merchant()
+    batches = []
+    for behavior, on in (("accept", 2), ("statement-gap", 3), ("accept", 4)):
+        bank.behave(behavior)
+        batches.append(await world.batch(book, 100 * on))
+        await world.run()
+        await move_to(world, bank, date(2027, 3, on))
+    run = await world.reconciling.run(NAME, date(2027, 3, 4), "person:a")
+    lost = batches[1]
+    assert run.by_kind == {BreakKind.MISSING: 1}
+    assert [(await world.states(each))[1] for each in batches] == ["reconciled", "paid", "reconciled"]
+    # The statement moves its balance by an entry that it does not show.
+    assert [each.problems for each in await world.intake.page(NAME) if each.problems] == [
+        ("balances_differ",)
+    ]
+    payout = await world.payout(lost)
+    entry = Row(
+        reference=payout.end_to_end,
+        channel_reference="again",
+        kind="payout",
+        amount_minor=-payout.amount_minor,
+        currency="EUR",
+        at=MONDAY,
+    )
+    told = Statement(
+        account=HOUSE_IBAN, on=date(2027, 3, 2), number=2, currency="EUR", opening_minor=12_499_800
+    )
+    await world.take(written.camt([entry], told), tmp_path)
+    assert await world.states(lost) == ("paid", "reconciled")
+    run = await world.reconciling.run(NAME, date(2027, 3, 4), "person:a")
+    assert (run.matched_count, run.by_kind) == (1, {})

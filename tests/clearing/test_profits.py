@@ -9,7 +9,7 @@ from tests.clearing.settlement import HOURLY, Lists, Shop, open_shop
 
 from tongbao.clearing.schema.breaks import Break, BreakKind, BreakState, Found, Leg
 from tongbao.clearing.schema.fees import Basis, Bearer, Charge, ScheduleSpec, Tier
-from tongbao.clearing.schema.statements import ProfitLine
+from tongbao.clearing.schema.statements import ProfitFilter, ProfitLine
 from tongbao.clearing.service.profits import FIELDS, Profits
 from tongbao.clearing.store import breaks as break_store
 from tongbao.core.db import Database
@@ -40,7 +40,7 @@ async def shop(database: Database, ids: IdFactory) -> AsyncIterator[Shop]:
 
 async def report(shop: Shop, *by: str, live: bool = False) -> tuple[ProfitLine, ...]:
     profits = Profits(shop.house.database)
-    return await profits.report(FROM, UNTIL, zone="UTC", live=live, by=by, book_id=shop.book_id)
+    return await profits.report(FROM, UNTIL, zone="UTC", live=live, by=by, of=ProfitFilter(book_id=shop.book_id))
 
 
 async def two_months(shop: Shop) -> None:

@@ -44,7 +44,7 @@ async def test_issue_receipt_twice_gives_the_same_paper_without_fees(shop: Shop,
     assert first == await receipts.for_payment(shop.house.scope, view.intent.id)
     assert (first.text_number, first.total_minor, first.tax_minor) == ("R-2027-000001", 10_000, 0)
     assert (first.description, first.merchant_reference, first.method) == ("Tea", "order 1", "card")
-    assert first == await receipts.get(shop.house.scope, first.id)
+    assert first == await receipts.get(shop.book_id, first.id)
 
 
 async def test_issue_receipts_number_payments_without_gaps_although_some_are_refused(
@@ -121,10 +121,10 @@ async def test_invoice_of_a_month_equals_the_fees_of_the_books(shop: Shop, recei
     assert refused.value.code == "invoice_too_early"
     shop.house.clock.set(datetime(2027, 4, 1, 2, tzinfo=UTC))
     invoice = await receipts.invoice(scope, "CNY", 2027, 3)
-    assert [(each.name, each.amount_minor, each.tax_minor) for each in invoice.items] == [
-        ("processing", 117 - 46, 7 - 2),
-        ("refund_handling", 5, 0),
+    told = [
+        (each.name, each.amount_minor, each.tax_minor, each.tax_name, each.tax_e6) for each in invoice.items
     ]
+    assert told == [("processing", 117 - 46, 7 - 2, "VAT", 60_000), ("refund_handling", 5, 0, "", 0)]
     net = await shop.balance("fee_revenue")
     tax = await shop.balance("fee_revenue/tax")
     assert (invoice.total_minor, invoice.tax_minor) == (net + tax, tax)
@@ -141,10 +141,11 @@ async def test_page_receipts_by_kind_shows_each_once(shop: Shop, receipts: Recei
         view = await shop.house.pay(amount)
         await shop.record()
         await receipts.for_payment(scope, view.intent.id)
-    first = await receipts.page(scope, kind=ReceiptKind.RECEIPT, limit=2)
-    rest = await receipts.page(scope, kind=ReceiptKind.RECEIPT, before=first[-1].id)
+    first, more = await receipts.page(shop.book_id, kind=ReceiptKind.RECEIPT, limit=2)
+    rest, none = await receipts.page(shop.book_id, kind=ReceiptKind.RECEIPT, before=first[-1].id)
+    assert (more, none) == (True, False)
     assert [each.total_minor for each in (*first, *rest)] == [3_000, 2_000, 1_000]
-    assert await receipts.page(scope, kind=ReceiptKind.INVOICE) == []
+    assert await receipts.page(shop.book_id, kind=ReceiptKind.INVOICE) == ([], False)
 
 
 async def test_ask_for_papers_of_another_merchant_finds_nothing(
@@ -158,12 +159,12 @@ async def test_ask_for_papers_of_another_merchant_finds_nothing(
         for ask, code in (
             (receipts.for_payment(scope, view.intent.id), "payment_unknown"),
             (receipts.for_refund(scope, view.intent.id), "refund_unknown"),
-            (receipts.get(scope, receipt.id), "receipt_unknown"),
+            (receipts.get(scope.book_id, receipt.id), "receipt_unknown"),
         ):
             with pytest.raises(NotFound) as refused:
                 await ask
             assert refused.value.code == code
-        assert await receipts.page(scope) == []
+        assert await receipts.page(scope.book_id) == ([], False)
 
 
 async def test_ask_for_an_invoice_that_cannot_be_is_refused(shop: Shop, receipts: Receipts) -> None:
@@ -173,6 +174,25 @@ async def test_ask_for_an_invoice_that_cannot_be_is_refused(shop: Shop, receipts
         assert refused.value.code == code
 
 
+async def test_render_receipt_of_a_refund_tells_what_went_back_without_a_minus_at_its_head(
+    shop: Shop, receipts: Receipts
+) -> None:
+    view, scope = await shop.house.pay(1_234_567), shop.house.scope
+    done = await shop.house.payments.refunds.create(scope, intent_id=view.intent.id, amount_minor=1_234_500)
+    assert done.view is not None
+    await shop.record()
+    receipt = await receipts.for_refund(scope, done.view.refund.id)
+    tree = html.document_fromstring(
+        await receipts.html(shop.book_id, receipt.id, issuer="Tea", language="en")
+    )
+    assert tree.xpath("//p[@class='whole']/strong/text()") == ["12,345.00"]
+    assert tree.xpath("//tr[@class='sum']/td[last()]/text()") == ["\N{MINUS SIGN}12,345.00"]
+    assert tree.xpath("//dl[@class='facts']/dt[text()='Refund']/following-sibling::dd[1]/text()") == [
+        done.view.refund.reference
+    ]
+    assert "(UTC)" in tree.text_content()
+
+
 async def test_render_receipt_and_invoice_show_their_sums_and_escape_what_others_wrote(
     shop: Shop, receipts: Receipts
 ) -> None:
@@ -180,15 +200,20 @@ async def test_render_receipt_and_invoice_show_their_sums_and_escape_what_others
     await shop.pass_hour()
     receipt = await receipts.for_payment(shop.house.scope, view.intent.id)
     tree = html.document_fromstring(
-        await receipts.html(shop.house.scope, receipt.id, issuer="茶馆", language="zh-CN")
+        await receipts.html(shop.book_id, receipt.id, issuer="茶馆", language="zh-CN")
     )
     assert "<b>Tea</b>" in tree.text_content()
-    assert tree.xpath("//tr[@class='sum']/td/text()") == ["合计", "1", "100.00"]
+    assert tree.xpath("//tr[@class='sum']/td/text()") == ["合计", "100.00"]
+    assert "测试模式" in tree.text_content()
+    assert "银行卡" in tree.text_content()
     shop.house.clock.set(NOON + timedelta(days=30))
     invoice = await receipts.invoice(shop.house.scope, "CNY", 2027, 3)
     page = receipt_html.page(invoice, issuer="House", recipient="Tea house", language="en", css_href="/s.css")
     tree = html.document_fromstring(page)
     assert tree.xpath("//tr[@class='sum']/td/text()") == ["Total", "1", "1.10", "0.07", "1.17"]
+    assert [each.strip() for each in tree.xpath("//tbody/tr[1]/td/text()")] == [
+        *("processing", "1", "1.10", "VAT 6%", "0.07", "1.17"),
+    ]
     assert "2027-03-01 – 2027-03-31" in tree.text_content()
 
 

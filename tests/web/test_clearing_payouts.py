@@ -14,6 +14,7 @@ from tests.web.whole_house import Whole, open_whole, refusal, told
 from tongbao.channels.schema import Mode
 from tongbao.channels.service.banks import BankSettings, BankSpec, FolderWay, OwnAccount
 from tongbao.core.db import Database
+from tongbao.parties.schema import OperatorRole
 
 PAYOUTS = "/v2/payouts"
 ACCOUNTS = "/v2/payouts/accounts"
@@ -222,3 +223,41 @@ async def test_payout_of_another_merchant_is_unknown(whole: Whole, tenant: Tenan
     assert await whole.refused(other, "GET", f"{PAYOUTS}/{payout['id']}") == (404, "payout_unknown")
     assert await whole.refused(tenant, "GET", f"{PAYOUTS}/{NO_PAYOUT}") == (404, "payout_unknown")
     assert not (await whole.get(tenant, PAYOUTS, state="paid"))["data"]
+
+
+async def test_payout_that_is_not_unresolved_is_not_resolved(whole: Whole, tenant: Tenant) -> None:
+    payout = await sent(whole, tenant)
+    cases: list[tuple[Json, int, str]] = [
+        ({"state": "paid", "note": "their desk said so"}, 409, "payout_state"),
+        ({"state": "returned", "note": "why"}, 400, "request_invalid"),
+        ({"state": "paid"}, 400, "request_invalid"),
+        ({"state": "paid", "note": ""}, 400, "request_invalid"),
+        ({"state": "paid", "note": "  "}, 400, "note_missing"),
+        ({"state": "paid", "note": "x" * 501}, 400, "request_invalid"),
+        ({"state": "paid", "note": "why", "amount_minor": 1}, 400, "request_invalid"),
+    ]
+    async with clerk(whole) as mei:
+        path = f"/v2/operations/payouts/{book(tenant)}/{payout['id']}/resolve"
+        for body, status, code in cases:
+            assert refusal(await mei.post(path, json=body)) == (status, code), body
+
+
+async def test_payout_is_resolved_only_by_those_who_may(whole: Whole, tenant: Tenant) -> None:
+    payout = await sent(whole, tenant)
+    other = await whole.tenant()
+    body = {"state": "paid", "note": "their desk said so"}
+    base = "/v2/operations/payouts"
+    path = f"{base}/{book(tenant)}/{payout['id']}/resolve"
+    assert (await whole.refused(tenant, "POST", path, body))[0] == 401
+    async with whole.operator(OperatorRole.AUDITOR) as auditor:
+        assert (await auditor.post(path, json=body)).status_code == 403
+    async with clerk(whole) as mei:
+        live = await mei.post(path, json=body, headers={"Tongbao-Mode": "live"})
+        assert refusal(live) == (404, "payout_unknown")
+        for wrong, code in (
+            (f"{base}/{book(other)}/{payout['id']}/resolve", "payout_unknown"),
+            (f"{base}/{book(tenant)}/{NO_PAYOUT}/resolve", "payout_unknown"),
+            (f"{base}/x/{payout['id']}/resolve", "resource_missing"),
+            (f"{base}/{book(tenant)}/x/resolve", "resource_missing"),
+        ):
+            assert refusal(await mei.post(wrong, json=body)) == (404, code)

@@ -107,6 +107,18 @@ async def test_file_is_read_line_by_line_and_counted_once(whole: Whole) -> None:
         assert [(each["gross_minor"], each["reference"]) for each in lines["data"]] == [(700, "c")]
 
 
+async def test_file_without_lines_is_of_the_day_that_is_given(whole: Whole) -> None:
+    async with clerk(whole) as mei:
+        await agree(mei, "quiet", channel="quiet_acquirer")
+        source = told(await mei.get(f"{RECON}/sources/quiet"))
+        assert (source["channel"], source["tells"]) == ("quiet_acquirer", "payments")
+        params = {"source": "quiet", "name": "nothing.csv", "on": "2026-02-30"}
+        assert (await mei.post(f"{RECON}/files", params=params, content=HEAD.encode())).status_code == 400
+        params["on"] = "2026-02-27"
+        file = told(await mei.post(f"{RECON}/files", params=params, content=HEAD.encode()), 201)
+        assert (file["from_on"], file["until_on"], file["period_by"]) == ("2026-02-27", "2026-02-27", "sender")
+
+
 async def test_file_that_is_none_is_refused_with_its_reason(whole: Whole) -> None:
     async with clerk(whole) as mei:
         await agree(mei, "strict")
@@ -234,7 +246,7 @@ async def test_two_halves_are_matched_by_hand(whole: Whole) -> None:
         assert [each["state"] for each in made] == ["resolved", "resolved", "open"]
         assert made[2]["difference_minor"] == 1_234 - 4_321
         gone = {"breaks": [mine["id"]], "note": "again"}
-        assert refusal(await mei.post(f"{RECON}/breaks/match", json=gone)) == (400, "side_missing")
+        assert refusal(await mei.post(f"{RECON}/breaks/match", json=gone)) == (409, "break_closed")
         bad = {"breaks": ["x"], "note": "again"}
         assert refusal(await mei.post(f"{RECON}/breaks/match", json=bad)) == (400, "id_malformed")
 

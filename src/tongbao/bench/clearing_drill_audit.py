@@ -12,7 +12,7 @@ from tongbao.bench.clearing_drill_bank import Teller
 from tongbao.bench.clearing_drill_courier import PAYOUTS, Truth
 from tongbao.bench.clearing_drill_faults import Fault
 from tongbao.bench.clearing_drill_files import Deed, Name
-from tongbao.bench.clearing_drill_terms import CURRENCIES, ZONE
+from tongbao.bench.clearing_drill_terms import CURRENCIES, FLOW, WECHAT, ZONE
 from tongbao.clearing.schema.batches import Batch, BatchState
 from tongbao.clearing.schema.breaks import Break, BreakKind, BreakState
 from tongbao.clearing.schema.lines import FileState
@@ -30,7 +30,9 @@ BY_PERSON = 4
 """How a match was made, as it is stored: by somebody."""
 STANDING = (BreakState.OPEN, BreakState.EXPLAINED, BreakState.PROPOSED)
 _BY_LINE = frozenset({BreakKind.DUPLICATE, BreakKind.RETURN_LATE})
-_LINES = "SELECT id, source, kind, channel_reference, currency, batch FROM clearing.line"
+_LINES = "SELECT id, source, kind, channel_reference, currency, batch, fee_minor FROM clearing.line"
+_COST = 1 << 62
+"""Marks the cost of a line where its channel's account should show it."""
 _MOVEMENTS = """
 SELECT m.id, m.channel, m.kind, coalesce(m.channel_reference, '') AS theirs FROM clearing.movement AS m
 WHERE m.kind IN (1, 2, 4, 5) AND NOT (m.kind = 2 AND EXISTS (
@@ -83,7 +85,9 @@ class Judged(msgspec.Struct):
 async def read_world(database: Database, until_on: date) -> World:
     """Read lines, records and matches; what was sent after the day is on no statement yet."""
     async with database.connection() as connection:
-        names = {row["id"]: _name(row) for row in await connection.fetch(_LINES)}
+        rows = await connection.fetch(_LINES)
+        names = {row["id"]: _name(row) for row in rows}
+        with_cost = {row["id"] for row in rows if row["fee_minor"]}
         deeds: dict[UUID, Deed] = {}
         for row in await connection.fetch(_MOVEMENTS):
             deeds[row["id"]] = row["channel"], KIND_NAMES[MovementKind(row["kind"])], row["theirs"]
@@ -95,6 +99,10 @@ async def read_world(database: Database, until_on: date) -> World:
         for line_id, (source, kind, theirs) in names.items():
             if kind == "transfer" and not source.startswith("bank_"):
                 deeds[UUID(int=line_id)] = source, kind, theirs
+            elif source == WECHAT:
+                deeds[UUID(int=line_id)] = FLOW, kind, theirs
+                if line_id in with_cost:
+                    deeds[UUID(int=line_id | _COST)] = FLOW, "fee", theirs
         matched = [
             (row["line_id"], row["expected_id"], row["how"]) for row in await connection.fetch(_MATCHED)
         ]
@@ -135,6 +143,9 @@ def judge(
     ever = set(seen)
     for fault in truth.faults:
         is_found = _is_taken(fault, taken) if fault.path or fault.kind in _REFUSED else False
+        if fault.path and fault.gap:
+            # Its day is no silent one, and was never taken for one.
+            is_found &= not any((each.source, each.gap) == (fault.source, fault.gap) for each in ever)
         if not is_found:
             alike = {each for each in ever if _is_of(fault, each)}
             is_found = bool(alike & standing) if fault.stays else bool(alike) and not alike & standing
@@ -243,6 +254,13 @@ def _is_taken(fault: Fault, taken: dict[str, Taken | None]) -> bool:
     match fault.kind:
         case "file_of_another":
             return result is None
+        case "file_empty":
+            return (
+                result is not None
+                and result.file.state is FileState.READ
+                and not result.file.line_count
+                and fault.gap == f"day:{result.file.header.until_on}"
+            )
         case "file_twice":
             return result is not None and result.is_repeat
         case "byte_order_mark" | "wide":

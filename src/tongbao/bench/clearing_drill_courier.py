@@ -19,6 +19,7 @@ from tongbao.bench.clearing_drill_files import (
     Name,
     Owed,
     entries_of,
+    flow_of,
     names_of,
     transfer_entry,
     written,
@@ -43,7 +44,7 @@ from tongbao.simulator.sandbox.settlement_files import Row
 CALM_DAYS = 3
 """On the last days nothing new goes wrong, so that everything has its time to be overdue, or mended."""
 LATE_DAYS = 3
-"""So much later a statement comes that was held back."""
+"""So much later a statement comes that was held back; a line that is further off its file is no late one."""
 RETURN_DAYS = 2
 _OFF = 6
 PAYOUTS = "payout"
@@ -94,6 +95,8 @@ class Courier:
         self._booked_later: dict[tuple[str, date], list[Row]] = defaultdict(list)
         self._held_back: dict[date, list[Arrived]] = defaultdict(list)
         self._to_tell: list[tuple[date, str, Paid]] = []
+        self._told: dict[str, list[Entry]] = {}
+        self._joining: dict[str, list[bytes]] = {}
         self._count = 0
         self.truth = Truth()
         self._whole = self._planned_files()
@@ -112,13 +115,35 @@ class Courier:
                 if source != WECHAT:
                     closed.append(transfer_entry(row))
             found += self._channel_files(source, on, closed)
-        flow = [row for pair in sent.values() for source, row in pair if source == FLOW]
-        if flow:
-            entries = [transfer_entry(row) for row in flow]
-            found.append(self._put(FLOW, on, written(FLOW, on, entries)))
+        sent_on = [row for pair in sent.values() for source, row in pair if source == FLOW]
+        found.append(self._flow(on, sent_on))
         for bank in self._accounts:
             found += self._statement(bank, on, sent[bank])
         return found
+
+    def _flow(self, on: date, sent: Sequence[Row]) -> Arrived:
+        """Return what moved in the account at WeChat Pay on a day: what its bill of trades tells, and what it sent to the bank."""
+        touched = self.truth.touched
+        moved: list[Entry] = []
+        spoiled: set[Deed] = set()
+        for entry in self._told[WECHAT]:
+            flow = flow_of(entry)
+            moved += flow
+            if not entry.deeds or entry.deeds & touched:
+                spoiled |= frozenset().union(*(each.deeds for each in flow))
+        moved = self._changed(FLOW, on, moved, frozenset(spoiled))
+        self.truth.add(names_of(FLOW, moved))
+        self.truth.faults += [
+            Fault(
+                kind=BreakKind.DATA_MISMATCH,
+                label="day of another file",
+                source=FLOW,
+                lines=frozenset(((FLOW, *entry.name_in),)),
+            )
+            for entry in moved
+            if abs((entry.row.at.astimezone(ZoneInfo(ZONE)).date() - on).days) > LATE_DAYS
+        ]
+        return self._put(FLOW, on, written(FLOW, on, [*moved, *(transfer_entry(row) for row in sent)]))
 
     def _channel_files(self, source: str, on: date, entries: list[Entry]) -> list[Arrived]:
         """Return the files of a channel: as they are, changed, or with something wrong about the whole."""
@@ -127,6 +152,9 @@ class Courier:
         if not what:
             entries = self._changed(source, on, entries)
         entries = [*entries, *carried]
+        if self._whole.get((source, on - timedelta(days=1))) == "silent":
+            entries = _with_stray(entries)
+        self._told[source] = entries
         self.truth.add(names_of(source, entries))
         content = written(source, on, entries)
         match what:
@@ -150,19 +178,29 @@ class Courier:
                 lost = self._put(ALIPAY, on, content)
                 self._wrong("file_of_another", ALIPAY, lost.path)
                 return [lost, self._put(source, on, content)]
-            case "late":
+            case "empty":
+                empty = self._put(source, on, written(source, on, []))
+                self.truth.faults.append(
+                    Fault(kind="file_empty", label="a file", source=source, path=empty.path, gap=f"day:{on}")
+                )
+                self._held_back[on + timedelta(days=LATE_DAYS)].append(self._put(source, on, content))
+                return [empty]
+            case "late" | "silent":
                 self._gap(source, f"day:{on}")
                 self._held_back[on + timedelta(days=LATE_DAYS)].append(self._put(source, on, content))
                 return []
             case _:
                 return [self._put(source, on, content)]
 
-    def _changed(self, source: str, on: date, entries: list[Entry]) -> list[Entry]:
-        """Return the lines of a day after everything that is planned for it."""
-        counts = Counter((act.kind, act.reference) for act in self._channels[source].record)
+    def _changed(
+        self, source: str, on: date, entries: list[Entry], spoiled: frozenset[Deed] = frozenset()
+    ) -> list[Entry]:
+        """Return the lines of a day after everything that is planned for it; none of it is done to what is spoiled."""
+        channel = self._channels[WECHAT if source == FLOW else source]
+        counts = Counter((act.kind, act.reference) for act in channel.record)
         waiting, self._changes[source, on] = self._changes[source, on], []
         for change in waiting:
-            done = change(Day(source, entries, self._rng, counts, self.truth.touched))
+            done = change(Day(source, entries, self._rng, counts, self.truth.touched | spoiled))
             if done is None:
                 self._put_off(source, on, change)
                 continue
@@ -195,11 +233,29 @@ class Courier:
             rows.append(row)
         content = self._accounts[bank].statement(on, rows)
         if self._whole.get((bank, on)) == "late":
-            number = self._accounts[bank].number
-            self._gap(bank, f"sequence:{number}-{number}")
-            self._held_back[on + timedelta(days=LATE_DAYS)].append(self._put(bank, on, content))
+            return self._held(bank, on, content)
+        return self._joined(bank, on, content)
+
+    def _held(self, bank: str, on: date, content: bytes) -> list[Arrived]:
+        """Let a statement come days later than the next ones."""
+        number = self._accounts[bank].number
+        self._gap(bank, f"sequence:{number}-{number}")
+        self._held_back[on + timedelta(days=LATE_DAYS)].append(self._put(bank, on, content))
+        return []
+
+    def _joined(self, bank: str, on: date, content: bytes) -> list[Arrived]:
+        """Let two statements come in one file where that is planned, without the one between them, which comes later."""
+        if self._whole.get((bank, on)) == "joined":
+            self._joining[bank] = [content]
             return []
-        return [self._put(bank, on, content)]
+        waiting = self._joining.get(bank)
+        if waiting is None:
+            return [self._put(bank, on, content)]
+        if len(waiting) == 1:
+            waiting.append(content)
+            return self._held(bank, on, content)
+        del self._joining[bank]
+        return [self._put(bank, on, waiting[0] + content)]
 
     def _bank_faults(self, bank: str, on: date, rows: list[Row]) -> list[Row]:
         """Return the entries after what is wrong at the bank on a day: one is lost, short, or from nobody."""
@@ -312,7 +368,19 @@ class Courier:
             days = self._rng.sample(self._dates()[2:-LATE_DAYS], len(names))
             for name, on in zip(names, sorted(days), strict=True):
                 plan[source, on] = name
+        # A plain statement stands between what is late and what is joined: each shows its own gap.
+        late = next(on for (source, on), name in plan.items() if (source, name) == (EURO_BANK, "late"))
+        plan[EURO_BANK, late + timedelta(days=2)] = "joined"
         return plan
+
+
+def _with_stray(entries: list[Entry]) -> list[Entry]:
+    """Return lines of which one sale is dated a day early: on a day whose own file did not come."""
+    for index, entry in enumerate(entries):
+        if entry.row.kind == "sale" and entry.deeds:
+            row = msgspec.structs.replace(entry.row, at=entry.row.at - timedelta(days=1))
+            return [*entries[:index], msgspec.structs.replace(entry, row=row), *entries[index + 1 :]]
+    return entries
 
 
 def _is_worked(on: date) -> bool:
@@ -321,10 +389,10 @@ def _is_worked(on: date) -> bool:
 
 _WHOLE = {
     CARD: ("truncated", "byte_order_mark", "wide"),
-    GLOBAL: ("other_source",),
+    GLOBAL: ("other_source", "empty"),
     TERMINAL: (),
     ALIPAY: ("late", "twice"),
-    WECHAT: ("truncated",),
+    WECHAT: ("truncated", "silent"),
     YUAN_BANK: ("lost", "short", "late", "return"),
     EURO_BANK: ("foreign", "late"),
 }

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from tongbao.bench.clearing_drill_files import Deed, Entry, Name, total_name
-from tongbao.bench.clearing_drill_terms import ALIPAY, CARD, GLOBAL, TERMINAL, WECHAT
+from tongbao.bench.clearing_drill_terms import ALIPAY, CARD, FLOW, GLOBAL, TERMINAL, WECHAT
 from tongbao.clearing.schema.breaks import BreakKind
 
 DAYS_OFF = 6
@@ -285,6 +285,7 @@ CHANGES: dict[str, tuple[Change, ...]] = {
     TERMINAL: (total,),
     ALIPAY: (missing, late, unexpected, over, under, units, day_before, duplicate, fee),
     WECHAT: (missing, unexpected, over, under, units, day_after, duplicate_later, fee),
+    FLOW: (missing, under),
 }
 """What can go wrong in the files of each channel."""
 

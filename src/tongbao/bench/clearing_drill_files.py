@@ -15,6 +15,7 @@ from tongbao.bench.clearing_drill_terms import (
     BANK_OF,
     CARD,
     CHANNELS,
+    FLOW,
     GLOBAL,
     TERMINAL,
     WECHAT,
@@ -138,6 +139,16 @@ def entries_of(channel: str, acts: Iterable[Act]) -> list[Entry]:
     return found
 
 
+def flow_of(entry: Entry) -> list[Entry]:
+    """Return what moves in the account at a channel for a line of its bill: the amount, and its cost on a line of its own."""
+    row = msgspec.structs.replace(entry.row, fee_minor=0, batch="")
+    found = [_moved(row, entry.line)]
+    if entry.row.fee_minor:
+        cost = msgspec.structs.replace(row, kind="fee", amount_minor=-entry.row.fee_minor)
+        found.append(_moved(cost, f"{entry.line}-fee"))
+    return found
+
+
 def transfer_entry(row: Row) -> Entry:
     """Return the line by which a channel says that it sent money."""
     return Entry(row=row, deeds=frozenset(), line=row.reference)
@@ -174,6 +185,10 @@ def total_name(row: Row) -> Name:
     """Return the name of the total that a payment over the terminal is part of."""
     on = row.at.astimezone(ZoneInfo(ZONE)).date()
     return TERMINAL, "total", f"{on}/{row.kind}/{row.currency}"
+
+
+def _moved(row: Row, line: str) -> Entry:
+    return Entry(row=row, deeds=frozenset(((FLOW, row.kind, row.channel_reference),)), line=line)
 
 
 def _table(entries: Sequence[Entry]) -> bytes:

@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 from tongbao.clearing.schema.agreements import Agreement, Cycle
 from tongbao.clearing.schema.fees import Bearer, Charge, Match, OnRefund, ScheduleSpec, Tier
-from tongbao.clearing.schema.lines import CsvColumns, Format, Side, SourceTerms
+from tongbao.clearing.schema.lines import CsvColumns, Format, Side, SourceTerms, Tells
 from tongbao.simulator.paper_channels import Tariff
 
 ZONE = "Asia/Shanghai"
 CARD, GLOBAL, TERMINAL = "card_cn", "card_global", "card_terminal"
 ALIPAY, WECHAT = "alipay_paper", "wechat_paper"
 FLOW = "wechat_flow"
-"""What WeChat Pay says it sent to the bank stands in a file of its own."""
+"""WeChat Pay tells what moved in the account there, and what it sent to the bank, in a file of its own."""
 YUAN_BANK, EURO_BANK = "bank_cny", "bank_eur"
 COSTS = "house_costs"
 
@@ -106,7 +106,14 @@ SOURCES = (
         tells_fees=True,
     ),
     SourceTerms(
-        source=FLOW, side=Side.CHANNEL, format=Format.WECHAT_FUND, zone=ZONE, is_daily=False, bank=YUAN_BANK
+        source=FLOW,
+        side=Side.CHANNEL,
+        format=Format.WECHAT_FUND,
+        zone=ZONE,
+        report_days=1,
+        channel=WECHAT,
+        tells=Tells.FUNDS,
+        bank=YUAN_BANK,
     ),
     SourceTerms(
         source=YUAN_BANK, side=Side.BANK, format=Format.CAMT_053, zone=ZONE, report_days=1, currency="CNY"
@@ -115,8 +122,8 @@ SOURCES = (
         source=EURO_BANK, side=Side.BANK, format=Format.MT940, zone=ZONE, report_days=1, currency="EUR"
     ),
 )
-RUNS = tuple(each.source for each in SOURCES if each.source != FLOW)
-"""Sources that are reconciled, in order: channels before banks."""
+RUNS = tuple(each.source for each in SOURCES)
+"""Sources that are reconciled, in order: payments before funds, channels before banks."""
 
 MERCHANTS: tuple[tuple[str, Agreement], ...] = (
     (

@@ -1,7 +1,7 @@
 """What payments asks of rooms that plug into it."""
 
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 import msgspec
@@ -107,6 +107,17 @@ class Routing(Protocol):
 
     def dropped(self, attempt: Attempt) -> None:
         """Take note that an attempt was planned and not made: the request is a repeat, or somebody was faster."""
+        ...
+
+
+@runtime_checkable
+class Foresight(Protocol):
+    """A routing that can tell beforehand how likely a way to pay works."""
+
+    def chance(
+        self, intent: Intent, kind: str, merchant: Merchant, candidates: tuple[str, ...]
+    ) -> float | None:
+        """Return the chance of an approval over the likeliest of these channels, in [0, 1]; None where all are ill."""
         ...
 
 

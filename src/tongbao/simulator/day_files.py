@@ -30,6 +30,24 @@ def file_of(channel: str, rows: Sequence[Row], on: date) -> bytes:
     return _table(rows)
 
 
+def net_of(rows: Sequence[Row]) -> int:
+    """Return what a channel owes for its rows after its costs, minor units."""
+    return sum(row.amount_minor - row.fee_minor for row in rows)
+
+
+def funds_of(rows: Sequence[Row], sent_minor: int, reference: str, at: datetime) -> bytes:
+    """Return WeChat Pay's bill of funds: what its bill of trades tells, as it moved, and what was sent to the bank (0: nothing)."""
+    sent = Row(
+        reference=reference,
+        channel_reference=reference,
+        kind="transfer",
+        amount_minor=sent_minor,
+        currency="CNY",
+        at=at,
+    )
+    return settlement_files.wechat_fund([*rows, sent] if sent_minor else rows)
+
+
 def _rows(payment: Payment) -> Iterable[Row]:
     at = payment.decided_at
     if payment.purpose is Purpose.PAYMENT and payment.state is State.CAPTURED and at is not None:

@@ -1,11 +1,13 @@
 """The demonstration's clearing: agreements with every merchant, accounts to pay to, a bank, and files of the channels.
 
 The tea house is paid on the day, with a cut every few minutes; the bookshop the working day after. A clerk of the sandbox's
-bank books whatever it is told to pay. Channels send a file every minute, which the workers reconcile.
+bank books whatever it is told to pay, and closes its day every few minutes with a statement. Channels send a file every minute,
+WeChat Pay two of them, its trades and its funds; what it withdraws to the bank stands on the next statement. The workers reconcile.
 """
 
 import asyncio
 import tempfile
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import NamedTuple
 from tongbao.channels.schema import Mode
 from tongbao.channels.service.banks import BankSettings, BankSpec, Charset, FolderWay, OwnAccount
 from tongbao.clearing.schema.agreements import CUTS_A_DAY_MAX, Agreement, Cycle
-from tongbao.clearing.schema.lines import CsvColumns, Format, Side, SourceTerms
+from tongbao.clearing.schema.lines import CsvColumns, Format, Side, SourceTerms, Tells
 from tongbao.clearing.schema.payouts import Destination, DestinationState
 from tongbao.clearing.service.account_numbers import account_number
 from tongbao.clearing.service.house import ClearingHouse
@@ -24,17 +26,23 @@ from tongbao.core.logs import get_logger
 from tongbao.parties.service.demo import DEMO
 from tongbao.simulator import day_files
 from tongbao.simulator.bank_clerk import BankClerk
+from tongbao.simulator.sandbox.settlement_files import Row
 from tongbao.simulator.sandbox.world import World
 
 MAKER, SECOND = "job:demo", "job:demo-second"
 NOTE = "for the demonstration"
 ROUND_S = 5.0
 FILE_EVERY = timedelta(minutes=1)
+BANK_DAY = timedelta(minutes=2)
+"""So long a day of the sandbox's bank lasts: at its end it sends a statement."""
+BANK = "demo_bank"
+BANK_ACCOUNT = "9988776655"
 FIRST_CUT = timedelta(minutes=1)
 CUT_EVERY = timedelta(minutes=3)
 RENEW_BEFORE = timedelta(minutes=10)
 APPROVAL_ABOVE_MINOR = 10_000_000
-FORMATS = {"alipay": Format.ALIPAY_BILL, "wechatpay": Format.WECHAT_TRADE}
+WECHAT, FUNDS = "wechatpay", "wechatpay_funds"
+FORMATS = {"alipay": Format.ALIPAY_BILL, WECHAT: Format.WECHAT_TRADE, FUNDS: Format.WECHAT_FUND}
 _COLUMNS = CsvColumns(
     key=("id",),
     kind="kind",
@@ -69,7 +77,7 @@ def demo_bank(home: Path) -> BankSpec:
         (home / name).mkdir(parents=True, exist_ok=True)
     own = {
         currency: OwnAccount(
-            number="9988776655", scheme="local", agent_code=each.agent_code, country=each.country
+            number=BANK_ACCOUNT, scheme="local", agent_code=each.agent_code, country=each.country
         )
         for currency, each in ACCOUNTS.items()
     }
@@ -81,7 +89,7 @@ def demo_bank(home: Path) -> BankSpec:
         refuses_repeats=True,
         cut_off=time(23, 59, 59),
     )
-    return BankSpec(name="demo_bank", mode=Mode.TEST, settings=settings)
+    return BankSpec(name=BANK, mode=Mode.TEST, settings=settings)
 
 
 class DemoClearing:
@@ -94,9 +102,10 @@ class DemoClearing:
         self._clock = clock
         self._world = world
         self._channels = channels
-        self._clerk = BankClerk(bank / "out", bank / "into")
+        self._clerk = BankClerk(bank / "out", bank / "into", BANK_ACCOUNT)
         self._agreed_until: datetime | None = None
-        self._told_until = clock.now()
+        self._told_until = self._closed_at = clock.now()
+        self._owed: dict[str, int] = defaultdict(int)
         self._log = get_logger("demo")
 
     async def open(self) -> None:
@@ -106,7 +115,7 @@ class DemoClearing:
             currency = merchant.draft.default_currency
             await self._account(merchant.test_book_id, currency, merchant.draft.name)
         known = await self._clearing.intake.sources()
-        for name in self._channels:
+        for name in (*self._channels, *([FUNDS] if WECHAT in self._channels else []), BANK):
             if name not in known:
                 await self._clearing.intake.agree(terms_of(name), MAKER)
 
@@ -114,12 +123,13 @@ class DemoClearing:
         """Renew what is agreed, send files, answer for the bank, for ever; what fails is told and tried again."""
         while True:
             try:
-                await self._round()
+                await self.round()
             except AppError as error:
                 self._log.warning("demo_clearing_failed", code=error.code, detail=error.detail)
             await asyncio.sleep(ROUND_S)
 
-    async def _round(self) -> None:
+    async def round(self) -> None:
+        """Do once what is due now."""
         now = self._clock.now()
         if self._agreed_until is None or now + RENEW_BEFORE > self._agreed_until:
             await self._agree()
@@ -128,6 +138,9 @@ class DemoClearing:
             # What was decided a moment ago is told by the next file.
             await self._send(self._told_until, now)
             self._told_until = now
+        if now - self._closed_at >= BANK_DAY:
+            await asyncio.to_thread(self._clerk.close_day, now)
+            self._closed_at = now
 
     async def _agree(self) -> None:
         """Agree on the next cuts of whoever is paid on the day; a day has so many at most that they are renewed."""
@@ -157,16 +170,33 @@ class DemoClearing:
             rows = day_files.rows_of(self._world.payments(channel=name), since, until)
             if not rows:
                 continue
-            content = day_files.file_of(name, rows, until.date())
-            terms = await self._clearing.intake.source(name)
-            with tempfile.TemporaryDirectory(prefix="demo-file-") as folder:
-                path = Path(folder) / f"{name}-{until:%Y-%m-%d-%H%M%S}"
-                await asyncio.to_thread(path.write_bytes, content)
-                await self._clearing.intake.take(path, terms, MAKER)
+            await self._take(name, day_files.file_of(name, rows, until.date()), until)
+            if name == WECHAT:
+                await self._send_funds(rows, until)
+
+    async def _send_funds(self, rows: Sequence[Row], until: datetime) -> None:
+        """Send the bill of WeChat Pay's account, which pays out what it owes at once."""
+        owed = self._owed[WECHAT] + day_files.net_of(rows)
+        sent_minor = max(owed, 0)
+        reference = f"WX{until:%Y%m%d%H%M%S}"
+        if sent_minor:
+            await asyncio.to_thread(self._clerk.credit, "CNY", sent_minor, reference)
+        await self._take(FUNDS, day_files.funds_of(rows, sent_minor, reference, until), until)
+        self._owed[WECHAT] = owed - sent_minor
+
+    async def _take(self, name: str, content: bytes, until: datetime) -> None:
+        terms = await self._clearing.intake.source(name)
+        with tempfile.TemporaryDirectory(prefix="demo-file-") as folder:
+            path = Path(folder) / f"{name}-{until:%Y-%m-%d-%H%M%S}"
+            await asyncio.to_thread(path.write_bytes, content)
+            await self._clearing.intake.take(path, terms, MAKER)
 
 
 def terms_of(name: str) -> SourceTerms:
-    """Return what is agreed with a channel: Alipay and WeChat Pay send bills of their own, acquirers a table."""
+    """Return what is agreed with a channel, or with the bank: Alipay and WeChat Pay send bills of their own, acquirers a table."""
+    if name == BANK:
+        return SourceTerms(source=BANK, side=Side.BANK, format=Format.CAMT_053, report_days=1, is_daily=False)
+    is_funds = name == FUNDS
     is_chinese = name in FORMATS
     return SourceTerms(
         source=name,
@@ -176,6 +206,9 @@ def terms_of(name: str) -> SourceTerms:
         currency="CNY" if is_chinese else "",
         report_days=1,
         is_daily=False,
+        channel=WECHAT if is_funds else "",
+        tells=Tells.FUNDS if is_funds else Tells.PAYMENTS,
+        bank=BANK if is_funds else "",
         columns=CsvColumns() if is_chinese else _COLUMNS,
     )
 

@@ -4,12 +4,14 @@ The document is parsed in pieces and what was read is thrown away; no entities, 
 booked count as nothing, entries of another account than the agreed one are refused. The numbers of lines are those of
 entries and their payments in order.
 
+Several statements of one file are told one by one; one that comes again in it counts once, and each of its entries is refused.
+
 Totals that the file tells are compared with its own entries, and the difference is told as one of the lines: an entry may
 become several lines, or none.
 """
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import BinaryIO
 
 import msgspec
@@ -21,8 +23,9 @@ from tongbao.clearing.adapters.camt_entries import Detail, Names
 from tongbao.clearing.adapters.instants import Instants
 from tongbao.clearing.adapters.keys import distinct
 from tongbao.clearing.adapters.said import masked
+from tongbao.clearing.adapters.statement_parts import REPEATED, Statements, of_channel
 from tongbao.clearing.adapters.unfit import Unfit, refused, truncated
-from tongbao.clearing.schema.lines import Balance, Format, Header, Line, Refusal, SourceTerms
+from tongbao.clearing.schema.lines import Balance, Format, Header, Line, Refusal, Side, SourceTerms, Told
 from tongbao.core.errors import InvalidRequest
 
 BLOCK_BYTES = 1 << 16
@@ -37,7 +40,7 @@ _DIGITS_MAX = 15
 _OPENING, _CLOSING = ("OPBD", "PRCD"), ("CLBD",)
 
 
-class _Told(msgspec.Struct):
+class _Totals(msgspec.Struct):
     """What statements declare, and what their entries come to."""
 
     is_counting: bool = False
@@ -69,13 +72,14 @@ class Camt:
             remove_pis=True,
         )
         self._names = Names()
-        self._told = _Told()
+        self._told = _Totals()
+        self._statements = Statements()
         self._details: list[Detail] = []
         self._number = 0
         self._account = ""
         self._statement = ""
         self._is_ours = True
-        self._period: date | None = None
+        self._is_repeat = False
         self._has_begun = False
         self._is_whole = False
         self._since = 0
@@ -86,7 +90,8 @@ class Camt:
     @property
     def header(self) -> Header:
         """What the statements say of themselves: of several, the first opening and the last closing balance."""
-        told, changes = self._told, {}
+        told = self._told
+        changes: dict[str, object] = {"statements": self._statements.kept}
         if told.is_counting:
             changes["declared_count"] = told.count - told.seen_count + told.line_count
         if told.is_summing:
@@ -159,6 +164,8 @@ class Camt:
         if not self._is_ours and not self._header.account:
             # Nothing of the agreed account so far: who is named instead is worth knowing.
             yield refused(self._number, "account_differs", "the statement is of another account")
+        if self._is_repeat:
+            yield refused(self._number, REPEATED, "the statement stood before in this file")
         _forget(element)
 
     def _begin(self, statement: etree._Element | None) -> None:
@@ -174,17 +181,31 @@ class Camt:
             return
         self._account = account or self._account
         self._statement = f"{_bare(account)}/{said.get('Id', '')}"
+        self._is_repeat = not self._take_statement(said, account, statement)
+        if not self._is_repeat:
+            self._take_totals(said)
+
+    def _take_statement(self, said: dict[str, str], account: str, statement: etree._Element) -> bool:
+        """Keep what a statement says of itself; False where it stood before in this file."""
         sequence = said.get("LglSeqNb") or said.get("ElctrncSeqNb", "")
-        header = self._header
-        self._header = msgspec.structs.replace(
-            header,
+        page = said.get("StmtPgntn/PgNb") or said.get("RptPgntn/PgNb", "")
+        opening, closing = self._balances(statement)
+        first, last = self._days(said)
+        of_balance = closing.on if closing else None
+        told = Told(
             statement=said.get("Id", "")[:64],
-            account=masked(account) if account else header.account,
-            sequence=int(sequence) if _is_number(sequence) else header.sequence,
+            account=masked(account) if account else "",
+            sequence=int(sequence) if _is_number(sequence) else None,
+            page=int(page) if _is_number(page) else 0,
+            from_on=first or last or of_balance,
+            until_on=last or of_balance,
+            opening=opening,
+            closing=closing,
         )
-        self._take_days(said)
-        self._take_balances(statement)
-        self._take_totals(said)
+        if not self._statements.add(told):
+            return False
+        self._header = self._statements.joined(self._header)
+        return True
 
     def _said(self, statement: etree._Element) -> dict[str, str]:
         """Return the texts before the first entry, but for those of balances."""
@@ -197,30 +218,23 @@ class Camt:
                     found.setdefault(f"{name}/{path}", text)
         return found
 
-    def _take_days(self, said: dict[str, str]) -> None:
+    def _days(self, said: dict[str, str]) -> tuple[date | None, date | None]:
+        """Return the first and the last day of the period that is told; the instant of its end is no part of it."""
         first, last = said.get("FrToDt/FrDtTm"), said.get("FrToDt/ToDtTm")
         try:
-            from_on = self._instants.local(self._instants.instant(first, "")) if first else None
-            until_on = self._instants.local(self._instants.instant(last, "")) if last else None
+            since = self._instants.instant(first, "") if first else None
+            until = self._instants.instant(last, "") if last else None
         except Unfit:
-            return
-        header, self._period = self._header, until_on or self._period
-        self._header = msgspec.structs.replace(
-            header, from_on=header.from_on or from_on, until_on=until_on or header.until_on
+            return None, None
+        if until is not None:
+            until = max(since or until - timedelta(seconds=1), until - timedelta(seconds=1))
+        return (
+            self._instants.local(since) if since else None,
+            self._instants.local(until) if until else None,
         )
 
-    def _take_day(self, on: date | None) -> None:
-        """Let the days of entries say which days a file without balances and period is of."""
-        header = self._header
-        if on is not None and header.closing is None and self._period is None:
-            self._header = msgspec.structs.replace(
-                header,
-                from_on=min(on, header.from_on or on),
-                until_on=max(on, header.until_on or on),
-            )
-
-    def _take_balances(self, statement: etree._Element) -> None:
-        """Keep the balances; one that cannot be read is as if it were not told."""
+    def _balances(self, statement: etree._Element) -> tuple[Balance | None, Balance | None]:
+        """Return the opening and the closing balance; one that cannot be read is as if it were not told."""
         found: dict[str, Balance] = {}
         for element in statement:
             if self._names.of(element) != "Bal":
@@ -232,12 +246,7 @@ class Camt:
                 continue
         opening = next((found[code] for code in _OPENING if code in found), None)
         closing = next((found[code] for code in _CLOSING if code in found), None)
-        header = self._header
-        changes: dict[str, object] = {"opening": header.opening or opening, "closing": closing}
-        if closing is not None:
-            changes["until_on"] = header.until_on or closing.on
-            changes["from_on"] = header.from_on or closing.on
-        self._header = msgspec.structs.replace(header, **changes)
+        return opening, closing
 
     def _balance(self, said: dict[str, str]) -> Balance:
         currency = said.get("Amt@Ccy", "")
@@ -277,18 +286,21 @@ class Camt:
             entry = camt_entries.read_entry(element, self._names, self._instants)
             if not self._is_ours:
                 raise Unfit("account_differs", "the statement is of another account", "Acct/Id")
+            if self._is_repeat:
+                raise Unfit(REPEATED, "the statement stood before in this file", "Id", self._statement)
             told.seen_count += 1
             told.seen_minor += entry.signed_minor
             if not entry.is_booked:
                 return
             statement = _bare(self._account) if entry.theirs else self._statement
             lines = list(camt_entries.lines_of(entry, self._details, statement, first))
+            if self._terms.side is Side.CHANNEL:
+                lines = [of_channel(line) for line in lines]
         except Unfit as error:
             self._number = first
             yield error.refusal(first)
             return
         self._number += len(lines)
-        self._take_day(entry.value_on)
         told.line_count += len(lines)
         told.line_minor += entry.signed_minor
         yield from lines

@@ -1,7 +1,8 @@
 """Statements of accounts as SWIFT's MT940: one or several in a file, with or without the blocks around them.
 
 Fields 20, 25, 28C, 60F/60M, 61, 86, 62F/62M are read; others are passed over. A statement that does not reach its closing balance
-is cut. A line whose bytes are no text costs the entry that it belongs to.
+is cut. A line whose bytes are no text costs the entry that it belongs to. A statement that comes again in the file counts once, and
+each of its entries is refused.
 """
 
 import re
@@ -15,16 +16,26 @@ from tongbao.clearing.adapters.amounts import exponent_of
 from tongbao.clearing.adapters.instants import Instants
 from tongbao.clearing.adapters.keys import digest, distinct
 from tongbao.clearing.adapters.said import masked, note, reference
+from tongbao.clearing.adapters.statement_parts import REPEATED, Statements, of_channel
 from tongbao.clearing.adapters.text_lines import TextLines
 from tongbao.clearing.adapters.unfit import Unfit, truncated
-from tongbao.clearing.schema.lines import Header, Line, Refusal, SourceTerms
+from tongbao.clearing.schema.lines import (
+    STATEMENTS_MAX,
+    Balance,
+    Header,
+    Line,
+    Refusal,
+    Side,
+    SourceTerms,
+    Told,
+)
 from tongbao.core.errors import InvalidRequest
 
 FIELD_CHARS_MAX = 4_000
 """More belongs to no field; the rest of it is passed over."""
 HEAD_LINES_MAX = 1_000
 _TAG = re.compile(r"(?:\{[^\n]{0,200}\{4:)?:(?P<tag>[0-9]{2}[A-Z]?):(?P<text>.*)")
-_SEQUENCE = re.compile(r"(?P<number>[0-9]{1,5})(?:/[0-9]{1,5})?")
+_SEQUENCE = re.compile(r"(?P<number>[0-9]{1,5})(?:/(?P<page>[0-9]{1,5}))?")
 
 
 class _Field(msgspec.Struct):
@@ -51,12 +62,17 @@ class Mt940:
         self._sequence = ""
         self._is_ours = True
         self._is_open = False
+        self._statements = Statements()
+        self._begun: set[Told] = set()
+        self._part = Told()
+        self._is_repeat = False
         self._field: _Field | None = self._first()
 
     @property
     def header(self) -> Header:
         """What the statements say of themselves: of several, the first opening and the last closing balance."""
-        return msgspec.structs.replace(self._header, encoding=self._lines.encoding)
+        kept = self._statements.kept
+        return msgspec.structs.replace(self._header, encoding=self._lines.encoding, statements=kept)
 
     def __iter__(self) -> Iterator[Line | Refusal]:
         """Yield what each entry says or why it was refused; the last word where the file stops in the middle."""
@@ -135,29 +151,45 @@ class Mt940:
             yield error.refusal(field.number)
 
     def _hear(self, tag: str, text: str) -> None:
-        header = self._header
         if tag == "20":
-            self._is_open, self._is_ours = True, True
-            self._header = msgspec.structs.replace(header, statement=header.statement or text[:64])
+            self._is_open, self._is_ours, self._is_repeat = True, True, False
+            self._part = Told(statement=text[:64])
+            self._header = msgspec.structs.replace(
+                self._header, statement=self._header.statement or text[:64]
+            )
         elif tag == "25":
             self._take_account(text)
         elif tag in {"28C", "28"}:
             found = _SEQUENCE.match(text)
             self._sequence = text
-            if found and self._is_ours:
-                self._header = msgspec.structs.replace(header, sequence=int(found["number"]))
+            if found:
+                number, page = int(found["number"]), int(found["page"] or 0)
+                self._part = msgspec.structs.replace(self._part, sequence=number, page=page)
         elif tag in {"60F", "60M"}:
-            balance = mt940_fields.balance_of(text, self._instants)
-            self._currency = balance.currency
-            if self._is_ours and header.opening is None:
-                self._header = msgspec.structs.replace(header, opening=balance)
+            self._begin(mt940_fields.balance_of(text, self._instants))
         elif tag in {"62F", "62M"}:
             self._is_open = False
-            balance = mt940_fields.balance_of(text, self._instants)
-            if self._is_ours:
-                self._header = msgspec.structs.replace(
-                    header, closing=balance, from_on=header.from_on or balance.on, until_on=balance.on
-                )
+            self._close(mt940_fields.balance_of(text, self._instants))
+
+    def _begin(self, opening: Balance) -> None:
+        """Hear with what a statement begins, by which one that stood in the file before is known."""
+        self._currency = opening.currency
+        self._part = msgspec.structs.replace(self._part, opening=opening)
+        self._is_repeat = self._is_ours and self._part.sequence is not None and self._part in self._begun
+        if self._is_ours and len(self._begun) < STATEMENTS_MAX:
+            self._begun.add(self._part)
+
+    def _close(self, closing: Balance) -> None:
+        """Hear with what a statement ends, and keep what it said of itself."""
+        if not self._is_ours:
+            return
+        if self._is_repeat:
+            raise Unfit(REPEATED, "the statement stood before in this file", ":28C:", self._sequence)
+        name = self._header.statement
+        self._statements.add(
+            msgspec.structs.replace(self._part, closing=closing, from_on=closing.on, until_on=closing.on)
+        )
+        self._header = msgspec.structs.replace(self._statements.joined(self._header), statement=name)
 
     def _take_account(self, text: str) -> None:
         account = text.replace(" ", "")
@@ -165,6 +197,7 @@ class Mt940:
         self._is_ours = not wanted or account == wanted or account.endswith(f"/{wanted}")
         if self._is_ours:
             self._account = account
+            self._part = msgspec.structs.replace(self._part, account=masked(account))
             self._header = msgspec.structs.replace(self._header, account=masked(account))
         else:
             raise Unfit("account_differs", "the statement is of another account", ":25:")
@@ -178,12 +211,14 @@ class Mt940:
         try:
             if not self._is_ours:
                 raise Unfit("account_differs", "the statement is of another account", ":25:")
+            if self._is_repeat:
+                raise Unfit(REPEATED, "the statement stood before in this file", ":28C:", self._sequence)
             line = self._line(field, told)
         except Unfit as error:
             yield error.refusal(field.number)
             return
         if line is not None:
-            yield line
+            yield of_channel(line) if self._terms.side is Side.CHANNEL else line
 
     def _line(self, field: _Field, told: str) -> Line | None:
         """Return the line of an entry; None for what is only expected. Raises Unfit."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
 from tongbao.clearing.adapters.alipay_bill import AlipayBill
+from tongbao.clearing.adapters.bank_notices import BankNotice, is_notice
 from tongbao.clearing.adapters.batch_totals import BatchTotals
 from tongbao.clearing.adapters.camt import Camt
 from tongbao.clearing.adapters.csv_columns import CsvFile
@@ -32,9 +33,9 @@ def open_file(stream: BinaryIO, terms: SourceTerms) -> FileReader:
     """Return the reader of a file, its head already read.
 
     Raises InvalidRequest ``format_unknown``, or ``file_unreadable`` where the file is empty, is no file of this format, or the terms
-    cannot read it.
+    cannot read it. A bank's message that is no statement is read as a notice, whatever format was agreed.
     """
     reader = _READERS.get(terms.format)
     if reader is None:
         raise InvalidRequest("format_unknown", f"nobody here reads {terms.format}")
-    return reader(stream, terms)
+    return BankNotice(stream, terms) if is_notice(stream, terms) else reader(stream, terms)

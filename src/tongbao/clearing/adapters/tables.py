@@ -7,7 +7,6 @@ never closes costs its own line and no other.
 import csv
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from itertools import islice
 
 import msgspec
@@ -73,8 +72,6 @@ class Table(ABC):
         self._dialect = dialect
         self._ahead: list[tuple[int, str | Refusal]] = []
         self._instants: Instants
-        self._first_at: datetime | None = None
-        self._last_at: datetime | None = None
         self._width = 0
         self._is_over = False
         self._is_cut = False
@@ -82,12 +79,8 @@ class Table(ABC):
 
     @property
     def header(self) -> Header:
-        """What the file says of itself, and which days its lines are of."""
-        changes: dict[str, object] = {"encoding": self._lines.encoding}
-        if self._last_at is not None and self._header.until_on is None:
-            changes["until_on"] = self._instants.local(self._last_at)
-            changes["from_on"] = self._instants.local(self._first_at or self._last_at)
-        return msgspec.structs.replace(self._header, **changes)
+        """What the file says of itself; of which days it is only where it says so before or behind its lines."""
+        return msgspec.structs.replace(self._header, encoding=self._lines.encoding)
 
     def __iter__(self) -> Iterator[Line | Refusal]:
         """Yield what each row says or why it was refused; the last word where the file stops in the middle."""
@@ -101,14 +94,6 @@ class Table(ABC):
             except Unfit as error:
                 yield error.refusal(number)
                 continue
-            at = line.occurred_at
-            if at is None and line.value_on is not None:
-                at = self._instants.noon(line.value_on)
-            if at is not None:
-                if self._last_at is None or at > self._last_at:
-                    self._last_at = at
-                if self._first_at is None or at < self._first_at:
-                    self._first_at = at
             yield line
         yield from self._end()
 

@@ -57,6 +57,7 @@ CAUSES: dict[str, Pair] = {
     "kind": ("The kinds differ: one side calls it something else.", "类型不一致：双方对该笔的定义不同。"),
     "on": ("The days lie too far apart.", "日期相差过大。"),
     "reference": ("The channel's number is the same, our reference is not.", "渠道单号相同，我方单号不同。"),
+    "file_day": ("The day of the line is none of its file's.", "该行的日期不属于其文件所属的日期。"),
 }
 SUGGESTIONS: dict[Suggestion, Pair] = {
     Suggestion.WAIT: ("Wait: it is due by {due_on}.", "请等待：最迟应于 {due_on} 报告。"),

@@ -19,8 +19,13 @@ BY_PEOPLE = frozenset({BreakKind.FEE_MISMATCH})
 """Breaks about a pair that stands: no run sees them again, so only a person closes them."""
 REST_OF = "rest_of"
 """In the facts of a break: what is left of a pair that a person made, and of which break. A pair that stands, too."""
+FILE_DAY = "file_day"
+"""The cause of a break about a line whose day lies far outside of the days of its file; once closed it stays so."""
+ABOUT, FUNDS = "about", "funds"
+"""In the facts of a break between two files of a channel: neither side of it stands in the books."""
 STANDING = frozenset({BreakState.OPEN, BreakState.EXPLAINED, BreakState.PROPOSED})
 NOTE_CHARS_MAX = 2_000
+ASSIGNEE_CHARS_MAX = 100
 RUN_ACTOR = "job:reconciliation"
 
 
@@ -44,6 +49,8 @@ class Run(NamedTuple):
 def break_id(leg: Leg, source: str, found: Found) -> UUID:
     """Return the id of the break of a difference: by its first record, and by itself where it is about a pair that stands."""
     label = f"break:{leg}:{source}"
+    if found.facts.get("cause") == FILE_DAY:
+        return derive(UUID(int=found.reported[0]), f"{label}:{FILE_DAY}")
     if found.kind in BY_PEOPLE:
         return derive(found.expected[0], f"{label}:{found.kind}")
     if found.kind is BreakKind.DUPLICATE or not found.expected:
@@ -60,7 +67,8 @@ def is_about_pair(found: Found) -> bool:
 
 def rest_of(of: Break, rest: Found, at: datetime, actor: str, note: str) -> Break:
     """Return the break for what is left of a pair that a person made; ``of`` is the break that the pair ended."""
-    kept = msgspec.structs.replace(rest, facts={REST_OF: of.reference})
+    about = {name: text for name, text in of.found.facts.items() if name == ABOUT}
+    kept = msgspec.structs.replace(rest, facts=about | {REST_OF: of.reference})
     opened = _opened(
         derive(of.id, f"rest:{of.version}"),
         Sighting(kept, of.opened_on, of.book_id),
@@ -83,6 +91,9 @@ def seen(standing: Mapping[UUID, Break], sightings: Iterable[Sighting], run: Run
         if known is None:
             written[identity] = _opened(identity, sighting, run)
         elif known.state is BreakState.WRITTEN_OFF:
+            continue
+        elif known.state is BreakState.RESOLVED and known.found.facts.get("cause") == FILE_DAY:
+            # The file will always say so: a person has seen it, or the line has a break that says more.
             continue
         elif known.state is BreakState.RESOLVED or known.found != sighting.found:
             written[identity] = _moved(known, run.at, RUN_ACTOR, "", BreakState.OPEN, found=sighting.found)
@@ -109,6 +120,11 @@ def resolved(known: Break, at: datetime, actor: str, note: str) -> Break:
 def proposed(known: Break, at: datetime, actor: str, note: str) -> Break:
     """Return a break that somebody wants written off. Raises ``break_closed``, ``note_invalid``, ``nothing_to_write_off``."""
     _check_note(note)
+    if known.found.facts.get(ABOUT) == FUNDS:
+        raise InvalidRequest(
+            "nothing_to_write_off",
+            "two files of the channel differ: the books are compared with the payments",
+        )
     # Two currencies are two amounts, each of which is written off.
     if known.found.difference_minor == 0 and known.found.kind is not BreakKind.CURRENCY_MISMATCH:
         raise InvalidRequest("nothing_to_write_off", "this break is about no money: resolve it with a reason")
@@ -126,6 +142,19 @@ def written_off(known: Break, at: datetime, actor: str, note: str) -> Break:
     """Return a break that a second person wrote off. Raises NotPermitted ``four_eyes``, Conflict ``break_not_proposed``."""
     _check_second(known, actor)
     return _moved(known, at, actor, note, BreakState.WRITTEN_OFF)
+
+
+def assigned(known: Break, at: datetime, actor: str, note: str, assignee: str) -> Break:
+    """Return a break that somebody looks after from now on; nobody where ``assignee`` is empty.
+
+    Its state stays. Raises ``break_closed``, ``note_invalid``, InvalidRequest ``assignee_invalid``.
+    """
+    _check_note(note)
+    if len(assignee) > ASSIGNEE_CHARS_MAX:
+        raise InvalidRequest("assignee_invalid", "nobody is named so")
+    if known.state not in STANDING:
+        raise Conflict("break_closed", f"{known.reference} is {known.state}", state=known.state)
+    return _moved(known, at, actor, note, known.state, assignee=assignee)
 
 
 def _check_second(known: Break, actor: str) -> None:

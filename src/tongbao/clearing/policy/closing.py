@@ -28,6 +28,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     ``silent_sources``: daily ones without a file that covers the day; ``behind_sources``: those without a run up to it.
     ``unresolved``: payments whose end nobody knows after a day. ``batches_*``: of movements cut by the end of the day.
+    ``payouts_*``: of those due by the day; ``unbooked`` ones are with the bank, which has not said that it executed them.
     ``unbalanced`` and ``law``: by currency, minor units, only where it is not zero. ``findings``: of the ledger's own checks.
     ``ages``: of standing breaks as ``store.breaks.ages`` tells them; ``overdue`` those that are not merely still in time.
     """
@@ -41,6 +42,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     batches_unpriced: int = 0
     batches_unapproved: int = 0
     payouts_unknown: int = 0
+    payouts_unbooked: int = 0
     dead_letters: int = 0
     trial_balance: dict[str, int] = {}
     law: dict[str, int] = {}
@@ -190,7 +192,10 @@ def _parts(facts: Facts) -> dict[str, list[Check]]:
             _counted("batches_priced", facts.batches_unpriced, _FAILED),
             _counted("batches_approved", facts.batches_unapproved, _WARNED),
         ],
-        "payouts": [_counted("payouts_known", facts.payouts_unknown, _WARNED)],
+        "payouts": [
+            _counted("payouts_known", facts.payouts_unknown, _WARNED),
+            _counted("payouts_booked", facts.payouts_unbooked, _WARNED),
+        ],
         "books": [
             _named("trial_balance", tuple(out_of_balance), _FAILED),
             _named("house_law", tuple(facts.law), _FAILED),

@@ -36,6 +36,7 @@ class Line:
         "_starts",
         "_steps",
         "_tax_included",
+        "_tax_name",
         "_tax_rate",
         "_tax_whole",
         "bearer",
@@ -62,6 +63,7 @@ class Line:
         high = charge.max_minor.get(currency)
         self._high = None if high is None else high * RATE_WHOLE
         self._free = charge.free_minor.get(currency, 0)
+        self._tax_name = charge.tax_name if charge.tax_e6 else ""
         self._tax_rate = charge.tax_e6
         self._tax_included = charge.tax_included
         self._tax_whole = RATE_WHOLE + charge.tax_e6 if charge.tax_included else RATE_WHOLE
@@ -86,7 +88,9 @@ class Line:
 
     def _part(self, amount_minor: int, volume_minor: int) -> FeePart | None:
         price, tax = self._price(amount_minor, volume_minor)
-        return FeePart(self.name, self.bearer, price, tax) if price else None
+        if not price:
+            return None
+        return FeePart(self.name, self.bearer, price, tax, self._tax_name, self._tax_rate)
 
     def _price(self, amount_minor: int, volume_minor: int) -> tuple[int, int]:
         """Return the charge with its tax, and the tax in it, minor units."""

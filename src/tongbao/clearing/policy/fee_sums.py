@@ -9,6 +9,8 @@ from tongbao.core.money import AMOUNT_LIMIT
 NOTHING = Priced()
 _MERCHANT = Bearer.MERCHANT
 _HOUSE = Bearer.HOUSE
+_Key = tuple[str, Bearer, str, int]
+"""By what parts are summed: name, bearer, and the name and rate of the tax."""
 
 
 def priced_of(parts: Sequence[FeePart]) -> Priced:
@@ -34,13 +36,23 @@ def priced_of(parts: Sequence[FeePart]) -> Priced:
 
 
 def sum_priced(several: Iterable[Priced]) -> Priced:
-    """Return the sum of what several movements cost, or of what several refunds gave back, one part a name and bearer."""
-    sums: dict[tuple[str, Bearer], tuple[int, int]] = {}
+    """Return the sum of what several movements cost, or of what several refunds gave back.
+
+    One part a name, bearer and tax: what was charged at another rate of tax stays told apart.
+    """
+    sums: dict[_Key, tuple[int, int]] = {}
     for priced in several:
         for part in priced.parts:
-            amount, tax = sums.get((part.name, part.bearer), (0, 0))
-            sums[part.name, part.bearer] = amount + part.amount_minor, tax + part.tax_minor
-    return priced_of([FeePart(*key, *value) for key, value in sums.items() if value != (0, 0)])
+            key = _key(part)
+            amount, tax = sums.get(key, (0, 0))
+            sums[key] = amount + part.amount_minor, tax + part.tax_minor
+    return priced_of(
+        [
+            FeePart(name, bearer, *value, tax_name, tax_e6)
+            for (name, bearer, tax_name, tax_e6), value in sums.items()
+            if value != (0, 0)
+        ]
+    )
 
 
 def given_back(
@@ -51,16 +63,20 @@ def given_back(
     ``returned``: by the name of a charge whether it goes back. Raises InvariantBroken ``fee_part_unknown``.
     """
     whole, original = share
-    given = {(part.name, part.bearer): part for part in given_before.parts}
+    given = {_key(part): part for part in given_before.parts}
     parts = []
     for part in paid.parts:
         if part.name not in returned:
             raise InvariantBroken("fee_part_unknown", "a part was not priced by this list", name=part.name)
         if not returned[part.name]:
             continue
-        before = given.get((part.name, part.bearer))
+        before = given.get(_key(part))
         amount = -(part.amount_minor * whole // original) - (before.amount_minor if before else 0)
         tax = -(part.tax_minor * whole // original) - (before.tax_minor if before else 0)
         if amount or tax:
-            parts.append(FeePart(part.name, part.bearer, amount, tax))
+            parts.append(FeePart(part.name, part.bearer, amount, tax, part.tax_name, part.tax_e6))
     return priced_of(parts)
+
+
+def _key(part: FeePart) -> _Key:
+    return part.name, part.bearer, part.tax_name, part.tax_e6

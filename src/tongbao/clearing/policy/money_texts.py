@@ -19,6 +19,8 @@ ENTRIES: Mapping[str, Pair] = {
     KIND_NAMES[MovementKind.DISPUTE_WON]: ("Dispute won", "争议胜诉返还"),
     KIND_NAMES[MovementKind.ADJUSTMENT]: ("Adjustment", "调账"),
     KIND_NAMES[MovementKind.PAYOUT_RETURNED]: ("Payout returned", "出款退回"),
+    KIND_NAMES[MovementKind.DEBT_PAID]: ("Paid by the merchant", "商户还款"),
+    KIND_NAMES[MovementKind.DEBT_WRITTEN_OFF]: ("Debt given up", "欠款核销"),
     Entry.FEES: ("Fees with tax", "手续费（含税）"),
     Entry.RESERVE_HELD: ("Withheld as reserve", "扣留保证金"),
     Entry.RESERVE_RELEASED: ("Reserve released", "释放保证金"),
@@ -168,17 +170,48 @@ PAPER: Mapping[str, Pair] = {
     "recipient": ("For", "抬头"),
     "days": ("Days", "期间"),
     "source": ("Payment", "支付单号"),
+    "refund": ("Refund", "退款单号"),
     "merchant_reference": ("Order", "订单号"),
     "description": ("Description", "说明"),
     "currency": ("Currency", "币种"),
     "what": ("What", "项目"),
     "count": ("Count", "笔数"),
     "net": ("Without tax", "不含税金额"),
-    "tax": ("Tax", "税额"),
+    "tax_rate": ("Tax", "税种税率"),
+    "tax": ("Amount of tax", "税额"),
     "amount": ("Amount", "金额"),
     "total": ("Total", "合计"),
+    "paid": ("Paid", "实收金额"),
+    "given_back": ("Given back", "退还金额"),
+    "charged": ("Charged", "应付手续费"),
+    "at": ("Time", "时间"),
+    "test": ("Made in test mode: no money moved", "测试模式开具，未发生真实资金往来"),
+    "taxes": ("Taxes", "税额汇总"),
 }
 """The words of receipts and invoices."""
+METHODS: Mapping[str, Pair] = {
+    "card": ("Card", "银行卡"),
+    "alipay": ("Alipay", "支付宝"),
+    "wechat_pay": ("WeChat Pay", "微信支付"),
+    "wallet": ("Wallet", "钱包"),
+}
+"""Ways of paying as payers know them."""
+PROFIT: Mapping[str, Pair] = {
+    "month_on": ("Month", "月份"),
+    "book": ("Book", "商户账簿"),
+    "method": ("Method", "支付方式"),
+    "channel": ("Channel", "渠道"),
+    "currency": ("Currency", "币种"),
+    "count": ("Movements", "笔数"),
+    "volume_minor": ("Sales", "交易额"),
+    "fees_minor": ("Fees with tax", "手续费（含税）"),
+    "tax_minor": ("Tax in the fees", "其中税额"),
+    "cost_minor": ("Cost of channels", "渠道成本"),
+    "agent_minor": ("Commissions", "代理佣金"),
+    "write_offs_minor": ("Written off", "核销损益"),
+    "margin_minor": ("Margin", "毛利"),
+}
+"""The columns of a profit report, in their order; those in ``_minor`` are amounts."""
 
 
 def text(words: Pair, language: str) -> str:

@@ -1,12 +1,13 @@
 """Which movements a document of payments has made: the same steps, keys and amounts as the journal's on ``in_transit``.
 
 What ``payments.policy.postings`` posts is worked out again from the document alone, so that a version which is seen twice,
-or one that is never seen, changes nothing. A movement carries the key of its transfer as its id.
+or one that is never seen, changes nothing. A movement carries the key of its transfer as its id. One kind comes of payouts: that one
+came back.
 
 Source: the table at the head of ``payments.policy.postings``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -15,6 +16,8 @@ from tongbao.channels.schema import Card, Operation, kind_of
 from tongbao.clearing.schema.agreements import Cut
 from tongbao.clearing.schema.fees import LABEL_CHARS_MAX
 from tongbao.clearing.schema.movements import Movement, MovementKind
+from tongbao.clearing.schema.payout_facts import PayoutChanged
+from tongbao.clearing.schema.payouts import PayoutState
 from tongbao.core.errors import InvariantBroken
 from tongbao.core.ids import derive, uuid_text
 from tongbao.payments.schema.attempts import PAID, ActState, Attempt
@@ -60,16 +63,22 @@ def origin_of(attempt: Attempt, store: str = "") -> Origin:
 
 
 def movements_of(
-    document: Moving, origin: Origin, recorded_at: datetime, cut_of: CutOf
+    document: Moving,
+    origin: Origin,
+    recorded_at: datetime,
+    cut_of: CutOf,
+    instants: Mapping[UUID, datetime] | None = None,
 ) -> tuple[Movement, ...]:
     """Return every movement that a document has made so far, in the order in which they happened.
 
-    Captures and ends carry the time of the version that shows them first. Raises InvariantBroken ``movements_differ``
-    where an attempt's captures do not come to what it says was captured.
+    Captures and ends carry the time of the version that shows them first, or that of the journal where ``instants`` tells it by
+    the key of the transfer. Raises InvariantBroken ``movements_differ`` where an attempt's captures do not come to what it says
+    was captured.
     """
     found: list[Movement] = []
     for moved in _moves(document):
-        cut = cut_of(moved.occurred_at)
+        at = (instants or {}).get(moved.key, moved.occurred_at)
+        cut = cut_of(at)
         found.append(
             Movement(
                 id=moved.key,
@@ -89,13 +98,49 @@ def movements_of(
                 amount_minor=moved.amount_minor,
                 reference=moved.reference,
                 channel_reference=moved.channel_reference,
-                occurred_at=moved.occurred_at,
+                occurred_at=at,
                 recorded_at=recorded_at,
                 cut_at=cut.cut_at,
                 payout_on=cut.payout_on,
             )
         )
     return tuple(found)
+
+
+def keys_of(document: Moving) -> list[UUID]:
+    """Return the keys of the transfers by which a document has moved ``in_transit`` so far."""
+    return [moved.key for moved in _moves(document)]
+
+
+def returned_payout(fact: PayoutChanged, recorded_at: datetime, cut_of: CutOf) -> Movement | None:
+    """Return the movement of a payout that came back; None for any other news of one.
+
+    It moves nothing on ``in_transit``: the money goes back to ``available``, and its batch is paid anew. It stands among the
+    merchant's movements so that a bill shows it, and so that a price list may charge for it.
+    """
+    if fact.state != PayoutState.RETURNED or fact.alarm:
+        return None
+    key = derive(fact.payout_id, "returned")
+    cut = cut_of(fact.occurred_at)
+    return Movement(
+        id=key,
+        book_id=fact.book_id,
+        live=fact.live,
+        kind=MovementKind.PAYOUT_RETURNED,
+        transfer_key=key,
+        source_id=fact.payout_id,
+        intent_id=None,
+        channel="",
+        method="",
+        currency=fact.currency,
+        amount_minor=0,
+        reference=fact.subject,
+        channel_reference=fact.end_to_end,
+        occurred_at=fact.occurred_at,
+        recorded_at=recorded_at,
+        cut_at=cut.cut_at,
+        payout_on=cut.payout_on,
+    )
 
 
 def _moves(document: Moving) -> Iterator[Moved]:

@@ -1,7 +1,8 @@
 """The price lists that a house begins with: what merchants pay by package, what cards cost the house, what agents get.
 
-They are data to be edited: drafts start from them. The merchants' list is, price for price, the one that ``parties``
-shows for its packages, so that nobody is shown one price and pays another (a test compares every cell). Sources of costs:
+They are data to be edited: drafts start from them. Nowhere else does a price stand: packages of ``parties`` hold features, and
+what a package costs is what the list in force says. The merchants' prices are list prices of the demonstration house in
+the order of the field's; no source is claimed. Sources of costs:
 
 - the European Union: Regulation (EU) 2015/751, Articles 3(1) and 4 (consumer cards, 0.2 % debit and 0.3 % credit; by
   Article 2(4) a prepaid card is a debit card) for payments within the European Economic Area. Upper bounds, which schemes use as prices;

@@ -179,7 +179,12 @@ class Tally:
 def negated(priced: Priced) -> Priced:
     """Return the opposite of what was charged."""
     return priced_of(
-        [FeePart(part.name, part.bearer, -part.amount_minor, -part.tax_minor) for part in priced.parts]
+        [
+            FeePart(
+                part.name, part.bearer, -part.amount_minor, -part.tax_minor, part.tax_name, part.tax_e6
+            )
+            for part in priced.parts
+        ]
     )
 
 

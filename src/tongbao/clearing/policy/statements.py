@@ -106,6 +106,9 @@ class Running:
     def movement(self, movement: Movement, cost: Cost | None, payout_on: date) -> Iterator[StatementLine]:
         """Yield what batches did until a movement happened, then the movement."""
         yield from self._until(movement.occurred_at)
+        if not movement.amount_minor:
+            # A payout that came back: its batch tells so, with the amount.
+            return
         self._balance += movement.amount_minor
         batch = "" if movement.batch_id is None else uuid_text(BATCH_PREFIX, movement.batch_id)
         yield StatementLine(

@@ -89,7 +89,7 @@ class BankReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MessageState(enum.StrEnum):
-    """Where a message is. Outgoing: ready, sending, sent, unknown. Incoming: heard, then read or refused."""
+    """Where a message is. Outgoing: ready, sending, sent, unknown. Incoming: read or refused; ready where it is still to be applied."""
 
     READY = "ready"
     SENDING = "sending"  # committed before the bank is called

@@ -78,7 +78,7 @@ class BillTotal(msgspec.Struct, frozen=True, kw_only=True):
     """What the movements of a filter come to in one currency, minor units.
 
     Fees, tax and reserve hold what was estimated, which ``estimated_count`` movements are; ``open_count`` are neither priced
-    nor estimated, since there were too many to do so, and stand with their amounts only.
+    nor estimated, since no list prices them or there are more than a bill ever estimates, and stand with their amounts only.
     """
 
     currency: str

@@ -128,7 +128,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Break(msgspec.Struct, frozen=True, kw_only=True):
     """A difference that somebody has to look at. ``id`` is derived from leg, source, kind and records: runs find it again.
 
-    ``opened_on`` is the business day it belongs to, from which its age counts.
+    ``opened_on`` is the business day it belongs to, from which its age counts. ``assignee``: who looks after it, by how trails
+    name them; nobody where it is empty.
     """
 
     id: UUID
@@ -145,6 +146,7 @@ class Break(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     actor: str = ""
     proposed_by: str = ""
+    assignee: str = ""
     closed_at: datetime | None = None
 
     @property

@@ -142,13 +142,19 @@ class Priceable(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mcc: str = ""
 
 
-class FeePart(msgspec.Struct, frozen=True, gc=False):
-    """One charge of one movement, minor units, positive where the bearer pays. ``amount_minor`` holds ``tax_minor``."""
+class FeePart(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One charge of one movement, minor units, positive where the bearer pays. ``amount_minor`` holds ``tax_minor``.
+
+    ``tax_name`` and ``tax_e6`` are those of the charge, empty where it has no tax; parts that were stored before they were
+    told have the amount of their tax alone.
+    """
 
     name: str
     bearer: Bearer
     amount_minor: int
     tax_minor: int = 0
+    tax_name: str = ""
+    tax_e6: int = 0
 
 
 class Priced(msgspec.Struct, frozen=True, gc=False):

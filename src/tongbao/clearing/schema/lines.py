@@ -13,6 +13,9 @@ import msgspec
 FILE_PREFIX = "rcf"
 LINE_TEXT_CHARS_MAX = 200
 REFUSALS_MAX = 1_000
+STATEMENTS_MAX = 1_000
+"""Statements in one file."""
+STRAYS_MAX = 1_000
 FILE_BYTES_MAX = 4_000_000_000
 LINES_MAX = 10_000_000
 
@@ -30,6 +33,7 @@ class Format(enum.StrEnum):
     CAMT_054 = "camt.054"
     MT940 = "mt940"
     CSV = "csv"  # columns by configuration
+    NOTICE = "notice"  # a bank's word about single payouts (pain.002, camt.054, pacs.004): no statement
 
 
 class Side(enum.StrEnum):
@@ -37,6 +41,13 @@ class Side(enum.StrEnum):
 
     CHANNEL = "channel"
     BANK = "bank"
+
+
+class Tells(enum.StrEnum):
+    """What the files of a channel tell."""
+
+    PAYMENTS = "payments"  # payment by payment, to be compared with ours
+    FUNDS = "funds"  # what moved in our account there, to be compared with what it told of payments and with the bank
 
 
 class LineKind(enum.StrEnum):
@@ -97,9 +108,24 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     on: date
 
 
+class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One statement of a file that may hold several; ``page`` of it, where one statement goes over several."""
+
+    statement: str = ""
+    account: str = ""
+    sequence: int | None = None
+    page: int = 0
+    from_on: date | None = None
+    until_on: date | None = None
+    opening: Balance | None = None
+    closing: Balance | None = None
+
+
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """What a file says of itself. ``sequence``: of a statement in its account, to find gaps; ``account``: theirs, masked.
 
+    ``from_on`` and ``until_on``: the days that the file is of. ``statements``: each statement by itself, in order of the file; the
+    fields beside it are of all of them together (first opening, last closing, number and name of the last).
     ``declared_count`` and ``declared_minor``: totals that the file ends with, to be compared with its lines.
     """
 
@@ -116,6 +142,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     declared_count: int | None = None
     declared_minor: int | None = None
     encoding: str = "utf-8"
+    statements: tuple[Told, ...] = ()
 
 
 class FileState(enum.StrEnum):
@@ -127,7 +154,11 @@ class FileState(enum.StrEnum):
 
 
 class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file as it was taken in. ``refused_count`` lines were not; the first thousand are kept with their reason."""
+    """A file as it was taken in. ``refused_count`` lines were not; the first thousand are kept with their reason.
+
+    ``period_by``: who says which days it is of (``policy.periods.ToldBy``). ``strays``: ids of the lines whose day lies far
+    outside of them, the first thousand.
+    """
 
     id: UUID
     name: str
@@ -140,6 +171,8 @@ class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
     refused_count: int = 0
     problems: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    period_by: str = ""
+    strays: tuple[int, ...] = ()
     received_at: datetime
     received_by: str
 
@@ -181,6 +214,7 @@ class SourceTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     ``zone``: of times without one. ``currency``: of amounts without one. ``report_days``: days after which a payment should be
     reported; ``is_daily``: a file is expected for every working day;
     ``tells_fees``: a cost of 0 on a line means that there was none. ``bank``: of a channel, the account it pays to. ``account``: the account that its statements must name.
+    ``channel``: whose files these are, where the source does not bear the channel's name; ``tells``: what they tell of it.
     """
 
     source: str
@@ -194,4 +228,11 @@ class SourceTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     calendars: tuple[str, ...] = ()
     account: str = ""
     bank: str = ""
+    channel: str = ""
+    tells: Tells = Tells.PAYMENTS
     columns: CsvColumns = CsvColumns()
+
+    @property
+    def of_channel(self) -> str:
+        """The channel whose files these are; of a bank its own name."""
+        return self.channel or self.source

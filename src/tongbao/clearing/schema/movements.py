@@ -1,8 +1,8 @@
 """Movements: what changes what a merchant is owed, one row each, equal to the journal's moves on ``in_transit``.
 
 ``amount_minor`` is signed from the merchant's view: a sale is positive, a refund and a dispute negative. A movement is
-derived from a document of ``payments`` and carries the id from which the journal's key was derived, so that
-movement, document and transfer name each other.
+derived from a document of ``payments``, or from what two people agreed on, and carries the id from which the journal's key was
+derived, so that movement, document and transfer name each other.
 """
 
 import enum
@@ -26,7 +26,9 @@ class MovementKind(enum.IntEnum):
     DISPUTE = 4  # withheld for a dispute
     DISPUTE_WON = 5  # given back
     ADJUSTMENT = 6  # agreed by two people, with a reason
-    PAYOUT_RETURNED = 7  # the bank gave a payout back
+    PAYOUT_RETURNED = 7  # the bank gave a payout back; moves nothing here, and may have a price
+    DEBT_PAID = 8  # the merchant paid what it owed, over a bank
+    DEBT_WRITTEN_OFF = 9  # given up by two people
 
 
 KIND_NAMES = {
@@ -37,6 +39,8 @@ KIND_NAMES = {
     MovementKind.DISPUTE_WON: "dispute_won",
     MovementKind.ADJUSTMENT: "adjustment",
     MovementKind.PAYOUT_RETURNED: "payout_returned",
+    MovementKind.DEBT_PAID: "debt_paid",
+    MovementKind.DEBT_WRITTEN_OFF: "debt_written_off",
 }
 """The words of prices, APIs and files."""
 
@@ -45,7 +49,8 @@ class Movement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One change of what a merchant is owed.
 
     ``id`` is derived from the document and the step; ``transfer_key`` is that of the journal. ``source_id`` is the document
-    (attempt, refund, dispute), ``intent_id`` the payment. ``reference`` is what the channel knows it by (ours), and
+    (attempt, refund, dispute, adjustment, demand, payout), ``intent_id`` the payment, where it is about one, and ``channel`` its
+    channel, empty where none moved the money. ``reference`` is what the channel knows it by (ours), and
     ``channel_reference`` what the channel calls it. ``cut_at`` and ``payout_on``: when it is cut and paid by the agreement of
     the time at which it happened. ``batch_id`` is None until a batch took it.
     """

@@ -9,7 +9,7 @@ from tongbao.core.ids import uuid_text
 
 
 class PayoutChanged(Fact, frozen=True, kw_only=True, tag="clearing.payout_changed"):
-    """A payout came to a state. ``alarm``: why a person should look at it; empty where nobody has to."""
+    """A payout came to a state, as its ``version``. ``alarm``: why a person should look at it; empty where nobody has to."""
 
     book_id: int
     live: bool
@@ -21,6 +21,7 @@ class PayoutChanged(Fact, frozen=True, kw_only=True, tag="clearing.payout_change
     end_to_end: str
     code: str = ""
     alarm: str = ""
+    version: int = 0
 
     @property
     def subject(self) -> str:
@@ -40,6 +41,7 @@ class DestinationChanged(Fact, frozen=True, kw_only=True, tag="clearing.destinat
     actor: str
     usable_at: datetime | None = None
     note: str = ""
+    version: int = 0
 
     @property
     def subject(self) -> str:

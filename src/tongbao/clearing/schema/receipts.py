@@ -22,15 +22,18 @@ class ReceiptKind(enum.StrEnum):
 
 
 class ReceiptItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One line, minor units; ``amount`` holds ``tax``. ``name`` is a charge of the price list, or empty.
+    """One line, minor units; ``amount`` holds ``tax``. ``name`` is a charge of the price list, or how was paid.
 
-    ``movement_id``: of a receipt, the movement that is shown, so that it is shown once.
+    ``tax_name`` and ``tax_e6`` (millionths) are those of the charge; papers that were numbered before they were told have the
+    amount of the tax alone. ``movement_id``: of a receipt, the movement that is shown, so that it is shown once.
     """
 
     name: str
     count: int
     amount_minor: int
     tax_minor: int = 0
+    tax_name: str = ""
+    tax_e6: int = 0
     at: datetime | None = None
     movement_id: UUID | None = None
 

@@ -161,6 +161,14 @@ class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
     payout_on: date | None = None
 
 
+class ProfitFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """What a profit report is made of: one merchant's book, one currency, one channel; None is any."""
+
+    book_id: int | None = None
+    currency: str | None = None
+    channel: str | None = None
+
+
 class ProfitKey(msgspec.Struct, frozen=True, kw_only=True):
     """What a line of a profit report is of; empty and None where it is not told apart or not known."""
 

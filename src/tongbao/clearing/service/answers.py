@@ -2,12 +2,16 @@
 
 A message is marked as kept only after everything in it was applied; applying it again changes nothing, so a process that is
 killed in between loses nothing. Only a bank's own word about a payout of its own moves that payout.
+
+What a bank hands over and what a person takes in as a file are one: the same bytes are applied once, whichever way they come
+first. A person's file is kept before it is applied, and applied again until all of it could be.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from tongbao.clearing.policy import payouts as policy
@@ -36,6 +40,11 @@ from tongbao.payments.ports import SecretBox
 STATEMENT_KIND = "camt.053"
 LOOKUP_MAX = 1_000
 UNREADABLE = "unreadable"
+HEARD_MAX = 100
+"""Messages that people took in and that are applied in one step."""
+
+Keep = Callable[[str, str, bytes], Awaitable[None]]
+"""Takes a statement that a bank handed over (its name, the kind of message, the bytes) to where it is reconciled; repeatable."""
 _log = structlog.get_logger(__name__)
 
 
@@ -47,7 +56,7 @@ class _Taken(NamedTuple):
 
 
 class Answers:
-    """Hears banks. One object per process; any number of processes side by side."""
+    """Hears banks. One object per process; any number of processes side by side. ``keep``: takes statements on."""
 
     def __init__(
         self,
@@ -58,7 +67,10 @@ class Answers:
         banks: Mapping[str, Bank],
         moves: PayoutMoves,
         metrics: Metrics,
+        *,
+        keep: Keep | None = None,
     ) -> None:
+        self._keep = keep
         self._database = database
         self._clock = clock
         self._ids = ids
@@ -84,7 +96,7 @@ class Answers:
             taken = await self._take(bank, heard)
             await bank.done([each.handle for each in taken.kept if each.handle])
             count += taken.fresh
-        return count
+        return count + await self._again()
 
     async def hear(self, bank_name: str, content: bytes) -> int:
         """Take a message that came another way, such as one that a person uploads; return 1 where it was new.
@@ -94,6 +106,62 @@ class Answers:
         if bank_name not in self._banks:
             raise NotFound("bank_unknown", f"no bank {bank_name[:64]}")
         return (await self._take(self._banks[bank_name], [Heard("", content)])).fresh
+
+    async def overhear(self, account: str, content: bytes) -> int:
+        """Take what came as a file of an account by hand; return 1 where it is news of a bank that pays out here.
+
+        It is kept before this returns, and applied now or, where that cannot be, by the next collections.
+        """
+        if account not in self._banks:
+            return 0
+        digest = hashlib.sha256(content).digest()
+        new_id, now = self._ids.uuid(), self._clock.now()
+        async with self._database.transaction() as connection:
+            if await messages.known(connection, account, {digest}):
+                return 0
+            message = BankMessage(
+                id=new_id,
+                at=now,
+                is_outgoing=False,
+                bank=account,
+                kind=UNREADABLE,
+                message_id="",
+                state=MessageState.READY,
+                due_at=now,
+                digest=digest,
+                content=self._box.seal(content, sealing_context(new_id.bytes)),
+            )
+            await messages.insert(connection, message)
+        await self._again()
+        return 1
+
+    async def _again(self) -> int:
+        """Apply what people took in and was not applied yet; return how many messages were."""
+        now = self._clock.now()
+        async with self._database.connection() as connection:
+            due = await messages.heard(connection, now, HEARD_MAX)
+        count = 0
+        for message in due:
+            bank = self._banks.get(message.bank)
+            if bank is None:
+                continue
+            content = self._box.open(message.content, sealing_context(message.id.bytes))
+            report, state = self._report(bank, content)
+            is_done = await self._apply(bank, report)
+            after = msgspec.structs.replace(
+                message,
+                kind=report.kind,
+                message_id=report.message_id,
+                state=state if is_done else MessageState.READY,
+                attempts=message.attempts + 1,
+                due_at=None if is_done else now + policy.resend_after(message.attempts),
+            )
+            async with self._database.transaction() as connection:
+                await messages.read(connection, after)
+            if is_done:
+                self._heard.labels(report.kind).inc()
+            count += is_done
+        return count
 
     async def contents(self, bank_name: str, kind: str | None, limit: int) -> list[tuple[str, bytes]]:
         """Return kinds and clear contents of messages of a bank, oldest first: for whoever reconciles statements."""
@@ -115,14 +183,17 @@ class Answers:
 
     async def _read(self, bank: Bank, digest: bytes, content: bytes) -> bool:
         """Read and apply a message, and keep it; False where something of it has to be tried again."""
-        state = MessageState.READ
-        try:
-            report = bank.read(content)
-        except InvalidRequest as error:
-            _log.error("bank_message_unreadable", bank=bank.terms.name, detail=error.detail)
-            report, state = BankReport(kind=UNREADABLE, message_id=""), MessageState.REFUSED
+        report, state = self._report(bank, content)
         if not await self._apply(bank, report):
             return False
+        if self._keep is not None and state is MessageState.READ:
+            try:
+                await self._keep(bank.terms.name, report.kind, content)
+            except InvalidRequest as error:
+                # Payouts understood it; what reconciliation cannot read stands there as a file that was refused.
+                _log.error(
+                    "bank_statement_refused", bank=bank.terms.name, code=error.code, detail=error.detail
+                )
         new_id = self._ids.uuid()
         message = BankMessage(
             id=new_id,
@@ -139,6 +210,14 @@ class Answers:
             await messages.insert(connection, message)
         self._heard.labels(report.kind).inc()
         return True
+
+    def _report(self, bank: Bank, content: bytes) -> tuple[BankReport, MessageState]:
+        """Return what a message says, and whether it could be read."""
+        try:
+            return bank.read(content), MessageState.READ
+        except InvalidRequest as error:
+            _log.error("bank_message_unreadable", bank=bank.terms.name, detail=error.detail)
+            return BankReport(kind=UNREADABLE, message_id=""), MessageState.REFUSED
 
     async def _apply(self, bank: Bank, report: BankReport) -> bool:
         """Apply every line: what is said of single payouts, then what is said of the rest of a block or a message.

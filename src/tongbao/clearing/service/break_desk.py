@@ -115,6 +115,22 @@ class BreakDesk:
         act = _Act(BreakState.RESOLVED, actor, note, breaking.resolved)
         return await self._change(break_id, act, seen_version)
 
+    async def assign(
+        self, break_id: UUID, assignee: str, *, actor: str, note: str, seen_version: int | None = None
+    ) -> Break:
+        """Let somebody look after a break, by how trails name them; nobody where ``assignee`` is empty.
+
+        The same once more changes nothing. Raises InvalidRequest ``assignee_invalid`` too.
+        """
+        async with self._database.transaction() as connection:
+            known = await self._locked(connection, break_id)
+            if known.assignee == assignee:
+                return known
+            _check_seen(known, seen_version)
+            after = breaking.assigned(known, self._clock.now(), actor, note, assignee)
+            await store.put(connection, [after])
+        return after
+
     async def propose(
         self, break_id: UUID, *, actor: str, note: str, seen_version: int | None = None
     ) -> Break:
@@ -177,6 +193,8 @@ class BreakDesk:
                 (each.state, each.actor, each.note) == (BreakState.RESOLVED, actor, note) for each in known
             ):
                 return known
+            for each in known:
+                _check_standing(each)
             after = [breaking.resolved(each, now, actor, note) for each in known]
             sides = await self._sides(connection, known)
             chosen = _chosen(known, sides, expected, reported)
@@ -194,6 +212,8 @@ class BreakDesk:
             if (known.state, known.actor, known.note) == act[:3]:
                 return known
             _check_seen(known, seen_version)
+            if act.state is not BreakState.OPEN:  # Refusing says by itself that nothing waits to be refused.
+                _check_standing(known)
             after = act.change(known, self._clock.now(), act.actor, act.note)
             await store.put(connection, [after])
         return after
@@ -346,6 +366,12 @@ def _rest(chosen: Sides, rest_minor: int, currency: str) -> Found:
 def _check_seen(known: Break, seen_version: int | None) -> None:
     if seen_version is not None and known.version != seen_version:
         raise Conflict("break_changed", f"{known.reference} has changed; look at it again")
+
+
+def _check_standing(known: Break) -> None:
+    """Raise Conflict ``break_closed`` for a break that somebody, or a run, ended already."""
+    if known.state not in breaking.STANDING:
+        raise Conflict("break_closed", f"{known.reference} is {known.state}", state=known.state)
 
 
 def _unknown(break_id: UUID) -> NotFound:

@@ -3,7 +3,8 @@
 A transfer is posted in rounds, each one commit with its rows: the first takes the whole transfer into the bank account, and each
 takes lines whose merchant is known out of suspense. Lines that are breaks stay in suspense until they are matched, by a run or a
 person; what is written off is taken out by the break desk. Keys derive from the transfer's line and the round: whoever is killed or
-repeats posts nothing twice, and two processes wait for each other.
+repeats posts nothing twice, and two processes wait for each other. Where a channel tells its funds in a file of their own, the
+transfer stands there, and what it paid for in the file of payments alone.
 """
 
 import contextlib
@@ -105,7 +106,7 @@ class ChannelMoney:
             if transfer.rounds and not lines:
                 return None
             merchants = await self._merchants(connection, transfer, lines)
-            live = await modes.is_live(connection, transfer.source)
+            live = await modes.is_live(connection, transfer.channel)
         return transfer, lines, await self._transfers(transfer, _round(transfer, lines, merchants), live=live)
 
     async def _merchants(
@@ -126,7 +127,7 @@ class ChannelMoney:
         platform = await self._money.platform(transfer.currency, live=live)
         merchants: dict[int, MerchantMoney] = {}
         for book_id in of.merchants:
-            merchants[book_id] = await self._money.merchant(book_id, transfer.source, transfer.currency)
+            merchants[book_id] = await self._money.merchant(book_id, transfer.channel, transfer.currency)
         return settled(of, platform, merchants)
 
     async def _post(self, connection: Connection, turn: AsyncExitStack, transfers: list[Transfer]) -> None:

@@ -7,8 +7,14 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from tongbao.clearing.policy.pricing import Seller
+from tongbao.clearing.service.adjustments import Adjustments
 from tongbao.clearing.service.agreements import Agreements
+from tongbao.clearing.service.backfill import Backfill
 from tongbao.clearing.service.closing import Closing
+from tongbao.clearing.service.collections import Collections
+from tongbao.clearing.service.debt_lines import DebtLines
+from tongbao.clearing.service.hand_moves import HandMoves
+from tongbao.clearing.service.merchant_notices import notices
 from tongbao.clearing.service.pricing import PriceLists, Pricing, Sellers
 from tongbao.clearing.service.recording import Recording
 from tongbao.clearing.service.settling import Settling
@@ -50,12 +56,19 @@ class Clearing:
         sellers: Sellers | None = None,
     ) -> None:
         self._reading = Reading(database, metrics)
+        self._clock = clock
         self.agreements = Agreements(database, clock)
         self.closing = Closing(database, ledger, clock, working_day)
         opens_at = self.closing.opens_at
         self.recording = Recording(database, clock, self.agreements, self._reading, opens_at)
         pricing = Pricing(database, ledger, clock, self.agreements, prices, sellers or UnknownSellers())
         self.settling = Settling(database, clock, self.agreements, pricing, metrics, opens_at)
+        moves = HandMoves(database, ledger, clock, self.agreements, opens_at)
+        self.adjustments = Adjustments(database, clock, ledger.ids, self.agreements, moves, self._reading)
+        open_day = self.closing.open_day
+        self.collections = Collections(database, clock, ledger.ids, moves, open_day)
+        self.debt_lines = DebtLines(database, clock, self.collections, moves, open_day)
+        self.backfill = Backfill(database, ledger, clock, self.recording)
 
     async def __aenter__(self) -> "Clearing":
         await self.prepare()
@@ -72,7 +85,7 @@ class Clearing:
 
     def subscriptions(self) -> list[Projection]:
         """Return everything here that reads facts."""
-        return [self.recording.subscription()]
+        return [self.recording.subscription(), notices(self._clock)]
 
     def steps(self) -> list[Step]:
         """Return what workers call: cutting, pricing and approving what is due."""

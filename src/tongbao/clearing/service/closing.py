@@ -11,6 +11,7 @@ from datetime import time as day_time
 from tongbao.clearing.policy import closing
 from tongbao.clearing.policy.closing import Facts
 from tongbao.clearing.policy.cycles import zone_of
+from tongbao.clearing.policy.sources import all_together
 from tongbao.clearing.schema.days import Day, DayAct, DayReport, DayState
 from tongbao.clearing.schema.lines import SourceTerms
 from tongbao.clearing.service.reconciling import WorkingDay
@@ -180,18 +181,24 @@ class Closing:
         uncut, unpriced, unapproved = await store.batches(connection, end)
         count, late, matched = await store.movements(connection, begin, end)
         overdue, proposed = await store.standing(connection, on)
+        unknown, unbooked = await store.payouts(connection, on)
         return Facts(
             silent_sources=tuple(
                 each.source for each in sources if self._is_due(each, on) and each.source not in covered
             ),
-            behind_sources=tuple(each.source for each in sources if runs.get(each.source, store.NEVER) < on),
+            behind_sources=tuple(
+                group.lead.source
+                for group in all_together({each.source: each for each in sources})
+                if runs.get(group.lead.source, store.NEVER) < on
+            ),
             files_reading=reading,
             files_refused=refused,
             unresolved=await store.unresolved(connection, first_uuid_at(min(now - RESOLVED_WITHIN, end))),
             movements_uncut=uncut,
             batches_unpriced=unpriced,
             batches_unapproved=unapproved,
-            payouts_unknown=await store.payouts_unknown(connection, on),
+            payouts_unknown=unknown,
+            payouts_unbooked=unbooked,
             dead_letters=await self._dead_letters(connection),
             trial_balance=balance,
             law=law,

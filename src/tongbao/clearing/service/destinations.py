@@ -247,6 +247,7 @@ class Destinations:
             actor=actor,
             usable_at=account.usable_at,
             note=note,
+            version=account.version,
         )
         await self._outbox.publish(connection, [fact])
 

@@ -1,8 +1,8 @@
 """Estimating: what movements will cost that no batch has priced yet, by the same arithmetic as the batch's own.
 
-The lists are those in force when each movement happened. Of what the month sold before them only sales of the same call and
-those before the first of them count, so where a merchant's price depends on volume a part of a bill may come out a step
-too high or low until its batch is priced.
+The lists are those in force when each movement happened. Of what the month sold before them only sales that are asked for, and
+those before the first of them, count; and of sales that something goes back of, only each other. So where a merchant's price
+depends on volume a part of a bill may come out a step too high or low until its batch is priced.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,18 +26,24 @@ from tongbao.clearing.store import bills as store
 from tongbao.clearing.store.batches import PastMovement
 from tongbao.clearing.store.movements import Money
 from tongbao.core.db import Database
-from tongbao.core.errors import InvalidRequest, NotFound
+from tongbao.core.errors import InvalidRequest, LimitExceeded, NotFound
 
 ESTIMATED_MAX = 5_000
-"""Movements of one call: some tens of milliseconds of arithmetic; of more the amounts are told alone."""
+"""Movements of one call: some tens of milliseconds of arithmetic. Of more the callers ask call by call."""
+BESIDE_MAX = 100_000
+"""Unpriced movements of the payments that something goes back of in one call."""
+
+Carried = dict[tuple[str, bool], dict[date, int]]
+"""By currency and mode what each month had sold, minor units, once what was asked for so far is counted."""
 
 
 class _Facts(NamedTuple):
-    """What was read for the movements of one book."""
+    """What was read for the movements of one book; ``beside``: of the same payments, and not asked for."""
 
     seller: Seller
     terms: Terms
     movements: list[Movement]
+    beside: list[Movement]
     past: dict[UUID, list[PastMovement]]
 
 
@@ -52,25 +58,30 @@ class Estimating:
         self._prices = prices
         self._sellers = sellers
 
-    async def of(self, movements: Sequence[Movement]) -> dict[UUID, PricedMovement]:
+    async def of(
+        self, movements: Sequence[Movement], carried: Carried | None = None
+    ) -> dict[UUID, PricedMovement]:
         """Return what movements of one book will cost, by movement; those of which no list is found are left out.
 
-        At most ``ESTIMATED_MAX`` of them are looked at, the first.
+        At most ``ESTIMATED_MAX`` of them are looked at, the first. Who asks for more than one call's movements, as they
+        happened, hands the same ``carried`` to each call, empty at first, and gets what one call would have told. Raises
+        LimitExceeded ``estimate_too_large`` where their payments have more than ``BESIDE_MAX`` unpriced movements.
         """
         asked = movements[:ESTIMATED_MAX]
         if not asked:
             return {}
         facts = await self._facts(asked)
+        sold: Carried = {} if carried is None else carried
         found: dict[UUID, PricedMovement] = {}
-        for currency, live in {(each.currency, each.live) for each in facts.movements}:
-            group = [each for each in facts.movements if (each.currency, each.live) == (currency, live)]
+        for money in {(each.currency, each.live) for each in facts.movements}:
+            group = [each for each in facts.movements if (each.currency, each.live) == money]
+            beside = [each for each in facts.beside if (each.currency, each.live) == money]
             try:
-                found |= await self._estimated(group, facts)
+                found |= await self._estimated(group, beside, facts, sold.setdefault(money, {}))
             except (NotFound, InvalidRequest):
                 # A list that nobody published, or that does not go with the others, leaves its batch unpriced as well.
                 continue
-        wanted = {each.id for each in asked}
-        return {movement_id: row for movement_id, row in found.items() if movement_id in wanted}
+        return found
 
     async def _facts(self, asked: Sequence[Movement]) -> _Facts:
         """Read everything that estimates go by; what goes back takes all of its payment along."""
@@ -81,34 +92,49 @@ class Estimating:
             terms = await self._agreements.terms(connection, (book_id,))
             past = await batch_store.past(connection, book_id, intents) if intents else {}
             beside = (
-                await store.unpriced_of_intents(connection, book_id, intents, ESTIMATED_MAX)
+                await store.unpriced_of_intents(connection, book_id, intents, BESIDE_MAX + 1)
                 if intents
                 else []
             )
-        together = {each.id: each for each in (*asked, *beside)}
-        ordered = sorted(together.values(), key=lambda each: (each.occurred_at, each.kind, each.id))
-        return _Facts(seller, terms, ordered, past)
+        if len(beside) > BESIDE_MAX:
+            raise LimitExceeded("estimate_too_large", "the payments that went back have too many parts")
+        wanted = {each.id for each in asked}
+        return _Facts(
+            seller,
+            terms,
+            sorted(asked, key=_order),
+            sorted((each for each in beside if each.id not in wanted), key=_order),
+            past,
+        )
 
-    async def _estimated(self, group: list[Movement], facts: _Facts) -> dict[UUID, PricedMovement]:
+    async def _estimated(
+        self, asked: list[Movement], beside: list[Movement], facts: _Facts, sold: dict[date, int]
+    ) -> dict[UUID, PricedMovement]:
         """Return what movements of one money cost: sales first, then what goes back of them, as a batch does."""
+        group = sorted((*asked, *beside), key=_order)
         lists = await self._lists(group, facts)
-        volumes = await self._volumes(group, facts.terms)
+        aside: dict[date, int] = {}
+        await self._count(asked, facts.terms, sold)
+        await self._count(beside, facts.terms, aside)
+        wanted = {each.id for each in asked}
         found: dict[UUID, PricedMovement] = {}
-        tallies: dict[datetime, Tally] = {}
+        tallies: dict[tuple[datetime, bool], Tally] = {}
         for movement in group:
-            if movement.cut_at not in tallies:
+            key = movement.cut_at, movement.id in wanted
+            if key not in tallies:
                 holding = facts.terms.at(movement.book_id, movement.currency, movement.cut_at).agreement
-                tallies[movement.cut_at] = Tally(_open(movement), holding, facts.seller, volumes)
+                volumes = sold if key[1] else aside
+                tallies[key] = Tally(_open(movement), holding, facts.seller, volumes)
             if movement.kind is MovementKind.SALE:
-                tally = tallies[movement.cut_at]
-                found[movement.id] = tally.sale(movement, lists[movement.occurred_at])
+                found[movement.id] = tallies[key].sale(movement, lists[movement.occurred_at])
         payments = await self._payments(group, facts, found, lists)
         for movement in group:
             if movement.kind is not MovementKind.SALE:
                 schedule = lists[movement.occurred_at]
                 payment = payments.get(movement.intent_id) or Payment(())
-                found[movement.id] = tallies[movement.cut_at].other(movement, schedule, payment)
-        return found
+                tally = tallies[movement.cut_at, movement.id in wanted]
+                found[movement.id] = tally.other(movement, schedule, payment)
+        return {movement_id: row for movement_id, row in found.items() if movement_id in wanted}
 
     async def _payments(
         self,
@@ -169,27 +195,33 @@ class Estimating:
             lists.append(await self._prices.at(agreed.agent_schedule, at))
         return joint(*lists)
 
-    async def _volumes(self, group: Sequence[Movement], terms: Terms) -> dict[date, int]:
-        """Return what each month had sold before the first sale of it in the group, minor units."""
-        first = group[0]
-        money = Money(first.book_id, first.currency, first.live)
-        async with self._database.connection() as connection:
-            volumes = await batch_store.volumes(connection, _open(first))
-            seen: set[date] = set()
-            for movement in group:
+    async def _count(self, group: Sequence[Movement], terms: Terms, sold: dict[date, int]) -> None:
+        """Put into ``sold`` what each month, if it is not there yet, had sold before the first sale of it in the group."""
+        first: dict[date, Movement] = {}
+        for movement in group:
+            if movement.kind is MovementKind.SALE:
                 agreement = terms.at(movement.book_id, movement.currency, movement.occurred_at).agreement
-                month_on = local_date(agreement, movement.occurred_at).replace(day=1)
-                if movement.kind is not MovementKind.SALE or month_on in seen:
-                    continue
-                seen.add(month_on)
+                first.setdefault(local_date(agreement, movement.occurred_at).replace(day=1), movement)
+        unseen = [month_on for month_on in first if month_on not in sold]
+        if not unseen:
+            return
+        async with self._database.connection() as connection:
+            priced = await batch_store.volumes(connection, _open(first[unseen[0]]))
+            for month_on in unseen:
+                movement = first[month_on]
+                agreement = terms.at(movement.book_id, movement.currency, movement.occurred_at).agreement
                 begins_at = datetime(month_on.year, month_on.month, 1, tzinfo=zone_of(agreement.zone))
-                sold = await store.sold_unpriced(connection, money, begins_at, movement)
-                volumes[month_on] = volumes.get(month_on, 0) + sold
-        return volumes
+                money = Money(movement.book_id, movement.currency, movement.live)
+                waiting = await store.sold_unpriced(connection, money, begins_at, movement)
+                sold[month_on] = priced.get(month_on, 0) + waiting
 
 
 def _goes_back(movement: Movement) -> bool:
     return movement.kind in (MovementKind.REFUND, MovementKind.REFUND_FAILED)
+
+
+def _order(movement: Movement) -> tuple[datetime, int, UUID]:
+    return movement.occurred_at, movement.kind, movement.id
 
 
 def _alike(first: Schedule, last: Schedule) -> bool:

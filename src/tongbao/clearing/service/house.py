@@ -18,13 +18,16 @@ from tongbao.clearing.service.channel_money import ChannelMoney
 from tongbao.clearing.service.clearing import Clearing, Step
 from tongbao.clearing.service.destinations import Destinations
 from tongbao.clearing.service.estimating import Estimating
+from tongbao.clearing.service.house_lists import HouseLists
 from tongbao.clearing.service.house_money import HouseMoney
 from tongbao.clearing.service.intake import Intake
 from tongbao.clearing.service.late_truth import LateTruth
 from tongbao.clearing.service.paying import Paying
 from tongbao.clearing.service.prices import Prices
 from tongbao.clearing.service.pricing import Sellers
+from tongbao.clearing.service.profits import Profits
 from tongbao.clearing.service.quoting import Quoting
+from tongbao.clearing.service.receipts import Receipts
 from tongbao.clearing.service.reconciling import Reconciling
 from tongbao.clearing.service.reconciling_due import ReconcilingDue
 from tongbao.clearing.service.simulating import Simulating
@@ -79,9 +82,13 @@ class ClearingHouse:
         self.agreements = self._clearing.agreements
         self.recording = self._clearing.recording
         self.settling = self._clearing.settling
+        self.adjustments = self._clearing.adjustments
+        self.collections = self._clearing.collections
+        self.debt_lines = self._clearing.debt_lines
+        self.backfill = self._clearing.backfill
         self.simulating = Simulating(database, clock, self.prices, self.agreements, sellers)
         self.quoting = Quoting(self.prices)
-        self.intake = Intake(database, clock, ledger.ids, open_file)
+        self.intake = Intake(database, clock, ledger.ids, open_file, self._overhear)
         self.reconciling = Reconciling(database, clock, ledger.ids, working_day)
         money = HouseMoney(ledger)
         self.break_desk = BreakDesk(database, ledger, clock, money, working_day)
@@ -104,9 +111,13 @@ class ClearingHouse:
             destinations=self.destinations,
             metrics=metrics,
             collect_every=purse.collect_every,
+            keep=self.intake.take_statement,
         )
         self.closing = self._clearing.closing
         self._reading = Reading(database, metrics)
+        self.receipts = Receipts(database, clock, self.agreements, self._reading)
+        self.profits = Profits(database)
+        self.lists = HouseLists(database)
         self.tracing: TracingMoney | None = None
         late: LateTruth | None = None
         if payments is not None:
@@ -145,3 +156,7 @@ class ClearingHouse:
             ("reconciling", self._due.step),
             ("channel_money", self.channel_money.step),
         ]
+
+    async def _overhear(self, account: str, content: bytes) -> int:
+        """Let payouts hear what came as a file of a bank's account."""
+        return await self.paying.answers.overhear(account, content)

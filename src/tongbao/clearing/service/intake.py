@@ -4,11 +4,14 @@ A file is known by the digest of its source and its bytes: sent again, it answer
 refused is tried again. Its lines are written in commits of ``CHUNK`` and keep their own keys, so that a reading that died goes on from the start and counts nothing twice, and a
 line that another file brought already is counted as repeated. A file that ends in the middle, or whose own totals differ from
 its lines, is kept with its problems, which the close of the day shows.
+
+What an account's bank says is handed on to payouts (``hear``) before its file is told to be read, whichever way it came here.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from itertools import islice
@@ -20,18 +23,21 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from tongbao.clearing.adapters import opening
+from tongbao.clearing.adapters.bank_notices import NOTICE_BYTES_MAX
 from tongbao.clearing.ports import FileOpener
 from tongbao.clearing.schema.lines import (
     FILE_BYTES_MAX,
-    LINES_MAX,
-    REFUSALS_MAX,
     FileState,
+    Format,
     Header,
     Line,
     Refusal,
+    Side,
     SourceFile,
     SourceTerms,
+    Tells,
 )
+from tongbao.clearing.service.intake_tally import OF_OTHERS, TRUNCATED, Tally
 from tongbao.clearing.store import lines as store
 from tongbao.core.clock import Clock
 from tongbao.core.db import Database
@@ -43,11 +49,13 @@ WRITERS = 2
 """Commits of one file under way at once: the database builds its indexes beside us."""
 _TURNS_MAX = 5
 _READ_BYTES = 1 << 20
-_TRUNCATED = "file_truncated"
-_OF_OTHERS = "account_differs"
+_HEARD = frozenset({Format.CAMT_052, Format.CAMT_053, Format.CAMT_054})
+JOB = "job:bank"
 
 Progress = Callable[[int], None]
 """Hears how many lines of a file were read so far."""
+Hear = Callable[[str, bytes], Awaitable[int]]
+"""Takes what a bank said, by the name of its account here; repeatable. Once it returned, nothing of it is lost."""
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -61,18 +69,32 @@ class Intake:
     """Takes files in. One object a process; several processes may take the same file at once."""
 
     def __init__(
-        self, database: Database, clock: Clock, ids: IdFactory, open_file: FileOpener = opening.open_file
+        self,
+        database: Database,
+        clock: Clock,
+        ids: IdFactory,
+        open_file: FileOpener = opening.open_file,
+        hear: Hear | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._ids = ids
         self._open_file = open_file
+        self._hear = hear
 
     async def take(
-        self, path: Path, terms: SourceTerms, actor: str, *, name: str = "", progress: Progress | None = None
+        self,
+        path: Path,
+        terms: SourceTerms,
+        actor: str,
+        *,
+        name: str = "",
+        on: date | None = None,
+        progress: Progress | None = None,
     ) -> Taken:
         """Read a file; return what became of it. Repeatable at any time, also after a crash.
 
+        ``on``: the day that the file is of, where it does not say so itself; without it its name may.
         Raises LimitExceeded ``file_too_large``, InvalidRequest ``file_unreadable``, ``format_unknown``, ``file_too_long`` (a file
         of more than ten million lines is to be split).
         """
@@ -82,8 +104,27 @@ class Intake:
             return Taken(kept.file, is_repeat=is_known)
         # What was refused is tried again: the agreement with its source may have been corrected since.
         with path.open("rb") as stream:
-            file = await self._read(stream, terms, kept, progress or _silent)
-        return Taken(file, is_repeat=False)
+            tally = Tally(terms, on)
+            header = await self._read(stream, tally, terms, kept, progress or _silent)
+        async with self._database.connection() as connection:
+            new = await store.count_of(connection, kept.number)
+        file = tally.finished(kept, header, new)
+        if actor != JOB:  # What the bank handed over itself, payouts have heard before.
+            await self._tell(path, file, terms)
+        return Taken(await self._put(file), is_repeat=False)
+
+    async def take_statement(self, source: str, kind: str, content: bytes) -> None:
+        """Take a statement in that a bank handed over itself, where such statements were agreed for its account; repeatable.
+
+        ``kind``: of the message, as ISO 20022 calls it. Payouts have heard it already.
+        """
+        terms = (await self.sources()).get(source)
+        if terms is None or terms.side is not Side.BANK or terms.format.value != kind:
+            return
+        with tempfile.TemporaryDirectory(prefix="statement-") as folder:
+            path = Path(folder) / kind
+            await asyncio.to_thread(path.write_bytes, content)
+            await self.take(path, terms, JOB, name=f"{source} {kind}")
 
     async def get(self, file_id: UUID) -> SourceFile:
         """Return a file; raise NotFound ``file_unknown``."""
@@ -129,9 +170,15 @@ class Intake:
             ZoneInfo(terms.zone)
         except (KeyError, ValueError, OSError) as error:
             raise InvalidRequest("source_invalid", f"{terms.zone} is no time zone") from error
-        if not terms.source or len(terms.source) > 64 or terms.report_days < 0:
+        if not terms.source or max(len(terms.source), len(terms.channel)) > 64 or terms.report_days < 0:
             raise InvalidRequest(
                 "source_invalid", "a source has a name of 1 to 64 characters and no days below 0"
+            )
+        if terms.side is Side.BANK and (terms.channel or terms.tells is not Tells.PAYMENTS):
+            raise InvalidRequest("source_invalid", "an account at a bank is of no channel")
+        if terms.tells is Tells.FUNDS and terms.of_channel == terms.source:
+            raise InvalidRequest(
+                "source_invalid", "funds are told beside a channel's payments: name the channel"
             )
         async with self._database.transaction() as connection:
             return await store.add_source(connection, terms, self._clock.now(), actor)
@@ -161,10 +208,10 @@ class Intake:
         raise Unavailable("intake_busy", "many files come in at once; repeat")
 
     async def _read(
-        self, stream: BinaryIO, terms: SourceTerms, kept: store.KeptFile, progress: Progress
-    ) -> SourceFile:
-        """Write the lines of a file chunk by chunk, and how it ended."""
-        tally, loop = _Tally(terms), asyncio.get_running_loop()
+        self, stream: BinaryIO, tally: Tally, terms: SourceTerms, kept: store.KeptFile, progress: Progress
+    ) -> Header:
+        """Write the lines of a file chunk by chunk; return what it says of itself."""
+        loop = asyncio.get_running_loop()
         try:
             # One thread for all of a file: a parser of XML keeps its names by thread, and dies where it wanders between them.
             with ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake") as thread:
@@ -177,11 +224,17 @@ class Intake:
                 await store.drop_lines(connection, kept.number)
                 await store.put_file(connection, refused)
             raise
-        async with self._database.connection() as connection:
-            new = await store.count_of(connection, kept.number)
-        return await self._put(tally.finished(kept.file, reader.header, new))
+        return reader.header
 
-    async def _write(self, chunks: "_Chunks", tally: "_Tally", number: int, progress: Progress) -> None:
+    async def _tell(self, path: Path, file: SourceFile, terms: SourceTerms) -> None:
+        """Hand on what a bank said, before its file counts as read: whoever is killed in between tells it again."""
+        is_heard = terms.side is Side.BANK and terms.format in _HEARD and file.size_bytes <= NOTICE_BYTES_MAX
+        # Of a statement of somebody else's account nothing is ours.
+        is_nothing = OF_OTHERS in file.problems and not file.line_count
+        if self._hear is not None and is_heard and not is_nothing and TRUNCATED not in file.problems:
+            await self._hear(terms.source, await asyncio.to_thread(path.read_bytes))
+
+    async def _write(self, chunks: "_Chunks", tally: Tally, number: int, progress: Progress) -> None:
         """Write lines in commits, ``WRITERS`` at a time; the next ones are read while the database takes those before.
 
         Their order does not matter: a line is known by its key, and the file is told to be read after the last of them.
@@ -227,78 +280,6 @@ class _Chunks:
     def next(self) -> asyncio.Future[list[Line | Refusal]]:
         """Begin to read the next lines."""
         return asyncio.get_running_loop().run_in_executor(self._thread, _chunk, self._entries)
-
-
-class _Tally:
-    """What a reading counted."""
-
-    def __init__(self, terms: SourceTerms) -> None:
-        self._zone = ZoneInfo(terms.zone)
-        self.source = terms.source
-        self.line_count = 0
-        self.refused_count = 0
-        self._sum = 0
-        self._refusals: list[Refusal] = []
-        self._codes: set[str] = set()
-        self._last_on: date | None = None
-
-    def sort(self, chunk: Sequence[Line | Refusal]) -> list[tuple[Line, date]]:
-        """Count a chunk; return its lines with their business days. Raises InvalidRequest ``file_too_long``."""
-        lines: list[tuple[Line, date]] = []
-        for entry in chunk:
-            if isinstance(entry, Refusal):
-                self.refused_count += 1
-                self._codes.add(entry.code)
-                if len(self._refusals) < REFUSALS_MAX:
-                    self._refusals.append(entry)
-                continue
-            self.line_count += 1
-            self._sum += entry.gross_minor
-            lines.append((entry, self._day(entry)))
-        # A number stands in the line's id: past its bits it would run into the next file.
-        last = chunk[-1].number if chunk else 0
-        if self.line_count + self.refused_count > LINES_MAX or last >= 1 << store.LINE_BITS:
-            raise InvalidRequest("file_too_long", f"a file has at most {LINES_MAX:,} lines: split it")
-        return lines
-
-    def finished(self, file: SourceFile, header: Header, new_count: int) -> SourceFile:
-        """Return the file as it is after its last line, with every problem that its own words show.
-
-        ``new_count``: lines that no file had brought before.
-        """
-        problems = []
-        if _TRUNCATED in self._codes:
-            problems.append(_TRUNCATED)
-        if self._codes - {_TRUNCATED, _OF_OTHERS}:
-            problems.append("lines_refused")
-        if header.declared_count is not None and header.declared_count != self.line_count:
-            problems.append("count_differs")
-        if header.declared_minor is not None and header.declared_minor != self._sum:
-            problems.append("total_differs")
-        if _OF_OTHERS in self._codes:
-            problems.append(_OF_OTHERS)
-        if header.opening and header.closing and header.opening.currency == header.closing.currency:
-            moved = header.closing.amount_minor - header.opening.amount_minor
-            if moved != self._sum and "total_differs" not in problems:
-                problems.append("balances_differ")
-        return msgspec.structs.replace(
-            file,
-            header=header,
-            state=FileState.READ,
-            line_count=self.line_count,
-            repeated_count=self.line_count - new_count,
-            refused_count=self.refused_count,
-            problems=tuple(problems),
-            refusals=tuple(self._refusals),
-        )
-
-    def _day(self, line: Line) -> date:
-        """Return the business day of a line in the zone of its source; one that tells none has that of its neighbor."""
-        if line.occurred_at is not None:
-            self._last_on = line.occurred_at.astimezone(self._zone).date()
-        elif line.value_on is not None:
-            self._last_on = line.value_on
-        return self._last_on or date(1970, 1, 1)
 
 
 def _raise_first(done: set[asyncio.Task[None]]) -> None:

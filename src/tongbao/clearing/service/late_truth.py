@@ -1,6 +1,7 @@
 """Late truth: lines of a channel about payments and refunds whose end is not known here resolve them.
 
-After a run: what it found reported and not in the books, and the refunds that it paired. Payments are asked to inquire first, as
+After a run: everything of its source that any run found reported and not in the books, and every refund without an end that any
+run paired; so that a run that nobody followed leaves nothing behind. Payments are asked to inquire first, as
 they always do; where the channel cannot be asked any more, or does not say, the file is the truth. It goes to payments as an answer
 of the channel, so a contradiction (declined here, paid there) takes their path for it: the money stands apart, people are alarmed,
 and the break says so. The movement appears by itself, and the next run pairs it. Repeating changes nothing.
@@ -48,13 +49,14 @@ class LateTruth:
         self._desk = desk
 
     async def follow(self, run: Run) -> dict[Heard, int]:
-        """Hear everything that a run of a channel left to be heard; return how many lines by what came of them.
+        """Hear everything that runs of a channel's source left to be heard; return how many lines by what came of them.
 
-        Repeatable. One that fails is logged and left to the next time; it keeps no other from being heard.
+        ``run``: the newest of the source; what earlier ones left is heard with it. Repeatable. One that fails is logged and left to the next time; it keeps no other from being heard.
         """
         counts: Counter[Heard] = Counter()
         if run.leg is not Leg.CHANNEL:
             return counts
+        channel = await self._channel_of(run.source)
         before = None
         while True:
             async with self._database.connection() as connection:
@@ -65,19 +67,25 @@ class LateTruth:
                 named = [line_id for each in found for line_id in each.found.reported]
                 lines = await line_store.lines(connection, named)
             for each in found:
-                counts[await self._hear_break(each, lines[each.found.reported[0]])] += 1
+                counts[await self._hear_break(channel, each, lines[each.found.reported[0]])] += 1
             if len(found) < PAGE:
                 break
             before = found[-1].opened_on, found[-1].id
-        return counts + await self._refunds(run)
+        return counts + await self._refunds(run.source)
 
-    async def _refunds(self, run: Run) -> Counter[Heard]:
-        """Hear the refunds that a run paired: that they stand in the file is their end."""
+    async def _channel_of(self, source: str) -> str:
+        """Return the channel whose files a source brings; one that is not configured any more bears its name."""
+        async with self._database.connection() as connection:
+            known = {each.source: each.of_channel for each in await line_store.sources(connection)}
+        return known.get(source, source)
+
+    async def _refunds(self, source: str) -> Counter[Heard]:
+        """Hear the refunds without an end that runs paired: that they stand in the file is their end."""
         counts: Counter[Heard] = Counter()
         after = 0
         while True:
             async with self._database.connection() as connection:
-                found = await store.refunds_of(connection, run.id, after, PAGE)
+                found = await store.open_refunds(connection, source, after, PAGE)
                 lines = await line_store.lines(connection, [each.line_id for each in found])
             for each in found:
                 counts[await self._hear_refund(each.book_id, each.refund_id, lines[each.line_id])] += 1
@@ -85,12 +93,12 @@ class LateTruth:
                 return counts
             after = found[-1].line_id
 
-    async def _hear_break(self, of: Break, line: Line) -> Heard:
+    async def _hear_break(self, channel: str, of: Break, line: Line) -> Heard:
         """Hear the line of a break, and say on the break where it contradicts us; what was said once is not heard again."""
         if of.actor == ACTOR:
             return Heard.KNOWN
         try:
-            heard, named = await self._hear(of.source, line)
+            heard, named = await self._hear(channel, line)
         except AppError as error:
             _log.warning("late_truth_failed", id=of.reference, code=error.code, detail=error.detail)
             return Heard.WAITING
@@ -98,7 +106,7 @@ class LateTruth:
             await self._explain(of, named)
         return heard
 
-    async def _hear(self, source: str, line: Line) -> tuple[Heard, Document | None]:
+    async def _hear(self, channel: str, line: Line) -> tuple[Heard, Document | None]:
         """Hear a line that is in no book; return what came of it, and the document that it is about."""
         attempt_id, refund_id = policy.attempt_id(line), policy.refund_id(line)
         async with self._database.connection() as connection:
@@ -112,17 +120,17 @@ class LateTruth:
             return Heard.FOREIGN, None
         if attempt_id is not None:
             attempt = await self._read(Attempt, book_id, attempt_id)
-            return await self._hear_attempt(source, attempt, line)
+            return await self._hear_attempt(channel, attempt, line)
         refund = await self._read(Refund, book_id, refund_id or UUID(int=0))
         attempt = await self._read(Attempt, book_id, refund.attempt_id)
-        if attempt.channel != source:
+        if attempt.channel != channel:
             return Heard.FOREIGN, None
         after = await self._resolved(refund, attempt, line)
         return policy.heard_refund(refund, after), after
 
-    async def _hear_attempt(self, source: str, before: Attempt, line: Line) -> tuple[Heard, Attempt | None]:
+    async def _hear_attempt(self, channel: str, before: Attempt, line: Line) -> tuple[Heard, Attempt | None]:
         """Let payments ask the channel, and take the file for its answer where that left the end open, or differs."""
-        if before.channel != source:
+        if before.channel != channel:
             return Heard.FOREIGN, None
         attempt = before
         if policy.asks_first(before):

@@ -15,7 +15,7 @@ from tongbao.clearing.policy import payouts as policy
 from tongbao.clearing.ports import Bank
 from tongbao.clearing.schema.batches import Batch, BatchState
 from tongbao.clearing.schema.payouts import Payout, PayoutState, Resolving
-from tongbao.clearing.service.answers import Answers
+from tongbao.clearing.service.answers import Answers, Keep
 from tongbao.clearing.service.destinations import Destinations
 from tongbao.clearing.service.payout_moves import PayoutMoves, Said
 from tongbao.clearing.service.sending import Sending
@@ -46,7 +46,7 @@ class Paying:
 
     ``banks`` by name, the first that takes a currency and mode pays it. ``alarm_after``: so long may a payout be without an
     end before people are told, and again with every inquiry. ``collect_every``: so long this process leaves banks alone
-    between two collections, however often it steps.
+    between two collections, however often it steps. ``keep``: takes statements that banks hand over to where they are reconciled.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Paying:
         metrics: Metrics,
         alarm_after: timedelta = ALARM_AFTER,
         collect_every: timedelta = timedelta(0),
+        keep: Keep | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -73,7 +74,7 @@ class Paying:
         self._destinations = destinations
         self._moves = PayoutMoves(database, ledger, clock, ids, settling, destinations, metrics)
         self.sending = Sending(database, clock, box, banks, destinations, self._moves)
-        self.answers = Answers(database, clock, ids, box, banks, self._moves, metrics)
+        self.answers = Answers(database, clock, ids, box, banks, self._moves, metrics, keep=keep)
         self._stuck = metrics.counter(
             "clearing_payouts_waiting", "Batches that could not be paid yet", labels=("why",)
         )

@@ -222,4 +222,5 @@ class PayoutMoves:
             end_to_end=payout.end_to_end,
             code=payout.code or "",
             alarm=alarm,
+            version=payout.version,
         )

@@ -9,8 +9,9 @@ from datetime import date
 
 import msgspec
 
+from tongbao.clearing.adapters.profit_csv import profit_csv
 from tongbao.clearing.policy.statements import period
-from tongbao.clearing.schema.statements import ProfitKey, ProfitLine
+from tongbao.clearing.schema.statements import ProfitFilter, ProfitKey, ProfitLine
 from tongbao.clearing.store import batches as batch_store
 from tongbao.clearing.store import statements as store
 from tongbao.core.db import Database
@@ -20,6 +21,7 @@ ROWS_MAX = 200_000
 """Combinations of month, merchant, method and channel that one report is made from."""
 FIELDS = ("month_on", "book_id", "method", "channel")
 """By what a report may be told apart, beside the currency."""
+EVERYTHING = ProfitFilter()
 _SUMS = tuple(name for name in ProfitLine.__struct_fields__ if name != "key")
 
 
@@ -37,7 +39,7 @@ class Profits:
         zone: str,
         live: bool = True,
         by: Collection[str] = FIELDS,
-        book_id: int | None = None,
+        of: ProfitFilter = EVERYTHING,
     ) -> tuple[ProfitLine, ...]:
         """Return one line for each combination of ``by`` and currency, ordered by them; days are half-open, in ``zone``.
 
@@ -52,14 +54,21 @@ class Profits:
         between = (asked.from_at, asked.until_at)
         async with self._database.transaction(read_only=True, snapshot=True) as connection:
             await batch_store.be_patient(connection)
-            rows = await store.profits(
-                connection, between, zone, live=live, book_id=book_id, limit=ROWS_MAX + 1
-            )
+            rows = await store.profits(connection, between, zone, of, live=live, limit=ROWS_MAX + 1)
             if live:
-                rows += await store.write_offs(connection, between, zone, book_id=book_id, limit=ROWS_MAX + 1)
+                rows += await store.write_offs(connection, between, zone, of, limit=ROWS_MAX + 1)
         if len(rows) > ROWS_MAX:
             raise LimitExceeded("profit_too_large", "ask for fewer days or one merchant")
         return _grouped(rows, by, from_on)
+
+    def csv(self, lines: Iterable[ProfitLine], language: str) -> bytes:
+        """Return lines as a table with the decimals of their currencies; raise InvalidRequest ``language_unknown``."""
+        return profit_csv(lines, language)
+
+
+def totals(lines: Iterable[ProfitLine]) -> tuple[ProfitLine, ...]:
+    """Return the sums of a report's lines, one line a currency."""
+    return _grouped(lines, (), date.min)
 
 
 def _grouped(rows: Iterable[ProfitLine], by: Collection[str], from_on: date) -> tuple[ProfitLine, ...]:

@@ -6,7 +6,7 @@ shown twice or not at all. A receipt shows a payer what it paid and nothing of t
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from tongbao.clearing.adapters import receipt_html
@@ -25,7 +25,6 @@ from tongbao.core.clock import Clock
 from tongbao.core.db import Connection, Database
 from tongbao.core.errors import Conflict, InvariantBroken, LimitExceeded, NotFound
 from tongbao.core.ids import derive, first_uuid_at
-from tongbao.parties.schema import Scope
 from tongbao.payments.schema.intents import Intent
 from tongbao.payments.schema.refunds import Refund, RefundState
 from tongbao.payments.service.reading import Reading
@@ -36,6 +35,30 @@ BATCHES_MAX = 200_000
 GRACE = timedelta(hours=1)
 """So long after a month its invoice can be made: whatever was priced in it is committed by then."""
 SERIES = {ReceiptKind.RECEIPT: "R", ReceiptKind.REFUND_RECEIPT: "C", ReceiptKind.INVOICE: "F"}
+
+
+class Behalf(Protocol):
+    """Whose paper is made, in which mode, and by whom: a merchant's scope, or what somebody of the house says."""
+
+    @property
+    def book_id(self) -> int:
+        """The merchant's book."""
+
+    @property
+    def live(self) -> bool:
+        """Whether the book is of real money."""
+
+    @property
+    def actor(self) -> str:
+        """Who asks, for the paper's record."""
+
+
+class ByHouse(NamedTuple):
+    """Somebody of the house who has a merchant's paper made."""
+
+    book_id: int
+    live: bool
+    actor: str
 
 
 class _Paper(NamedTuple):
@@ -64,7 +87,7 @@ class Receipts:
         self._agreements = agreements
         self._reading = reading
 
-    async def for_payment(self, scope: Scope, intent_id: UUID) -> Receipt:
+    async def for_payment(self, scope: Behalf, intent_id: UUID) -> Receipt:
         """Return the newest receipt of a payment, made where something was claimed since the one before.
 
         Raises NotFound ``payment_unknown``; Conflict ``receipt_without_sale`` before anything was claimed and recorded.
@@ -98,7 +121,7 @@ class Receipts:
 
         return await self._issued(scope, paper, items, "receipt_without_sale")
 
-    async def for_refund(self, scope: Scope, refund_id: UUID) -> Receipt:
+    async def for_refund(self, scope: Behalf, refund_id: UUID) -> Receipt:
         """Return the receipt of a refund that reached its payer; amounts are negative.
 
         Raises NotFound ``refund_unknown``; Conflict ``refund_not_done``, ``receipt_without_sale`` before it was recorded.
@@ -128,7 +151,7 @@ class Receipts:
 
         return await self._issued(scope, paper, items, "receipt_without_sale")
 
-    async def invoice(self, scope: Scope, currency: str, year: int, month: int) -> Receipt:
+    async def invoice(self, scope: Behalf, currency: str, year: int, month: int) -> Receipt:
         """Return the invoice of a month: the fees of everything that was priced in it, by the name of the charge, with tax.
 
         Raises InvalidRequest ``currency_unknown``, ``statement_time_invalid``; Conflict ``invoice_too_early`` until the month is
@@ -150,29 +173,34 @@ class Receipts:
 
         return await self._issued(scope, paper, items, "invoice_empty")
 
-    async def get(self, scope: Scope, receipt_id: UUID) -> Receipt:
-        """Return a paper; raise NotFound ``receipt_unknown``."""
+    async def get(self, book_id: int, receipt_id: UUID) -> Receipt:
+        """Return a paper of a book; raise NotFound ``receipt_unknown``."""
         async with self._database.connection() as connection:
-            found = await store.one(connection, scope.book_id, receipt_id)
+            found = await store.one(connection, book_id, receipt_id)
         if found is None:
             raise NotFound("receipt_unknown", f"no receipt {receipt_id}")
         return found
 
     async def page(
         self,
-        scope: Scope,
+        book_id: int,
         *,
         kind: ReceiptKind | None = None,
         before: UUID | None = None,
         limit: int = PAGE_MAX,
-    ) -> list[Receipt]:
-        """Return papers, those of the newest payments and months first, at most ``PAGE_MAX``; ``before``: the last one seen."""
+    ) -> tuple[list[Receipt], bool]:
+        """Return papers, those of the newest payments and months first, at most ``PAGE_MAX``, and whether there are more.
+
+        ``before``: the last one of the page before.
+        """
+        limit = max(1, min(limit, PAGE_MAX))
         async with self._database.connection() as connection:
-            return await store.page(connection, scope.book_id, kind, before, max(1, min(limit, PAGE_MAX)))
+            found = await store.page(connection, book_id, kind, before, limit + 1)
+        return found[:limit], len(found) > limit
 
     async def html(
         self,
-        scope: Scope,
+        book_id: int,
         receipt_id: UUID,
         *,
         issuer: str,
@@ -184,7 +212,7 @@ class Receipts:
 
         Raises NotFound ``receipt_unknown``, InvalidRequest ``language_unknown``.
         """
-        receipt = await self.get(scope, receipt_id)
+        receipt = await self.get(book_id, receipt_id)
         return receipt_html.page(
             receipt, issuer=issuer, recipient=recipient, language=language, css_href=css_href
         )
@@ -201,18 +229,25 @@ class Receipts:
         priced = [each for each in events if each.act is BatchAct.PRICED]
         rows = await statement_store.charges(connection, book_id, [each.batch_id for each in priced])
         posted = -sum(each.totals.fees_minor for each in priced)
-        if sum(amount for _, _, amount, _ in rows) != posted:
+        if sum(each.amount_minor for each in rows) != posted:
             raise InvariantBroken(
                 "invoice_differs",
                 f"the charges are not the {posted} that the batches posted",
                 book_id=book_id,
             )
         return tuple(
-            ReceiptItem(name=name, count=count, amount_minor=amount, tax_minor=tax)
-            for name, count, amount, tax in rows
+            ReceiptItem(
+                name=each.name,
+                count=each.movement_count,
+                amount_minor=each.amount_minor,
+                tax_minor=each.tax_minor,
+                tax_name=each.tax_name,
+                tax_e6=each.tax_e6,
+            )
+            for each in rows
         )
 
-    async def _issued(self, scope: Scope, paper: _Paper, items: Items, code: str) -> Receipt:
+    async def _issued(self, scope: Behalf, paper: _Paper, items: Items, code: str) -> Receipt:
         """Return the newest paper of a source, numbered where there is something new to show; one transaction.
 
         Raises Conflict ``code`` where there is nothing to show, ``receipt_contended`` where somebody else numbers the same.

@@ -3,8 +3,9 @@
 A run takes everything of a source that is still open up to a day, pairs it, and writes matches and breaks in one commit. A run that
 is killed leaves nothing; a run that is repeated finds nothing new. Two runs of one source wait for each other.
 
-The leg ``channel`` compares movements with the channel's file, payment by payment. The leg ``bank`` compares what channels say
-they paid, and our payouts, with the statement of the account.
+The leg ``channel`` compares movements with the channel's file, payment by payment; where a channel tells its funds in files of
+their own, what moved is compared with what it told of payments. The leg ``bank`` compares what channels say they paid, and our
+payouts, with the statement of the account. Sources of one channel that tell the same are one run, under the name of the first.
 """
 
 import asyncio
@@ -13,22 +14,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
-from datetime import time as day_time
 from typing import NamedTuple
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
 
-from tongbao.clearing.policy import breaking, matching
+from tongbao.clearing.policy import breaking, matching, sources
 from tongbao.clearing.policy.breaking import Sighting
 from tongbao.clearing.policy.matching import HOWS, Difference, Matching, Terms
 from tongbao.clearing.policy.matching_records import Words, day_number, day_of
+from tongbao.clearing.policy.sources import Together
 from tongbao.clearing.policy.statement_gaps import gaps_of
 from tongbao.clearing.schema.breaks import BreakKind, Found, How, Leg, Run
-from tongbao.clearing.schema.lines import LineKind, Side, SourceTerms
-from tongbao.clearing.service import record_columns
+from tongbao.clearing.schema.lines import LineKind, Side, SourceFile, SourceTerms
+from tongbao.clearing.service import file_sightings, record_columns
 from tongbao.clearing.service.record_columns import Side as Columns
 from tongbao.clearing.store import breaks as break_store
 from tongbao.clearing.store import lines as line_store
@@ -51,6 +51,7 @@ _ASKED_AT_ONCE = 5_000
 _CHANNEL_KINDS = tuple(
     each.value for each in LineKind if each not in {LineKind.FEE, LineKind.TRANSFER, LineKind.PAYOUT}
 )
+_FUND_KINDS = (*_CHANNEL_KINDS, LineKind.FEE.value)
 _BANK_KINDS = tuple(each.value for each in LineKind)
 _PROGRESS = ("reading", "matching", "writing")
 
@@ -85,18 +86,22 @@ class Reconciling:
         tell = progress or (lambda _step: None)
         began = time.perf_counter()
         async with self._database.transaction() as connection:
-            if not await store.lock_source(connection, source):
+            known = {each.source: each for each in await line_store.sources(connection)}
+            if source not in known:
                 raise NotFound("source_unknown", f"nobody called {source} sends files here")
-            sources = {each.source: each for each in await line_store.sources(connection)}
-            order = _Order(self._ids.uuid(), sources[source], until_on, self._clock.now(), actor)
+            group = sources.together(source, known)
+            await store.lock_source(connection, group.lead.source)
+            order = _Order(self._ids.uuid(), group, until_on, self._clock.now(), actor)
             await store.be_patient(connection)
             tell(_PROGRESS[0])
-            loaded = await self._load(connection, order, sources)
+            files = await self._files(connection, group)
+            loaded = await self._load(connection, order, known, files)
             tell(_PROGRESS[1])
             found = await asyncio.to_thread(_matched, loaded, until_on)
             tell(_PROGRESS[2])
             await store.add_matched(connection, order.id, order.leg, _rows(found, loaded))
             sightings = await self._sightings(connection, order, found, loaded)
+            sightings += await self._of_files(connection, order, files, sightings)
             await self._write_breaks(connection, order, sightings)
             run = _summary(order, found, loaded, sightings)
             run = msgspec.structs.replace(run, took_ms=round((time.perf_counter() - began) * 1_000))
@@ -122,33 +127,58 @@ class Reconciling:
         async with self._database.connection() as connection:
             return await store.runs(connection, leg, source, before, max(1, min(limit, PAGE_MAX)))
 
-    async def _load(self, connection: Connection, order: "_Order", sources: dict[str, SourceTerms]) -> Loaded:
+    async def _files(self, connection: Connection, group: Together) -> dict[str, list[SourceFile]]:
+        """Return the files of each source of a run that were read."""
+        return {name: await line_store.of_source(connection, name, FILES_MAX) for name in group.names}
+
+    async def _load(
+        self,
+        connection: Connection,
+        order: "_Order",
+        known: dict[str, SourceTerms],
+        files: dict[str, list[SourceFile]],
+    ) -> Loaded:
         words, terms = Words(), order.terms
-        unread = await store.unread(connection)
-        within = store.Within(order.since_on, order.until_on, tuple(unread))
+        within = store.Within(
+            order.since_on, order.until_on, tuple(await store.unread(connection)), terms.zone
+        )
+        if order.group.is_funds:
+            return await self._load_funds(connection, order, within, files)
         if order.leg is Leg.CHANNEL:
-            ends = (
-                _end_of(order.since_on - timedelta(days=1), terms.zone),
-                _end_of(order.until_on, terms.zone),
-            )
-            mine = store.movements(connection, terms.source, terms.zone, *ends)
+            mine = store.movements(connection, terms.of_channel, within)
             expected = await record_columns.of_movements(mine, words, self._due(terms, terms.report_days))
-            lines = store.lines(connection, terms.source, within, Leg.CHANNEL, _CHANNEL_KINDS)
+            lines = store.lines(connection, order.group.names, within, Leg.CHANNEL, _CHANNEL_KINDS)
             reported = await record_columns.of_lines(
                 lines, words, amount="gross_minor", tells_fees=terms.tells_fees
             )
             return Loaded(expected, reported, words)
-        senders = [each.source for each in sources.values() if each.bank == terms.source]
 
         async def mine_of_bank() -> store.Pages:
-            async for rows in store.transfers(connection, senders, within):
+            async for rows in store.transfers(connection, sources.senders_to(terms.source, known), within):
                 yield rows
-            async for rows in store.payouts(connection, terms.source, within, terms.zone):
+            async for rows in store.payouts(connection, terms.source, within):
                 yield rows
 
         expected = await record_columns.of_moneys(mine_of_bank(), words, self._due(terms, STATEMENT_DAYS))
-        lines = store.lines(connection, terms.source, within, Leg.BANK, _BANK_KINDS)
+        lines = store.lines(connection, order.group.names, within, Leg.BANK, _BANK_KINDS)
         reported = await record_columns.of_lines(lines, words, amount="net_minor", tells_fees=False)
+        return Loaded(expected, reported, words)
+
+    async def _load_funds(
+        self,
+        connection: Connection,
+        order: "_Order",
+        within: store.Within,
+        files: dict[str, list[SourceFile]],
+    ) -> Loaded:
+        """Return what a channel told of payments from the first file of funds on, and what moved in its account."""
+        words, terms = Words(), order.terms
+        begun = [each.header.from_on for some in files.values() for each in some if each.header.from_on]
+        since_on = max(within.since_on, min(begun, default=within.until_on))
+        told = store.told(connection, order.group.tellers, within._replace(since_on=since_on))
+        expected = await record_columns.of_moneys(told, words, self._due(terms, terms.report_days))
+        lines = store.lines(connection, order.group.names, within, Leg.CHANNEL, _FUND_KINDS)
+        reported = await record_columns.of_lines(lines, words, amount="gross_minor", tells_fees=False)
         return Loaded(expected, reported, words)
 
     def _due(self, terms: SourceTerms, days: int) -> Callable[[date], date]:
@@ -167,7 +197,6 @@ class Reconciling:
         self, connection: Connection, order: "_Order", found: Matching, loaded: Loaded
     ) -> list[Sighting]:
         """Return the differences with the records they are about; what was matched before makes a line a repeat of it."""
-        terms = order.terms
         unexpected = [
             loaded.reported.line_id(each.reported[0])
             for each in found.differences
@@ -177,21 +206,40 @@ class Reconciling:
         for begin in range(0, len(unexpected), _ASKED_AT_ONCE):
             known |= await store.seen(connection, unexpected[begin : begin + _ASKED_AT_ONCE], order.leg)
         sightings = [_sighting(each, loaded, known, order.until_on) for each in found.differences]
-        files = await line_store.of_source(connection, terms.source, FILES_MAX)
-        gaps = gaps_of(
-            files, terms, order.until_on, lambda on, days: self._working_day(terms.calendars, on, days)
-        )
-        sightings += [Sighting(Found(kind=BreakKind.STATEMENT_GAP, facts=facts), on) for on, facts in gaps]
+        if order.group.is_funds:
+            sightings = [file_sightings.about_funds(each) for each in sightings]
         return sightings + await self._late_costs(connection, order)
+
+    async def _of_files(
+        self,
+        connection: Connection,
+        order: "_Order",
+        files: dict[str, list[SourceFile]],
+        sightings: Sequence[Sighting],
+    ) -> list[Sighting]:
+        """Return what is wrong with files as such: those that are missing, and lines that are of none of their days."""
+        found: list[Sighting] = []
+        for terms in order.group.sources:
+            gaps = gaps_of(files[terms.source], terms, order.until_on, self._days_of(terms))
+            found += file_sightings.of_gaps(gaps, terms.source, order.terms.source)
+        named = {line for each in sightings for line in each.found.reported}
+        strays = file_sightings.strays_of(files.values(), order.since_on)
+        lines = await store.strays(connection, [each for each in strays if each not in named])
+        return found + file_sightings.of_strays(lines, strays)
+
+    def _days_of(self, terms: SourceTerms) -> Callable[[date, int], date]:
+        return lambda on, days: self._working_day(terms.calendars, on, days)
 
     async def _late_costs(self, connection: Connection, order: "_Order") -> list[Sighting]:
         """Return the costs that differ of pairs whose batch was priced only after they had been made."""
-        since = await store.last_run_at(connection, order.terms.source) if order.leg is Leg.CHANNEL else None
+        if order.leg is not Leg.CHANNEL or order.group.is_funds:
+            return []
+        since = await store.last_run_at(connection, order.terms.source)
         if since is None:
             return []
         rows = await store.priced_since(
             connection,
-            order.terms.source,
+            order.terms.of_channel,
             since,
             FEE_TOLERANCE_MINOR,
             tells_fees=order.terms.tells_fees,
@@ -227,10 +275,15 @@ class _Order(NamedTuple):
     """Which run it is: its id, of whom, up to which day, since when, by whom."""
 
     id: UUID
-    terms: SourceTerms
+    group: Together
     until_on: date
     started_at: datetime
     actor: str
+
+    @property
+    def terms(self) -> SourceTerms:
+        """What is agreed with the source under whose name it is."""
+        return self.group.lead
 
     @property
     def since_on(self) -> date:
@@ -253,11 +306,6 @@ def _matched(loaded: Loaded, until_on: date) -> Matching:
             f"{len(found.differences):,} differences: is this the file of another account, or another unit?",
         )
     return found
-
-
-def _end_of(on: date, zone: str) -> datetime:
-    """Return the instant at which a day ends in a zone."""
-    return datetime.combine(on + timedelta(days=1), day_time(), ZoneInfo(zone))
 
 
 def _rows(found: Matching, loaded: Loaded) -> Iterator[tuple[int, UUID, float, int]]:

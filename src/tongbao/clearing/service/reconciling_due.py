@@ -1,5 +1,7 @@
 """Reconciling by itself: a source is run when a file of it came since its last run, and when its day has turned.
 
+Sources of one channel that tell the same are one run, which any of their files makes due; channels are run before banks.
+
 What a run, whoever started it, leaves of payments that are still open here is heard after it (``late_truth``). Runs are
 repeatable and one source's wait for each other, so several processes may do this at once.
 """
@@ -11,8 +13,10 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from tongbao.clearing.policy import sources
+from tongbao.clearing.policy.sources import Together
 from tongbao.clearing.schema.breaks import Run
-from tongbao.clearing.schema.lines import FileState, SourceTerms
+from tongbao.clearing.schema.lines import FileState
 from tongbao.clearing.service.intake import Intake
 from tongbao.clearing.service.reconciling import Reconciling
 from tongbao.core.clock import Clock
@@ -46,30 +50,34 @@ class ReconcilingDue:
         A run that is refused (``breaks_too_many``) is told in the log and tried again with the next file.
         """
         now, count = self._clock.now(), 0
-        for terms in (await self._intake.sources()).values():
-            until_on = now.astimezone(ZoneInfo(terms.zone)).date()
-            found = await self._reconciling.page(source=terms.source, limit=1)
+        for group in sources.all_together(await self._intake.sources()):
+            name = group.lead.source
+            until_on = now.astimezone(ZoneInfo(group.lead.zone)).date()
+            found = await self._reconciling.page(source=name, limit=1)
             last = found[0] if found else None
-            if await self._is_due(terms, last, until_on):
+            if await self._is_due(group, last, until_on):
                 try:
-                    last = await self._reconciling.run(terms.source, until_on, JOB)
+                    last = await self._reconciling.run(name, until_on, JOB)
                 except InvalidRequest as error:
-                    _log.error("run_refused", source=terms.source, code=error.code, detail=error.detail)
+                    _log.error("run_refused", source=name, code=error.code, detail=error.detail)
                     continue
                 count += 1
-            await self._heard(last)
+            if not group.is_funds:  # Only what is told of payments is heard of payments.
+                await self._heard(last)
         return count
 
-    async def _is_due(self, terms: SourceTerms, last: Run | None, until_on: date) -> bool:
+    async def _is_due(self, group: Together, last: Run | None, until_on: date) -> bool:
         files = [
             each
-            for each in await self._intake.page(terms.source, limit=FILES_SEEN)
+            for name in group.names
+            for each in await self._intake.page(name, limit=FILES_SEEN)
             if each.state is FileState.READ
         ]
         if not files or last is None:
             return bool(files)
         # A file and a run of one instant: the file may have come after the run had looked.
-        return last.until_on < until_on or files[0].received_at >= last.started_at
+        newest = max(each.received_at for each in files)
+        return last.until_on < until_on or newest >= last.started_at
 
     async def _heard(self, run: Run | None) -> None:
         if self._follow is None or run is None or self._followed.get(run.source) == run.id:

@@ -1,11 +1,13 @@
 """Recording: every move on ``in_transit`` becomes a movement, in the order of commits, each exactly once.
 
+Payouts that came back stand among them too, as movements of nothing (``policy.movements.returned_payout``).
+
 Movements follow from documents alone (``policy.movements``) and have the ids of their transfers: a document that comes
 twice, or a version that never comes, changes nothing. Refunds and disputes do not say how was paid; that is known
 from the sale before them, or read from the attempt where the sale is older than this room.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -15,9 +17,10 @@ import msgspec
 from tongbao.clearing.policy.agreements import Terms
 from tongbao.clearing.policy.closing import not_before
 from tongbao.clearing.policy.cycles import cut_of
-from tongbao.clearing.policy.movements import Moving, Origin, movements_of, origin_of
+from tongbao.clearing.policy.movements import Moving, Origin, movements_of, origin_of, returned_payout
 from tongbao.clearing.schema.agreements import Cut
 from tongbao.clearing.schema.movements import Movement, MovementKind
+from tongbao.clearing.schema.payout_facts import PayoutChanged
 from tongbao.clearing.service.agreements import Agreements
 from tongbao.clearing.store import movements as store
 from tongbao.core import partitions
@@ -60,7 +63,7 @@ class Recording:
 
     def subscription(self) -> Projection:
         """Return what keeps movements up with payments."""
-        return Projection(SUBSCRIPTION, (Happened,), self.record)
+        return Projection(SUBSCRIPTION, (Happened, PayoutChanged), self.record)
 
     async def prepare(self) -> None:
         """Make the partitions of the coming months; repeated by a worker, safe in many processes at once."""
@@ -75,12 +78,18 @@ class Recording:
         Raises NotFound ``attempt_unknown`` for a refund or dispute of an attempt that is nowhere.
         """
         told = [(each, document) for each in delivered for document in _moving(each)]
-        if not told:
+        payouts = [(each, each.fact) for each in delivered if isinstance(each.fact, PayoutChanged)]
+        books = {document.book_id for _, document in told} | {fact.book_id for _, fact in payouts}
+        if not books:
             return
-        terms = await self._agreements.terms(connection, {document.book_id for _, document in told})
+        terms = await self._agreements.terms(connection, books)
         sources = await self._sources(connection, delivered, [document for _, document in told])
         opens_at = await self._opens_at(connection)
         found: dict[tuple[int, UUID], Movement] = {}
+        for each, fact in payouts:
+            came_back = returned_payout(fact, each.recorded_at, partial(_payout_cut, terms, fact, opens_at))
+            if came_back is not None:
+                _keep(found, came_back)
         for each, document in told:
             source = sources[_attempt_id(document)]
             cuts = partial(_cut, terms, document, source, opens_at)
@@ -89,6 +98,34 @@ class Recording:
                 source.sold(movement)
         if found:
             await store.write(connection, list(found.values()))
+
+    async def write_missing(
+        self, connection: Connection, documents: Sequence[Moving], instants: Mapping[UUID, datetime]
+    ) -> int:
+        """Write the movements of documents that nobody told of, at the instants of the journal; joins the transaction.
+
+        ``documents``: of any books, each attempt before what goes back of it. ``instants``: by key; what the journal does not know
+        is no movement. What is recorded already stays as it is; returns how many were not. Nothing is cut within a closed day.
+        """
+        terms = await self._agreements.terms(connection, {document.book_id for document in documents})
+        opens_at, now = await self._opens_at(connection), self._clock.now()
+        intents = [(each.book_id, each.intent_id) for each in documents if isinstance(each, Attempt)]
+        known = await store.stores_of(connection, intents)
+        sources: dict[UUID, _Source] = {}
+        found: dict[tuple[int, UUID], Movement] = {}
+        for document in documents:
+            if isinstance(document, Attempt):
+                sources[document.id] = _Source(origin_of(document, known.get(document.intent_id, "")))
+            source = sources[_attempt_id(document)]
+            cuts = partial(_cut, terms, document, source, opens_at)
+            for movement in movements_of(document, source.origin, now, cuts, instants):
+                if movement.id in instants:
+                    _keep(found, movement)
+                    source.sold(movement)
+        new = await store.missing(connection, list(found))
+        if new:
+            await store.write(connection, [found[each] for each in new])
+        return len(new)
 
     async def of_intent(self, book_id: int, intent_id: UUID) -> list[Movement]:
         """Return the movements of a payment as they happened, at most ``OF_INTENT_MAX``."""
@@ -172,6 +209,11 @@ def _cut(terms: Terms, document: Moving, source: "_Source", opens_at: datetime, 
     cut = not_before(agreement, cut_of(agreement, at), opens_at)
     floor = source.newest_cut
     return floor if floor is not None and floor.cut_at > cut.cut_at else cut
+
+
+def _payout_cut(terms: Terms, fact: PayoutChanged, opens_at: datetime, at: datetime) -> Cut:
+    agreement = terms.at(fact.book_id, fact.currency, at).agreement
+    return not_before(agreement, cut_of(agreement, at), opens_at)
 
 
 def _keep(found: dict[tuple[int, UUID], Movement], movement: Movement) -> None:

@@ -22,6 +22,14 @@ SELECT id, at, is_outgoing, bank, kind, message_id, state, attempts, due_at, dig
 WHERE book_id = $1 AND due_at <= $2 AND is_outgoing AND state IN ('ready', 'sending')
 ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """
+_HEARD = """
+SELECT id, at, is_outgoing, bank, kind, message_id, state, attempts, due_at, digest, content FROM clearing.bank_message
+WHERE book_id = $1 AND due_at <= $2 AND NOT is_outgoing AND state = 'ready' ORDER BY due_at, id LIMIT $3
+"""
+_READ = """
+UPDATE clearing.bank_message SET state = $3, attempts = $4, due_at = $5, kind = $6, message_id = $7
+WHERE book_id = $1 AND id = $2
+"""
 _LOCK = """
 SELECT id, at, is_outgoing, bank, kind, message_id, state, attempts, due_at, digest, content FROM clearing.bank_message
 WHERE book_id = $1 AND id = $2 FOR UPDATE
@@ -63,6 +71,25 @@ async def claim(connection: Connection, now: datetime) -> BankMessage | None:
     """Return the outgoing message that is longest due, locked; None where there is none."""
     row = await connection.fetchrow(_CLAIM, _HOUSE, now)
     return None if row is None else _message(row)
+
+
+async def heard(connection: Connection, now: datetime, limit: int) -> list[BankMessage]:
+    """Return incoming messages that were kept and are to be applied (again), longest due first."""
+    return [_message(row) for row in await connection.fetch(_HEARD, _HOUSE, now, limit)]
+
+
+async def read(connection: Connection, message: BankMessage) -> None:
+    """Write what an incoming message was read as, and whether it has to be applied again."""
+    await connection.execute(
+        _READ,
+        _HOUSE,
+        message.id,
+        message.state.value,
+        message.attempts,
+        message.due_at,
+        message.kind,
+        message.message_id,
+    )
 
 
 async def lock(connection: Connection, message: UUID) -> BankMessage | None:

@@ -32,6 +32,11 @@ _LOCK_POSITION = """
 SELECT last_cut_at, carried_minor FROM clearing.position
 WHERE book_id = $1 AND currency = $2 AND live = $3 FOR UPDATE SKIP LOCKED
 """
+# For what must not miss its turn: it waits until the batch that is being priced is done.
+_AWAIT_POSITION = """
+SELECT last_cut_at, carried_minor FROM clearing.position
+WHERE book_id = $1 AND currency = $2 AND live = $3 FOR UPDATE
+"""
 _POSITION = "SELECT last_cut_at, carried_minor FROM clearing.position WHERE book_id = $1 AND currency = $2 AND live = $3"
 _CUT_POSITION = """
 UPDATE clearing.position SET last_cut_at = $4 WHERE book_id = $1 AND currency = $2 AND live = $3
@@ -173,6 +178,12 @@ async def lock_position(connection: Connection, of: Money) -> Position | None:
     await connection.execute(_OPEN_POSITION, *of)
     row = await connection.fetchrow(_LOCK_POSITION, *of)
     return None if row is None else Position(*row)
+
+
+async def await_position(connection: Connection, of: Money) -> Position:
+    """Return the position under lock, made where there is none; waits for whoever cuts or prices this money."""
+    await connection.execute(_OPEN_POSITION, *of)
+    return Position(*await connection.fetchrow(_AWAIT_POSITION, *of))
 
 
 async def position(connection: Connection, of: Money) -> Position | None:

@@ -81,6 +81,15 @@ _UNPRICED = (
 ORDER BY m.occurred_at, m.id LIMIT $12
 """
 )
+_UNPRICED_STREAM = (
+    "SELECT m.*"
+    + _JOINED
+    + _CONDITIONS
+    + """
+    AND p.movement_id IS NULL
+ORDER BY m.occurred_at, m.id
+"""
+)
 _UNPRICED_OF_INTENTS = """
 SELECT m.* FROM clearing.movement AS m
 LEFT JOIN clearing.priced AS p ON p.book_id = m.book_id AND p.movement_id = m.id
@@ -105,6 +114,11 @@ _WAITING_AT = """
 SELECT * FROM clearing.movement
 WHERE batch_id IS NULL AND book_id = $1 AND currency = $2 AND live = $3 AND cut_at = $4
 ORDER BY occurred_at, id LIMIT $5
+"""
+_WAITING_STREAM = """
+SELECT * FROM clearing.movement
+WHERE batch_id IS NULL AND book_id = $1 AND currency = $2 AND live = $3 AND cut_at = $4
+ORDER BY occurred_at, id
 """
 _CUT_SUM = """
 SELECT count(*) AS count, coalesce(sum(amount_minor), 0)::bigint AS amount_minor
@@ -212,6 +226,24 @@ async def stream(
     cursor = await connection.cursor(_STREAM, *_values(book_id, asked), timeout=LONG_S)
     while rows := await cursor.fetch(size, timeout=LONG_S):
         yield [_row(row) for row in rows]
+
+
+async def unpriced_stream(
+    connection: Connection, book_id: int, asked: BillFilter, size: int
+) -> AsyncIterator[list[Movement]]:
+    """Yield what of a filter is not priced yet as it happened, ``size`` at a time; lives in the caller's transaction."""
+    cursor = await connection.cursor(_UNPRICED_STREAM, *_values(book_id, asked), timeout=LONG_S)
+    while rows := await cursor.fetch(size, timeout=LONG_S):
+        yield [movement_of(row) for row in rows]
+
+
+async def waiting_stream(
+    connection: Connection, of_money: Money, cut_at: datetime, size: int
+) -> AsyncIterator[list[Movement]]:
+    """Yield what waits for one cut as it happened, ``size`` at a time; lives in the caller's transaction."""
+    cursor = await connection.cursor(_WAITING_STREAM, *of_money, cut_at, timeout=LONG_S)
+    while rows := await cursor.fetch(size, timeout=LONG_S):
+        yield [movement_of(row) for row in rows]
 
 
 def _values(book_id: int, asked: BillFilter) -> tuple[Any, ...]:

@@ -16,6 +16,8 @@ from tongbao.core.ids import uuid_text
 
 _INTENT_PREFIX = "pi"
 _LINE_ID_BITS = 63
+_COST = 1 << 62
+"""Marks the cost of a line where what was told of a payment is compared with what moved."""
 
 _MOVEMENTS = """
 SELECT m.id, m.book_id, m.kind, m.currency, m.amount_minor, m.reference, coalesce(m.channel_reference, '') AS theirs,
@@ -55,7 +57,8 @@ async def expected(
     if not ids:
         return {}
     if leg is Leg.CHANNEL:
-        return {row["id"]: _of_movement(row) for row in await connection.fetch(_MOVEMENTS, list(ids))}
+        movements = {row["id"]: _of_movement(row) for row in await connection.fetch(_MOVEMENTS, list(ids))}
+        return movements | await _told(connection, [each for each in ids if each not in movements])
     transfers = [each.int for each in ids if each.int >> _LINE_ID_BITS == 0]
     found = {
         UUID(int=row["id"]): _of_transfer(row)
@@ -80,6 +83,32 @@ async def matched(
     """Return the matches that these lines or records of ours are in."""
     rows = await connection.fetch(_MATCHED, HOUSE_BOOK_ID, LEGS.index(leg), list(lines), list(records))
     return [(row["line_id"], row["expected_id"]) for row in rows]
+
+
+async def _told(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, ExpectedSide]:
+    """Return what a channel told of payments, or of their costs, that its account should show."""
+    named = {each: each.int & ~_COST for each in ids if each.int >> _LINE_ID_BITS == 0}
+    if not named:
+        return {}
+    rows = {row["id"]: row for row in await connection.fetch(_LINES, HOUSE_BOOK_ID, list(named.values()))}
+    return {
+        each: _of_told(each, rows[line], is_cost=each.int != line)
+        for each, line in named.items()
+        if line in rows
+    }
+
+
+def _of_told(identity: UUID, row: Any, *, is_cost: bool) -> ExpectedSide:
+    return ExpectedSide(
+        id=identity,
+        document=f"{FILE_PREFIX}:{row['source']}:{row['id']}",
+        kind=LineKind.FEE.value if is_cost else row["kind"],
+        currency=row["currency"],
+        amount_minor=-row["fee_minor"] if is_cost else row["gross_minor"],
+        reference=row["reference"],
+        channel_reference=row["channel_reference"],
+        on=row["business_on"],
+    )
 
 
 def _of_movement(row: Any) -> ExpectedSide:

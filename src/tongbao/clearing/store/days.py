@@ -11,7 +11,6 @@ import msgspec
 from tongbao.clearing.schema.days import Day, DayAct
 from tongbao.clearing.store.lines import HOUSE_BOOK_ID
 from tongbao.core.db import Connection
-from tongbao.payments.schema.attempts import OPEN
 
 NEVER = date(1, 1, 1)
 """Stands where no day was closed yet."""
@@ -31,14 +30,23 @@ WHERE f.book_id = $1 AND f.state = 'refused' AND f.received_at >= $2 AND f.recei
     WHERE n.book_id = f.book_id AND n.source = f.source AND n.state = 'read' AND n.received_at > f.received_at)
 """
 # Counted where they are kept: no face of payments counts over all books.
-_UNRESOLVED = "SELECT count(*) FROM payments.attempt WHERE id < $1 AND state = ANY ($2::text[])"
+# Of all that was ever paid only what is still asked about (index document_due) and what nobody asks about any more (attempt_lost)
+# is looked at; the states are those of OPEN.
+_UNRESOLVED = """
+SELECT (SELECT count(*) FROM payments.attempt
+        WHERE due_at IS NOT NULL AND state IN ('sent', 'action_required', 'pending', 'unresolved') AND id < $1)
+    + (SELECT count(*) FROM payments.attempt
+        WHERE due_at IS NULL AND state IN ('sent', 'action_required', 'pending', 'unresolved') AND id < $1)
+"""
 _UNCUT = "SELECT count(*) FROM clearing.movement WHERE batch_id IS NULL AND cut_at <= $1"
 _BATCHES = """
 SELECT count(*) FILTER (WHERE state = 'cut') AS unpriced, count(*) FILTER (WHERE state = 'priced') AS unapproved
 FROM clearing.batch WHERE cut_at <= $1 AND state IN ('cut', 'priced')
 """
 _PAYOUTS = """
-SELECT count(*) FROM clearing.payout WHERE due_on <= $1 AND state IN ('created', 'sent', 'unresolved')
+SELECT count(*) FILTER (WHERE state IN ('created', 'unresolved')) AS unknown,
+    count(*) FILTER (WHERE state IN ('sent', 'accepted')) AS unbooked
+FROM clearing.payout WHERE due_on <= $1 AND state IN ('created', 'sent', 'accepted', 'unresolved')
 """
 # A refund that failed is reported by nobody.
 _MOVEMENTS = """
@@ -150,7 +158,7 @@ async def files(connection: Connection, begin: datetime, end: datetime, now: dat
 
 async def unresolved(connection: Connection, before: UUID) -> int:
     """Return how many attempts older than an id have no known end."""
-    return int(await connection.fetchval(_UNRESOLVED, before, [each.value for each in OPEN]))
+    return int(await connection.fetchval(_UNRESOLVED, before))
 
 
 async def batches(connection: Connection, end: datetime) -> tuple[int, int, int]:
@@ -160,9 +168,13 @@ async def batches(connection: Connection, end: datetime) -> tuple[int, int, int]
     return int(uncut), int(row["unpriced"]), int(row["unapproved"])
 
 
-async def payouts_unknown(connection: Connection, on: date) -> int:
-    """Return how many payouts that were due by a day are not sent, or nobody knows their end."""
-    return int(await connection.fetchval(_PAYOUTS, on))
+async def payouts(connection: Connection, on: date) -> tuple[int, int]:
+    """Return, of the payouts that were due by a day, how many are not sent or unresolved, and how many the bank has but not booked.
+
+    What was sent and not answered is among the second.
+    """
+    row = await connection.fetchrow(_PAYOUTS, on)
+    return row["unknown"], row["unbooked"]
 
 
 async def movements(connection: Connection, begin: datetime, end: datetime) -> tuple[int, int, int]:

@@ -39,7 +39,7 @@ WHERE book_id = $1 AND ($2::text IS NULL OR source = $2) AND ($3::uuid IS NULL O
 ORDER BY id DESC LIMIT $4
 """
 _OF_SOURCE = """
-SELECT body FROM clearing.file WHERE book_id = $1 AND source = $2 AND state = 'read' ORDER BY number LIMIT $3
+SELECT body FROM clearing.file WHERE book_id = $1 AND source = $2 AND state = 'read' ORDER BY number DESC LIMIT $3
 """
 _ADD_LINES = """
 INSERT INTO clearing.line (book_id, id, gross_minor, fee_minor, net_minor, occurred_at, business_on, value_on, count,
@@ -145,9 +145,9 @@ async def page(
 
 
 async def of_source(connection: Connection, source: str, limit: int) -> list[SourceFile]:
-    """Return the files of a source that were read, in the order in which they came."""
+    """Return the newest files of a source that were read, in the order in which they came."""
     rows = await connection.fetch(_OF_SOURCE, HOUSE_BOOK_ID, source, limit)
-    return [_file(row["body"]) for row in rows]
+    return [_file(row["body"]) for row in reversed(rows)]
 
 
 async def add_lines(

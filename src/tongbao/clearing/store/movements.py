@@ -34,6 +34,17 @@ JOIN clearing.movement AS m
     ON m.book_id = u.book_id AND m.intent_id = u.intent_id AND m.source_id = u.attempt_id AND m.kind = 1
 ORDER BY m.source_id, m.cut_at DESC
 """
+# The store that sold, as the metadata of a payment names it.
+_STORES = """
+SELECT i.id, i.body #>> '{metadata,store}' AS store
+FROM unnest($1::bigint[], $2::uuid[]) AS u (book_id, id)
+JOIN payments.intent AS i ON i.book_id = u.book_id AND i.id = u.id
+WHERE i.body #>> '{metadata,store}' IS NOT NULL
+"""
+_MISSING = """
+SELECT u.book_id, u.id FROM unnest($1::bigint[], $2::uuid[]) AS u (book_id, id)
+WHERE NOT EXISTS (SELECT 1 FROM clearing.movement AS m WHERE m.book_id = u.book_id AND m.id = u.id)
+"""
 _OF_INTENT = (
     "SELECT * FROM clearing.movement WHERE book_id = $1 AND intent_id = $2 ORDER BY occurred_at, id LIMIT $3"
 )
@@ -124,6 +135,18 @@ async def origins(connection: Connection, wanted: Collection[tuple[int, UUID, UU
     books, intents, attempts = zip(*wanted, strict=True)
     rows = await connection.fetch(_ORIGINS, list(books), list(intents), list(attempts))
     return {row["source_id"]: SaleRow(*list(row)[1:]) for row in rows}
+
+
+async def stores_of(connection: Connection, intents: Collection[tuple[int, UUID]]) -> dict[UUID, str]:
+    """Return by payment the store that sold, where it names one; ``intents``: book and id."""
+    books, ids = [book_id for book_id, _ in intents], [intent_id for _, intent_id in intents]
+    return {row["id"]: row["store"] for row in await connection.fetch(_STORES, books, ids)}
+
+
+async def missing(connection: Connection, wanted: Collection[tuple[int, UUID]]) -> list[tuple[int, UUID]]:
+    """Return which of these movements (book and id) are not recorded."""
+    books, ids = [book_id for book_id, _ in wanted], [movement_id for _, movement_id in wanted]
+    return [(row["book_id"], row["id"]) for row in await connection.fetch(_MISSING, books, ids)]
 
 
 async def of_intent(connection: Connection, book_id: int, intent_id: UUID, limit: int) -> list[Movement]:

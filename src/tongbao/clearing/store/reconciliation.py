@@ -1,9 +1,10 @@
 """The SQL of runs: open records of both sides out, matches in. All of it belongs to the house, which is book 0 here."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -22,11 +23,19 @@ NOBODY = UUID(int=0)
 
 
 class Within(NamedTuple):
-    """Between which days (both inclusive) records are compared, and the numbers of files of which nothing counts."""
+    """Between which days (both inclusive) of a zone records are compared, and the numbers of files of which nothing counts."""
 
     since_on: date
     until_on: date
     unread: tuple[int, ...]
+    zone: str
+
+    @property
+    def instants(self) -> tuple[datetime, datetime]:
+        """When the first day begins, and when the last one ends."""
+        zone = ZoneInfo(self.zone)
+        last = self.until_on + timedelta(days=1)
+        return datetime.combine(self.since_on, time(), zone), datetime.combine(last, time(), zone)
 
 
 # A refund that failed was never reported: it and its return cancel each other.
@@ -53,32 +62,55 @@ WHERE l.book_id = $1 AND l.source = ANY ($2::text[]) AND l.kind = 'transfer' AND
         SELECT 1 FROM clearing.matched AS d
         WHERE d.book_id = $1 AND d.leg = 1 AND d.expected_id = lpad(to_hex(l.id), 32, '0')::uuid)
 """
-# Payouts leave our account; one that came back is a record of its own.
+# Payouts leave our account, on the day for which they were ordered: a bank's holidays lie before it. One that came back is a record
+# of its own.
 _PAYOUTS = """
 SELECT e.id, e.book_id, e.kind, e.currency, e.amount_minor, e.reference, e.theirs, e.day, NULL::bigint AS cost_minor,
     '' AS batch
 FROM (
     SELECT p.id, p.book_id, 'payout' AS kind, p.currency, -p.amount_minor AS amount_minor, p.end_to_end AS reference,
-        coalesce(p.body ->> 'bank_reference', '') AS theirs, (p.sent_at AT TIME ZONE $4)::date AS day
+        coalesce(p.body ->> 'bank_reference', '') AS theirs,
+        greatest((p.sent_at AT TIME ZONE $4)::date, p.due_on) AS day, (p.sent_at AT TIME ZONE $4)::date AS since
     FROM clearing.payout AS p
     WHERE p.bank = $1 AND p.state IN ('sent', 'accepted', 'unresolved', 'paid', 'returned')
     UNION ALL
     SELECT md5(p.id::text || ':returned')::uuid, p.book_id, 'return', p.currency, p.amount_minor, p.end_to_end,
-        '', (p.ended_at AT TIME ZONE $4)::date
+        '', (p.ended_at AT TIME ZONE $4)::date, (p.ended_at AT TIME ZONE $4)::date
     FROM clearing.payout AS p
     WHERE p.bank = $1 AND p.state = 'returned'
 ) AS e
-WHERE e.day BETWEEN $5 AND $2
+WHERE e.since BETWEEN $5 AND $2
     AND NOT EXISTS (SELECT 1 FROM clearing.matched AS d WHERE d.book_id = $3 AND d.leg = 1 AND d.expected_id = e.id)
 """
 _LINES = """
 SELECT l.id, l.kind, l.currency, l.gross_minor, l.net_minor, l.fee_minor, l.reference, l.channel_reference AS theirs,
     l.batch, l.business_on AS day
 FROM clearing.line AS l
-WHERE l.book_id = $1 AND l.source = $2 AND l.business_on BETWEEN $6 AND $3 AND l.kind = ANY ($5::text[])
+WHERE l.book_id = $1 AND l.source = ANY ($2::text[]) AND l.business_on BETWEEN $6 AND $3 AND l.kind = ANY ($5::text[])
     AND l.id >> 24 <> ALL ($7::bigint[])
     AND NOT EXISTS (SELECT 1 FROM clearing.matched AS d WHERE d.book_id = $1 AND d.leg = $4 AND d.line_id = l.id)
 """
+# What a channel told of payments, as its account should show it: the amount, and its cost beside it. A line's id stays below 2**62, which
+# marks its cost.
+_TOLD = """
+SELECT e.id, NULL::bigint AS book_id, e.kind, e.currency, e.amount_minor, e.reference, e.theirs, e.day,
+    NULL::bigint AS cost_minor, '' AS batch
+FROM (
+    SELECT lpad(to_hex(l.id), 32, '0')::uuid AS id, l.kind, l.currency, l.gross_minor AS amount_minor, l.reference,
+        l.channel_reference AS theirs, l.business_on AS day
+    FROM clearing.line AS l
+    WHERE l.book_id = $1 AND l.source = ANY ($2::text[]) AND l.business_on BETWEEN $4 AND $3
+        AND l.kind NOT IN ('transfer', 'payout', 'return', 'fee') AND l.id >> 24 <> ALL ($5::bigint[])
+    UNION ALL
+    SELECT lpad(to_hex(l.id | 4611686018427387904), 32, '0')::uuid, 'fee', l.currency, -l.fee_minor, l.reference,
+        l.channel_reference, l.business_on
+    FROM clearing.line AS l
+    WHERE l.book_id = $1 AND l.source = ANY ($2::text[]) AND l.business_on BETWEEN $4 AND $3
+        AND l.kind NOT IN ('transfer', 'payout', 'return') AND l.fee_minor <> 0 AND l.id >> 24 <> ALL ($5::bigint[])
+) AS e
+WHERE NOT EXISTS (SELECT 1 FROM clearing.matched AS d WHERE d.book_id = $1 AND d.leg = 0 AND d.expected_id = e.id)
+"""
+_STRAYS = "SELECT id, currency, business_on AS day FROM clearing.line WHERE book_id = $1 AND id = ANY ($2::bigint[]) ORDER BY id"
 # Lines that say the same (or, of returns, the opposite) as one that was matched before.
 _SEEN = """
 SELECT n.id, bool_or(n.is_same AND n.kind = n.other_kind) AS again, bool_or(n.is_opposite AND n.kind = 'return') AS back
@@ -154,11 +186,10 @@ async def unread(connection: Connection) -> list[int]:
     return [row["number"] for row in rows]
 
 
-async def movements(
-    connection: Connection, channel: str, zone: str, since: datetime, before: datetime
-) -> Pages:
+async def movements(connection: Connection, channel: str, within: Within) -> Pages:
     """Yield the open movements of a channel within a time, in any order, some at a time."""
-    async for rows in _fetched(connection, _MOVEMENTS, channel, zone, before, HOUSE_BOOK_ID, since):
+    since, before = within.instants
+    async for rows in _fetched(connection, _MOVEMENTS, channel, within.zone, before, HOUSE_BOOK_ID, since):
         yield rows
 
 
@@ -169,16 +200,31 @@ async def transfers(connection: Connection, channels: Sequence[str], within: Wit
         yield rows
 
 
-async def payouts(connection: Connection, bank: str, within: Within, zone: str) -> Pages:
+async def payouts(connection: Connection, bank: str, within: Within) -> Pages:
     """Yield payouts over a bank (negative), and those that came back (positive), that no statement showed yet."""
-    arguments = bank, within.until_on, HOUSE_BOOK_ID, zone, within.since_on
+    arguments = bank, within.until_on, HOUSE_BOOK_ID, within.zone, within.since_on
     async for rows in _fetched(connection, _PAYOUTS, *arguments):
         yield rows
 
 
-async def lines(connection: Connection, source: str, within: Within, leg: Leg, kinds: Sequence[str]) -> Pages:
-    """Yield the open lines of a source."""
-    which = HOUSE_BOOK_ID, source, within.until_on, LEGS.index(leg), list(kinds)
+async def told(connection: Connection, tellers: Sequence[str], within: Within) -> Pages:
+    """Yield what a channel told of payments and their costs, which its account did not show yet; ids are those of lines."""
+    days = within.until_on, within.since_on, list(within.unread)
+    async for rows in _fetched(connection, _TOLD, HOUSE_BOOK_ID, list(tellers), *days):
+        yield rows
+
+
+async def strays(connection: Connection, ids: Sequence[int]) -> list[Row]:
+    """Return lines that are kept, of these ids: ``id``, ``currency``, ``day``."""
+    rows: list[Row] = await connection.fetch(_STRAYS, HOUSE_BOOK_ID, list(ids)) if ids else []
+    return rows
+
+
+async def lines(
+    connection: Connection, sources: Sequence[str], within: Within, leg: Leg, kinds: Sequence[str]
+) -> Pages:
+    """Yield the open lines of sources that are compared together."""
+    which = HOUSE_BOOK_ID, list(sources), within.until_on, LEGS.index(leg), list(kinds)
     async for rows in _fetched(connection, _LINES, *which, within.since_on, list(within.unread)):
         yield rows
 

@@ -5,7 +5,7 @@ The instants of a batch are those of the steps of its history. A payout came bac
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -18,6 +18,7 @@ from tongbao.clearing.schema.statements import (
     FeeSum,
     Holdings,
     KindSum,
+    ProfitFilter,
     ProfitKey,
     ProfitLine,
 )
@@ -79,20 +80,21 @@ FROM clearing.priced AS p JOIN clearing.movement AS m ON m.book_id = p.book_id A
 WHERE p.book_id = $1 AND p.batch_id = ANY ($2::uuid[])
 GROUP BY m.kind, m.method, m.channel ORDER BY m.kind, m.method, m.channel
 """
-# The charges of the merchant by their names, as invoices name them.
+# The charges of the merchant by their names and taxes, as invoices name them. A part tells nothing that is empty or 0.
 _CHARGES = """
 SELECT c.value ->> 'name' AS name, count(*) AS count, sum((c.value ->> 'amount_minor')::bigint)::bigint AS amount_minor,
-    sum((c.value ->> 'tax_minor')::bigint)::bigint AS tax_minor
+    coalesce(sum((c.value ->> 'tax_minor')::bigint), 0)::bigint AS tax_minor,
+    coalesce(c.value ->> 'tax_name', '') AS tax_name, coalesce((c.value ->> 'tax_e6')::int, 0) AS tax_e6
 FROM clearing.priced AS p CROSS JOIN LATERAL jsonb_array_elements(p.parts) AS c (value)
 WHERE p.book_id = $1 AND p.batch_id = ANY ($2::uuid[]) AND c.value ->> 'bearer' = 'merchant'
-GROUP BY c.value ->> 'name' ORDER BY c.value ->> 'name'
+GROUP BY 1, 5, 6 ORDER BY 1, 5, 6
 """
 _PROFIT = (
     "WITH step AS ("
     + _STEPS
     + """
 WHERE b.state <> 'cut' AND b.updated_at >= $1 AND b.created_at < $2 AND s.at >= $1 AND s.at < $2 AND s.act = 'priced'
-    AND b.live = $4 AND ($5::bigint IS NULL OR b.book_id = $5))
+    AND b.live = $4 AND ($5::bigint IS NULL OR b.book_id = $5) AND ($6::text IS NULL OR b.currency = $6))
 SELECT s.currency, date_trunc('month', s.at AT TIME ZONE $3)::date AS month_on, s.book_id, m.method, m.channel,
     count(*) AS count, coalesce(sum(m.amount_minor) FILTER (WHERE m.kind = 1), 0)::bigint AS volume_minor,
     sum(p.fee_minor)::bigint AS fees_minor, sum(p.tax_minor)::bigint AS tax_minor, sum(p.cost_minor)::bigint AS cost_minor,
@@ -100,7 +102,8 @@ SELECT s.currency, date_trunc('month', s.at AT TIME ZONE $3)::date AS month_on, 
 FROM step AS s
 JOIN clearing.priced AS p ON p.book_id = s.book_id AND p.batch_id = s.id
 JOIN clearing.movement AS m ON m.book_id = p.book_id AND m.id = p.movement_id
-GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 LIMIT $6
+WHERE $7::text IS NULL OR m.channel = $7
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 LIMIT $8
 """
 )
 _WRITE_OFFS = """
@@ -108,8 +111,9 @@ SELECT currency, date_trunc('month', updated_at AT TIME ZONE $3)::date AS month_
     sum(difference_minor)::bigint AS difference_minor
 FROM clearing.break
 WHERE book_id = 0 AND state = 'written_off' AND updated_at >= $1 AND updated_at < $2
-    AND ($4::bigint IS NULL OR owner_book_id = $4)
-GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 LIMIT $5
+    AND ($4::bigint IS NULL OR owner_book_id = $4) AND ($5::text IS NULL OR currency = $5)
+    AND ($6::text IS NULL OR (leg = 'channel' AND source = $6))
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 LIMIT $7
 """
 
 
@@ -148,25 +152,35 @@ async def fees(connection: Connection, book_id: int, batches: Sequence[UUID]) ->
     return tuple(FeeSum(**(dict(row) | {"kind": MovementKind(row["kind"])})) for row in rows)
 
 
-async def charges(
-    connection: Connection, book_id: int, batches: Sequence[UUID]
-) -> list[tuple[str, int, int, int]]:
-    """Return what the movements of batches cost by the name of the charge: name, count, amount with tax, tax."""
+class Charged(NamedTuple):
+    """What movements cost by one charge and tax, minor units; the amount holds the tax."""
+
+    name: str
+    movement_count: int
+    amount_minor: int
+    tax_minor: int
+    tax_name: str
+    tax_e6: int
+
+
+async def charges(connection: Connection, book_id: int, batches: Sequence[UUID]) -> list[Charged]:
+    """Return what the movements of batches cost by the name of the charge and its tax, in this order."""
     rows = await connection.fetch(_CHARGES, book_id, list(batches), timeout=LONG_S)
-    return [(row[0], row[1], row[2], row[3]) for row in rows]
+    return [Charged(*row) for row in rows]
 
 
 async def profits(
     connection: Connection,
     between: tuple[datetime, datetime],
     zone: str,
+    of: ProfitFilter,
     *,
     live: bool,
-    book_id: int | None,
     limit: int,
 ) -> list[ProfitLine]:
     """Return what the house earned with what was priced in a time, by month, merchant, method and channel."""
-    rows = await connection.fetch(_PROFIT, *between, zone, live, book_id, limit, timeout=LONG_S)
+    asked = (live, of.book_id, of.currency, of.channel, limit)
+    rows = await connection.fetch(_PROFIT, *between, zone, *asked, timeout=LONG_S)
     return [
         ProfitLine(key=ProfitKey(**dict(list(row.items())[:5])), **dict(list(row.items())[5:]))
         for row in rows
@@ -174,10 +188,11 @@ async def profits(
 
 
 async def write_offs(
-    connection: Connection, between: tuple[datetime, datetime], zone: str, *, book_id: int | None, limit: int
+    connection: Connection, between: tuple[datetime, datetime], zone: str, of: ProfitFilter, *, limit: int
 ) -> list[ProfitLine]:
     """Return what was written off in a time; the channel is known where a channel's report differed."""
-    rows = await connection.fetch(_WRITE_OFFS, *between, zone, book_id, limit, timeout=LONG_S)
+    asked = (of.book_id, of.currency, of.channel, limit)
+    rows = await connection.fetch(_WRITE_OFFS, *between, zone, *asked, timeout=LONG_S)
     return [
         ProfitLine(
             key=ProfitKey(

@@ -85,6 +85,7 @@ def intent_from(
         link_id=order.link_id,
         session_id=order.session_id,
         wallet_book_id=order.wallet_book_id,
+        must_prove=order.must_prove,
     )
 
 

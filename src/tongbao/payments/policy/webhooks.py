@@ -24,6 +24,7 @@ from tongbao.core.ids import derive
 from tongbao.core.masking import mask_text
 from tongbao.payments.schema.documents import Document
 from tongbao.payments.schema.facts import Happened
+from tongbao.payments.schema.notices import Notice, Told
 from tongbao.payments.schema.webhooks import (
     DeliveryState,
     Endpoint,
@@ -72,7 +73,12 @@ def events_of(delivered: Delivered) -> list[EventRow]:
     raise InvariantBroken("fact_unreadable", f"no event can be made of the fact {delivered.id}")
 
 
-def _event(delivered: Delivered, place: int, kind: str, document: Document | Endpoint) -> EventRow:
+def events_told(told: Told) -> list[EventRow]:
+    """Return the events of what an upper room tells, each with an id that follows from its fact's."""
+    return [_event(told.delivered, place, kind, told.notice) for place, kind in enumerate(told.types)]
+
+
+def _event(delivered: Delivered, place: int, kind: str, document: Document | Endpoint | Notice) -> EventRow:
     return EventRow(
         book_id=document.book_id,
         id=derive(delivered.id, f"event/{place}"),

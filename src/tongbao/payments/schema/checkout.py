@@ -12,6 +12,7 @@ from tongbao.payments.schema.intents import CaptureMethod
 
 LINE_ITEMS_MAX = 100
 QUANTITY_MAX = 999_999
+EXTRAS_MAX = 20
 
 
 class LineItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +27,26 @@ class LineItem(msgspec.Struct, frozen=True, kw_only=True):
     def total_minor(self) -> int:
         """Unit amount times quantity, minor units."""
         return self.unit_minor * self.quantity
+
+
+class ExtraKind(enum.StrEnum):
+    """What is part of a sum beside the items."""
+
+    DISCOUNT = "discount"
+    SHIPPING = "shipping"
+    TAX = "tax"
+    FEE = "fee"  # what paying in this way costs, where the payer bears it
+
+
+class Extra(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the sum: ``amount_minor`` is negative for a discount and never for anything else.
+
+    ``label``: the merchant's own word for it; None: the page has one.
+    """
+
+    kind: ExtraKind
+    amount_minor: int
+    label: str | None = None
 
 
 class PaymentLink(Document, frozen=True, kw_only=True, tag="payment_link"):
@@ -64,7 +85,7 @@ class SessionState(enum.StrEnum):
 
 
 class CheckoutSession(Document, frozen=True, kw_only=True, tag="checkout.session"):
-    """One visit of a payer to the hosted cashier."""
+    """One visit of a payer to the hosted cashier. ``extension_count``: how often its payer needed more time."""
 
     KIND: ClassVar[Kind] = Kind.SESSION
     PREFIX: ClassVar[str] = "cs"
@@ -86,6 +107,8 @@ class CheckoutSession(Document, frozen=True, kw_only=True, tag="checkout.session
     client_secret: str
     expires_at: datetime
     paid: bool = False
+    extras: tuple[Extra, ...] = ()
+    extension_count: int = 0
 
     @property
     def status(self) -> str:
@@ -103,9 +126,18 @@ class CheckoutSession(Document, frozen=True, kw_only=True, tag="checkout.session
         return self.customer_id
 
     @property
-    def amount_minor(self) -> int:
+    def subtotal_minor(self) -> int:
         """The sum of its items."""
         return sum(item.total_minor for item in self.items)
+
+    @property
+    def amount_minor(self) -> int:
+        """What is to be paid: the sum of its items and of everything beside them."""
+        return self.subtotal_minor + self.extra_minor(*ExtraKind)
+
+    def extra_minor(self, *kinds: ExtraKind) -> int:
+        """Return the sum of what is of these kinds beside the items, with its sign."""
+        return sum(each.amount_minor for each in self.extras if each.kind in kinds)
 
 
 class WalletTransfer(Document, frozen=True, kw_only=True, tag="wallet_transfer"):

@@ -169,7 +169,8 @@ class Intent(Document, frozen=True, kw_only=True, tag="payment_intent"):
     ``amount_capturable_minor`` is authorized and neither captured nor released, ``amount_received_minor`` captured,
     ``amount_refunded_minor`` returned or on its way back. ``attempt_id`` names the latest attempt, ``paid_by_id`` the
     one whose money counts. ``wallet_book_id``: the wallet that the money tops up. ``judged``: what the last confirmation was
-    judged as; None where nothing stood in its way.
+    judged as; None where nothing stood in its way. ``must_prove``: whatever risk control says, it is not collected before its
+    payer has proved who it is.
     """
 
     KIND: ClassVar[Kind] = Kind.INTENT
@@ -210,6 +211,7 @@ class Intent(Document, frozen=True, kw_only=True, tag="payment_intent"):
     link_id: UUID | None = None
     session_id: UUID | None = None
     wallet_book_id: int | None = None
+    must_prove: bool = False
 
     @property
     def status(self) -> str:

@@ -117,6 +117,7 @@ class IntentOrder(msgspec.Struct, frozen=True, kw_only=True):
     link_id: UUID | None = None
     session_id: UUID | None = None
     wallet_book_id: int | None = None
+    must_prove: bool = False
     confirm: ConfirmOrder | None = None
 
 

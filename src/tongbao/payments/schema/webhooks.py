@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from tongbao.core.events.facts import Fact
 from tongbao.core.ids import uuid_text
 from tongbao.payments.schema.facts import AnyDocument
+from tongbao.payments.schema.notices import AccountNotice, Notice, PayoutNotice
 
 EVENT_PREFIX = "evt"
 ENDPOINT_PREFIX = "we"
@@ -146,7 +147,7 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
         """The id as people and APIs see it: ``evt_01jd…``."""
         return uuid_text(EVENT_PREFIX, self.id)
 
-    def document(self) -> "AnyDocument | Endpoint":
+    def document(self) -> "AnyDocument | Endpoint | Notice":
         """Return the document as it was at the commit."""
         return _SNAPSHOT.decode(self.snapshot)
 
@@ -278,7 +279,9 @@ class EndpointDisabled(Fact, frozen=True, kw_only=True, tag="payments.webhook_en
         return self.endpoint.reference
 
 
-_SNAPSHOT: "msgspec.json.Decoder[AnyDocument | Endpoint]" = msgspec.json.Decoder(AnyDocument | Endpoint)
+_SNAPSHOT: "msgspec.json.Decoder[AnyDocument | Endpoint | Notice]" = msgspec.json.Decoder(
+    AnyDocument | Endpoint | Notice
+)
 _DEFAULTS = {
     str(kind.__struct_config__.tag): {
         field.encode_name: msgspec.to_builtins(
@@ -287,7 +290,7 @@ _DEFAULTS = {
         for field in msgspec.structs.fields(kind)
         if not field.required
     }
-    for kind in (*get_args(AnyDocument), Endpoint)
+    for kind in (*get_args(AnyDocument), Endpoint, PayoutNotice, AccountNotice)
 }
 
 

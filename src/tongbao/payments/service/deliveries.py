@@ -1,5 +1,6 @@
 """Deliveries as people see them: how each went, and sending again what did not arrive."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from tongbao.core.clock import Clock
@@ -25,6 +26,9 @@ from tongbao.payments.schema.webhooks import (
 from tongbao.payments.store import resending as store
 from tongbao.payments.store import webhooks
 
+OBJECTS_DELIVERIES_MAX = 500
+"""Deliveries told of one payment at most."""
+
 
 class Deliveries:
     """The deliveries of one book. What is asked for here is done by ``Delivering``, in any process."""
@@ -49,6 +53,14 @@ class Deliveries:
         async with self._database.connection() as connection:
             await _place(connection, scope, event_id)
             return await store.of_event(connection, scope.book_id, event_id)
+
+    async def of_objects(
+        self, scope: Scope, object_ids: Sequence[UUID], *, limit: int = OBJECTS_DELIVERIES_MAX
+    ) -> list[Delivery]:
+        """Return the deliveries of all events about some objects (a payment and its parts), oldest event first."""
+        count = max(1, min(limit, OBJECTS_DELIVERIES_MAX))
+        async with self._database.connection() as connection:
+            return await store.of_objects(connection, scope.book_id, object_ids, count)
 
     async def attempts(
         self, scope: Scope, endpoint_id: UUID, event_id: UUID | None = None, *, limit: int = PAGE_MAX

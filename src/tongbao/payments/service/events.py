@@ -15,6 +15,7 @@ from tongbao.parties.schema import Scope
 from tongbao.payments.errors import BadParameter, Missing
 from tongbao.payments.policy import webhooks as policy
 from tongbao.payments.schema.facts import Happened
+from tongbao.payments.schema.notices import Told
 from tongbao.payments.schema.orders import Page
 from tongbao.payments.schema.webhooks import (
     EVENT_PREFIX,
@@ -38,7 +39,19 @@ def event_projection(clock: Clock) -> Projection:
 
 async def _write(clock: Clock, connection: Connection, facts: Sequence[Delivered]) -> None:
     """Write the events of ``facts`` and one delivery for each endpoint that wants one; joins the transaction."""
-    made = [event for fact in facts for event in policy.events_of(fact)]
+    await _write_events(clock, connection, [event for fact in facts for event in policy.events_of(fact)])
+
+
+async def tell(clock: Clock, connection: Connection, told: Sequence[Told]) -> None:
+    """Write what an upper room tells merchants, and one delivery for each endpoint that wants it; joins the transaction.
+
+    For the subscriptions of rooms above: a fact that is told twice is one event. Places are counted from the fact, so the
+    events of one fact come in the order of its types.
+    """
+    await _write_events(clock, connection, [event for each in told for event in policy.events_told(each)])
+
+
+async def _write_events(clock: Clock, connection: Connection, made: Sequence[EventRow]) -> None:
     if not made:
         return
     events = await _with_previous(connection, made)

@@ -17,6 +17,7 @@ from tongbao.payments.service.desk import Desk
 from tongbao.payments.service.disputing import Disputing
 from tongbao.payments.service.intents import Intents
 from tongbao.payments.service.methods import Methods
+from tongbao.payments.service.prospects import Prospects
 from tongbao.payments.service.reading import Reading
 from tongbao.payments.service.refunding import Refunding
 from tongbao.payments.service.resolving import Resolving
@@ -93,6 +94,7 @@ class Payments:
         self.disputes = Disputing(desk)
         self.setups = Setups(desk)
         self.sessions = Sessions(desk)
+        self.prospects = Prospects(desk)
         self.wallets = Wallets(desk, ledger)
         self.balances = Balances(desk, ledger)
         self.reviewing = Reviewing(desk, acting, self.refunds)

@@ -19,9 +19,12 @@ from tongbao.parties.schema import Scope
 from tongbao.payments.errors import BadAmount, BadParameter, Missing, WrongState
 from tongbao.payments.policy import acts, orders
 from tongbao.payments.schema.checkout import (
+    EXTRAS_MAX,
     LINE_ITEMS_MAX,
     QUANTITY_MAX,
     CheckoutSession,
+    Extra,
+    ExtraKind,
     LineItem,
     PaymentLink,
     SessionState,
@@ -45,6 +48,10 @@ SESSION_LIFE = timedelta(hours=24)
 SESSION_LIFE_MIN = timedelta(minutes=30)
 URL_CHARS_MAX = 2_048
 NAME_CHARS_MAX = 250
+EXTENSION = timedelta(minutes=20)
+"""So much longer a session is open for a payer who needs more time."""
+EXTENSIONS_MAX = 10
+"""How often: what WCAG 2.2, 2.2.1, asks for at least."""
 
 
 class SessionOrder(NamedTuple):
@@ -63,6 +70,7 @@ class SessionOrder(NamedTuple):
     expires_at: datetime | None = None
     metadata: dict[str, str] | None = None
     link_id: UUID | None = None
+    extras: tuple[Extra, ...] = ()
 
 
 class SessionView(NamedTuple):
@@ -149,6 +157,37 @@ class Sessions:
         )
         await self._ask_no_more(done)
         return done
+
+    async def extend(self, session: CheckoutSession) -> SessionView:
+        """Give the payer of a session twenty minutes more; return it as it is then.
+
+        Raises Missing, WrongState ``session_not_open`` once it is over, ``session_extended_enough`` after ten times.
+        """
+
+        async def plan() -> Planned:
+            view = await self._view(await self._desk.read(CheckoutSession, session.book_id, session.id))
+            now = self._desk.clock.now()
+            is_over = view.session.state is not SessionState.OPEN or now >= view.session.expires_at
+            if is_over or view.intent is None or view.intent.state in (*_PAID, IntentState.CANCELED):
+                raise WrongState("session_not_open", f"{session.reference} is over")
+            if view.session.extension_count >= EXTENSIONS_MAX:
+                raise WrongState("session_extended_enough", f"{session.reference} was extended often enough")
+            return self._extended(view, view.intent, now)
+
+        done: Done[SessionView] = await self._desk.decide(plan, reference=session.reference)
+        assert done.view is not None
+        return done.view
+
+    def _extended(self, view: SessionView, intent: Intent, now: datetime) -> Planned:
+        until = view.session.expires_at + EXTENSION
+        longer = view.session.changed(
+            now, expires_at=until, due_at=until, extension_count=view.session.extension_count + 1
+        )
+        # An intent that waits for something else is due by that, and by its own end afterwards.
+        due_at = until if intent.due_at == intent.expires_at else intent.due_at
+        kept = intent.changed(now, expires_at=until, due_at=due_at)
+        change = self._desk.change(longer, now, updates=(longer, kept))
+        return Planned(change, SessionView(longer, kept))
 
     async def resolve(self, session: CheckoutSession) -> None:
         """Bring a session up to date with its intent, or expire it when its time is over."""
@@ -293,6 +332,7 @@ class Sessions:
         self, book_id: int, order: SessionOrder, *, live: bool, ask: Ask | None = None
     ) -> Done[SessionView]:
         _check_items(order.items)
+        _check_extras(order.extras)
         _check_url(order.success_url, "success_url")
         _check_url(order.cancel_url, "cancel_url")
         now = self._desk.clock.now()
@@ -301,19 +341,7 @@ class Sessions:
             raise BadParameter("parameter_invalid", "expires_at", "between 30 minutes and 24 hours from now")
         session_id, intent_id = _ids(self._desk.ids)
         intent = orders.intent_from(
-            IntentOrder(
-                amount_minor=sum(item.total_minor for item in order.items),
-                currency=order.currency,
-                capture_method=order.capture_method,
-                method_kinds=order.method_kinds,
-                customer_id=order.customer_id,
-                receipt_email=order.customer_email,
-                description=", ".join(item.name for item in order.items)[:DESCRIPTION_CHARS_MAX],
-                metadata=order.metadata or {},
-                expires_at=expires_at,
-                link_id=order.link_id,
-                session_id=session_id,
-            ),
+            _intent_order(order, expires_at, session_id),
             intent_id=intent_id,
             book_id=book_id,
             live=live,
@@ -343,6 +371,7 @@ class Sessions:
             capture_method=order.capture_method,
             client_secret=client_secret(CheckoutSession.PREFIX, session_id),
             expires_at=expires_at,
+            extras=order.extras,
         )
         view = SessionView(session, intent)
 
@@ -407,6 +436,24 @@ class Sessions:
 _PAID = (IntentState.SUCCEEDED, IntentState.REQUIRES_CAPTURE)
 
 
+def _intent_order(order: SessionOrder, expires_at: datetime, session_id: UUID) -> IntentOrder:
+    """Return the intent that a session is paid with: of the sum of its items and of everything beside them."""
+    return IntentOrder(
+        amount_minor=sum(item.total_minor for item in order.items)
+        + sum(each.amount_minor for each in order.extras),
+        currency=order.currency,
+        capture_method=order.capture_method,
+        method_kinds=order.method_kinds,
+        customer_id=order.customer_id,
+        receipt_email=order.customer_email,
+        description=", ".join(item.name for item in order.items)[:DESCRIPTION_CHARS_MAX],
+        metadata=order.metadata or {},
+        expires_at=expires_at,
+        link_id=order.link_id,
+        session_id=session_id,
+    )
+
+
 def _check_items(items: tuple[LineItem, ...]) -> None:
     if not 1 <= len(items) <= LINE_ITEMS_MAX:
         raise BadParameter("parameter_invalid", "line_items", f"1 to {LINE_ITEMS_MAX} items")
@@ -420,6 +467,21 @@ def _check_items(items: tuple[LineItem, ...]) -> None:
         if not 0 < len(item.name) <= NAME_CHARS_MAX:
             raise BadParameter(
                 "parameter_invalid", f"line_items[{place}][name]", f"1 to {NAME_CHARS_MAX} characters"
+            )
+
+
+def _check_extras(extras: tuple[Extra, ...]) -> None:
+    """Raise BadParameter or BadAmount unless what stands beside the items has its sign and a short name."""
+    if len(extras) > EXTRAS_MAX:
+        raise BadParameter("parameter_invalid", "extras", f"at most {EXTRAS_MAX} parts beside the items")
+    for place, extra in enumerate(extras):
+        is_discount = extra.kind is ExtraKind.DISCOUNT
+        if (extra.amount_minor > 0) if is_discount else (extra.amount_minor < 0):
+            wanted = "a discount takes away" if is_discount else "only a discount takes away"
+            raise BadAmount("amount_invalid", f"extras[{place}][amount]", wanted)
+        if extra.label is not None and not 0 < len(extra.label) <= NAME_CHARS_MAX:
+            raise BadParameter(
+                "parameter_invalid", f"extras[{place}][label]", f"1 to {NAME_CHARS_MAX} characters"
             )
 
 

@@ -68,10 +68,13 @@ class SmartRisk:
             # Whatever breaks there is theirs to mend; the payment goes on at the tier that was set for this.
             tell_failure(error, question.intent.reference)
             looked = self._judge.fallback(signals, can_step_up=can_step_up or proof is not None)
+        is_free = looked.tier in (Tier.FRICTIONLESS, Tier.REVIEW)
+        if question.intent.must_prove and proof is None and is_free:
+            looked = _retold(looked, Tier.STEP_UP, ReasonCode.AMOUNT_HIGH)
         if proof is not None:
             if looked.tier is Tier.STEP_UP:
                 # The tier for failures is a proof, and that was given: lists and freezes would have said more.
-                looked = _gone_on(looked)
+                looked = _retold(looked, Tier.FRICTIONLESS, ReasonCode.PROVED)
             # The payment was counted at the first look; what becomes of it is told under that one.
             first = msgspec.structs.replace(signals, id=proof.signals_id)
             looked = looked._replace(fact=msgspec.structs.replace(looked.fact, signals=first, is_again=True))
@@ -134,16 +137,18 @@ class SmartRisk:
             return None
 
 
-def _gone_on(looked: Looked) -> Looked:
-    """Return a look that let a proved payer go on where risk control could not judge; the reasons say so."""
-    tier, proved = Tier.FRICTIONLESS, ReasonCode.PROVED.value
+def _retold(looked: Looked, tier: Tier, reason: ReasonCode) -> Looked:
+    """Return a look with another tier, and the reason for that before its own.
+
+    A proved payer goes on where risk control could not judge; one that must prove itself does whatever was judged.
+    """
     decision = msgspec.structs.replace(
         looked.decision,
         chosen=tier.value,
         candidates=tuple(Candidate(name=each.value, propensity=float(each is tier)) for each in Tier),
-        reasons=(Why(proved), *looked.decision.reasons),
+        reasons=(Why(reason.value), *looked.decision.reasons),
     )
-    fact = msgspec.structs.replace(looked.fact, tier=tier, reasons=(proved, *looked.fact.reasons))
+    fact = msgspec.structs.replace(looked.fact, tier=tier, reasons=(reason.value, *looked.fact.reasons))
     return Looked(tier, decision, fact)
 
 

@@ -1,9 +1,10 @@
 """Smart routing behind the port: an intent in payments' words becomes a payment in routing's, and back."""
 
-from tongbao.channels.schema import Card, Initiator, Method, kind_of
+from tongbao.channels.schema import Card, Initiator, Merchant, Method, kind_of
 from tongbao.payments.policy.learning import issuer_of
 from tongbao.payments.ports import Route, RouteQuestion
 from tongbao.payments.schema.attempts import Attempt
+from tongbao.payments.schema.intents import Intent
 from tongbao.routing.schema.payments import UNKNOWN, Payment
 from tongbao.routing.service.router import Asked, Router
 
@@ -24,6 +25,24 @@ class SmartRouting:
         )
         routed = self._router.choose(asked)
         return Route(routed.channel, routed.fallbacks, routed.decision)
+
+    def chance(
+        self, intent: Intent, kind: str, merchant: Merchant, candidates: tuple[str, ...]
+    ) -> float | None:
+        """Return how likely a kind of method works for an intent; see ``ports.Foresight``."""
+        payment = Payment(
+            book_id=intent.book_id,
+            live=intent.live,
+            subject_id=intent.id,
+            amount_minor=intent.amount_minor,
+            currency=intent.currency,
+            method=kind,
+            merchant_country=merchant.country,
+            mcc=merchant.mcc,
+            hour=intent.updated_at.hour,
+            weekday=intent.updated_at.weekday(),
+        )
+        return self._router.chance(payment, candidates)
 
     def heard(self, attempt: Attempt) -> None:
         """Tell the router that the channel of an attempt has answered."""

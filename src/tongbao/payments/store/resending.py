@@ -51,6 +51,11 @@ _OF_ENDPOINT = (
 ORDER BY d.occurred_at DESC, d.position DESC, d.place DESC LIMIT $7"""
 )
 _OF_EVENT = _COLUMNS + "WHERE d.book_id = $1 AND d.event_id = $2 ORDER BY d.endpoint_id"
+_OF_OBJECTS = (
+    _COLUMNS
+    + """WHERE e.book_id = $1 AND d.book_id = $1 AND e.object_id = ANY ($2::uuid[])
+ORDER BY d.occurred_at, d.position, d.place, d.endpoint_id LIMIT $3"""
+)
 _ONE = _COLUMNS + "WHERE d.book_id = $1 AND d.event_id = $2 AND d.endpoint_id = $3"
 _ATTEMPTS = """
 SELECT endpoint_id, event_id, attempt_no, attempted_at, took_ms, status, failure, answer FROM webhooks.attempt
@@ -118,6 +123,14 @@ async def of_endpoint(
 async def of_event(connection: Connection, book_id: int, event_id: UUID) -> list[Delivery]:
     """Return the deliveries of an event."""
     return [_delivery(row) for row in await connection.fetch(_OF_EVENT, book_id, event_id)]
+
+
+async def of_objects(
+    connection: Connection, book_id: int, object_ids: Sequence[UUID], limit: int
+) -> list[Delivery]:
+    """Return the deliveries of all events about some objects, oldest event first."""
+    rows = await connection.fetch(_OF_OBJECTS, book_id, list(object_ids), limit)
+    return [_delivery(row) for row in rows]
 
 
 async def one(connection: Connection, book_id: int, event_id: UUID, endpoint_id: UUID) -> Delivery | None:

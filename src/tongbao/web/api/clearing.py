@@ -9,6 +9,7 @@ from tongbao.core.clock import Clock
 from tongbao.parties.service.merchants import Merchants
 from tongbao.web.api import (
     clearing_accounts,
+    clearing_adjustments,
     clearing_agreements,
     clearing_batches,
     clearing_bills,
@@ -17,6 +18,8 @@ from tongbao.web.api import (
     clearing_fees,
     clearing_money,
     clearing_payouts,
+    clearing_profits,
+    clearing_receipts,
     clearing_recon,
     clearing_sides,
     clearing_statements,
@@ -67,6 +70,15 @@ def routers(calls: Calls, gate: Gate, acts: Acts, services: Services) -> list[AP
     clearing_accounts.add_writes(accounts, door, acts, clearing)
     clearing_payouts.add_payouts(routes, door, clearing)
     clearing_payouts.add_house(routes, door, acts, clearing)
+    clearing_payouts.add_resolving(routes, door, acts, clearing)
+    clearing_profits.add_profits(routes, door, clearing)
+    clearing_receipts.add_receipts(routes, door, acts, clearing, services.merchants)
+    clearing_receipts.add_house(routes, door, clearing)
+    clearing_adjustments.add_own(routes, door, clearing)
+    clearing_adjustments.add_adjustments(routes, door, acts, clearing)
+    clearing_adjustments.add_demands(routes, door, acts, clearing)
+    clearing_adjustments.add_demand_money(routes, door, acts, clearing)
+    clearing_adjustments.add_demand_acts(routes, door, acts, clearing)
     uploads = calls.router(PREFIX, TAG, streamed=True)
     clearing_uploads.add_uploads(uploads, door, clearing)
     return [accounts, routes, uploads]

@@ -136,6 +136,9 @@ class Batches(Model):
     object: Literal["list"] = "list"
     data: list[Batch]
     has_more: bool = False
+    next_cursor: str | None = Field(
+        default=None, description="Of the house's list: its next page, as `cursor`."
+    )
 
 
 class ApproveOrder(Body):

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from tongbao.clearing.schema.batches import BATCH_PREFIX, Batch, BatchState
+from tongbao.clearing.schema.house_lists import BatchFilter
 from tongbao.clearing.service.house import ClearingHouse
 from tongbao.core.errors import NotFound
 from tongbao.web.api import clearing_batch_models as models
@@ -19,6 +20,7 @@ from tongbao.web.api.shapes import PAGE_SIZE, Before, IdPath, Limit, cursor, pat
 PATH = "/settlements"
 OF_HOUSE = OPERATIONS + PATH
 StateQuery = Annotated[BatchState | None, Query(description="Only those in this state.")]
+CursorQuery = Annotated[str | None, Query(max_length=80, description="`next_cursor` of the page before.")]
 CurrencyMaybe = Annotated[str | None, Query(pattern="^[A-Z]{3}$", description="Only of this currency.")]
 
 
@@ -36,9 +38,11 @@ def add_batches(routes: APIRouter, door: Doors, clearing: ClearingHouse) -> None
     ) -> models.Batches:
         """List batches, newest cut first; go on with `ending_before` = the last id."""
         before = cursor(BATCH_PREFIX, ending_before, "ending_before")
-        found = await settling.page(who.book, currency=currency, state=state, before=before, limit=limit + 1)
-        shown = [models.Batch.of(each) for each in found[:limit]]
-        return models.Batches(data=shown, has_more=len(found) > limit)
+        found = await settling.page(who.book, currency=currency, state=state, before=before, limit=limit)
+        more = len(found) == limit and await settling.page(
+            who.book, currency=currency, state=state, before=found[-1].id, limit=1
+        )
+        return models.Batches(data=[models.Batch.of(each) for each in found], has_more=bool(more))
 
     @routes.get(f"{PATH}/batches/{{batch}}")
     async def batch(who: Annotated[Caller, door.reads], batch: IdPath) -> models.Batch:
@@ -56,13 +60,17 @@ def add_approvals(routes: APIRouter, door: Doors, acts: Acts, clearing: Clearing
         state: Annotated[BatchState, Query(description="Those in this state.")] = BatchState.PRICED,
         until_on: Annotated[date, Query(description="Paid by this date.")] = date.max,
         book: BookQuery = None,
+        currency: CurrencyMaybe = None,
+        cursor: CursorQuery = None,
         limit: Limit = PAGE_SIZE,
     ) -> models.Batches:
         """List batches of all merchants in a state, of this mode, the earliest date of payment first."""
-        found = await settling.in_state(state, until_on, book_id=maybe_book(book))
-        own = [each for each in found if each.live == who.live]
-        shown = [models.Batch.of(each, is_house=True) for each in own[:limit]]
-        return models.Batches(data=shown, has_more=len(own) > limit)
+        asked = BatchFilter(
+            state=state, until_on=until_on, live=who.live, book_id=maybe_book(book), currency=currency
+        )
+        page = await clearing.lists.batches(asked, cursor=cursor, limit=limit)
+        shown = [models.Batch.of(each, is_house=True) for each in page.batches]
+        return models.Batches(data=shown, has_more=page.next_cursor is not None, next_cursor=page.next_cursor)
 
     @routes.get(f"{OF_HOUSE}/batches/{{book}}/{{batch}}")
     async def one(who: Annotated[Caller, door.books], book: IdPath, batch: IdPath) -> models.Batch:

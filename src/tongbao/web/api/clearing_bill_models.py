@@ -11,20 +11,29 @@ from tongbao.clearing.schema.batches import BATCH_PREFIX
 from tongbao.clearing.schema.bills import BillLine, MoneyState
 from tongbao.clearing.schema.bills import BillTotal as TotalFound
 from tongbao.clearing.schema.bills import Upcoming as UpcomingFound
-from tongbao.clearing.schema.fees import Bearer
+from tongbao.clearing.schema.fee_taxes import rate_bps
+from tongbao.clearing.schema.fees import Bearer, FeePart
 from tongbao.clearing.schema.movements import KIND_NAMES, PricedMovement
 from tongbao.clearing.schema.payouts import PAYOUT_PREFIX
-from tongbao.web.api.shapes import Model, maybe_id
+from tongbao.web.api.shapes import Model, maybe_id, same_fields
 
 INTENT_PREFIX = "pi"
 
 
 class Part(Model):
-    """One charge of a fee, minor units; its tax stands within it."""
+    """One charge of a fee, minor units; its tax stands within it. Where it has none its name is empty and its rate 0."""
 
     name: str
     amount_minor: int
     tax_minor: int
+    tax_name: str
+    tax_e6: int = Field(description="Millionths: 60000 is 6 %.")
+    tax_bps: int | None = Field(description="Null where the rate is no whole number of basis points.")
+
+    @classmethod
+    def of(cls, found: FeePart) -> "Part":
+        """Return a charge as it is sent."""
+        return cls.model_validate(same_fields(cls, found, tax_bps=rate_bps(found.tax_e6)))
 
 
 class Movement(Model):
@@ -162,8 +171,4 @@ class Calendar(Model):
 
 
 def _parts(priced: PricedMovement) -> list[Part]:
-    return [
-        Part(name=each.name, amount_minor=each.amount_minor, tax_minor=each.tax_minor)
-        for each in priced.parts
-        if each.bearer is Bearer.MERCHANT
-    ]
+    return [Part.of(each) for each in priced.parts if each.bearer is Bearer.MERCHANT]

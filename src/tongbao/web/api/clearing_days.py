@@ -28,9 +28,9 @@ def add_days(routes: APIRouter, door: Doors, acts: Acts, clearing: ClearingHouse
         who: Annotated[Caller, door.books], before: BeforeDay = None, limit: Limit = PAGE_SIZE
     ) -> models.Days:
         """List days that somebody closed or wanted to, newest first."""
-        found = await closing.page(before, limit + 1)
-        shown = [models.Day.of(each) for each in found[:limit]]
-        return models.Days(data=shown, has_more=len(found) > limit)
+        found = await closing.page(before, limit)
+        more = len(found) == limit and await closing.page(found[-1].on, 1)
+        return models.Days(data=[models.Day.of(each) for each in found], has_more=bool(more))
 
     @routes.get(f"{PATH}/{{on}}")
     async def one(who: Annotated[Caller, door.books], on: On) -> models.DayFile:

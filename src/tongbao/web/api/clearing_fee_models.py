@@ -109,6 +109,8 @@ class Part(Model):
     bearer: Bearer
     amount_minor: int
     tax_minor: int
+    tax_name: str
+    tax_e6: int = Field(description="Millionths: 60000 is 6 %.")
 
 
 class Quote(Model):

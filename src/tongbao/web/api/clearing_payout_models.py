@@ -3,6 +3,7 @@
 from datetime import date, datetime
 from typing import Annotated, Literal
 
+import msgspec
 from pydantic import Field, StringConstraints
 
 from tongbao.clearing.schema.batches import BATCH_PREFIX
@@ -16,6 +17,22 @@ from tongbao.web.api.shapes import Body, Model, Text
 
 Note = Annotated[str, StringConstraints(max_length=500)]
 Why = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+
+class Resolving(Model):
+    """What one person says became of a payout; another one has to say the same."""
+
+    state: PayoutState
+    actor: str
+    note: str
+    at: datetime
+
+    @classmethod
+    def of(cls, found: PayoutFound) -> "Resolving | None":
+        """Return what was said of a payout, where somebody did."""
+        return (
+            None if found.resolving is None else cls.model_validate(msgspec.structs.asdict(found.resolving))
+        )
 
 
 class Payout(Model):
@@ -43,9 +60,12 @@ class Payout(Model):
     message: str | None
     created_at: datetime
     updated_at: datetime
+    resolving: Resolving | None = Field(
+        default=None, description="What a first person of the house says became of it; for the house only."
+    )
 
     @classmethod
-    def of(cls, found: PayoutFound) -> "Payout":
+    def of(cls, found: PayoutFound, *, is_house: bool = False) -> "Payout":
         """Return a payout as it is sent."""
         own = {name: getattr(found, name) for name in cls.model_fields if hasattr(found, name)}
         told = {
@@ -53,6 +73,7 @@ class Payout(Model):
             "book": int_text(BOOK_PREFIX, found.book_id),
             "batch": uuid_text(BATCH_PREFIX, found.batch_id),
             "account": uuid_text(DESTINATION_PREFIX, found.destination_id),
+            "resolving": Resolving.of(found) if is_house else None,
         }
         return cls.model_validate(own | told)
 
@@ -68,6 +89,13 @@ class Payouts(Model):
 class CancelOrder(Body):
     """Why a payout that was not sent is taken back."""
 
+    note: Why
+
+
+class ResolveOrder(Body):
+    """What became of an unresolved payout, and how that is known."""
+
+    state: Literal[PayoutState.PAID, PayoutState.REJECTED]
     note: Why
 
 

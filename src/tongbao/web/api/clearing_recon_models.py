@@ -16,6 +16,7 @@ from tongbao.clearing.schema.lines import (
     Side,
     SourceFile,
     SourceTerms,
+    Tells,
 )
 from tongbao.clearing.schema.lines import Balance as BalanceFound
 from tongbao.clearing.schema.lines import Line as LineFound
@@ -31,7 +32,8 @@ class SourceOrder(Body):
 
     terms: dict[str, Any] = Field(
         description="`source`, `side` (`channel`, `bank`), `format`, `zone`, `currency`, `report_days`, `is_daily`, "
-        "`tells_fees`, `calendars`, `account`, `bank`, `columns`."
+        "`tells_fees`, `calendars`, `account`, `bank`, `channel` (whose files these are, where the source has a name of its "
+        "own), `tells` (`payments`, or `funds`: what moved in the account at the channel), `columns`."
     )
 
     def told(self) -> SourceTerms:
@@ -57,6 +59,8 @@ class Source(Model):
     calendars: list[str]
     account: str
     bank: str
+    channel: str
+    tells: Tells
     columns: dict[str, Any]
 
     @classmethod
@@ -117,6 +121,9 @@ class File(Model):
     problems: list[str]
     refusals: list[Refused]
     statement: str
+    period_by: str = Field(description="Who says which days it is of: `content`, `sender`, `name`, `lines`.")
+    from_on: date | None
+    until_on: date | None
     opening: Balance | None
     closing: Balance | None
     declared_count: int | None

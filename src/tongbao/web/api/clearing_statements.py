@@ -1,8 +1,5 @@
 """``/v2/settlements/statements``: a day or a month as data, as a table, as a workbook, or as a page to print."""
 
-import base64
-import hashlib
-import re
 import shutil
 import tempfile
 from datetime import date
@@ -11,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
 from starlette.background import BackgroundTask
 
 from tongbao.clearing.schema.statements import Period
@@ -22,6 +19,7 @@ from tongbao.parties.service.merchants import Merchants
 from tongbao.web.api import clearing_statement_models as models
 from tongbao.web.api.callers import Caller
 from tongbao.web.api.clearing_bills import scope_of
+from tongbao.web.api.clearing_pages import printed
 from tongbao.web.api.clearing_sides import CurrencyQuery, Doors, Language
 
 PATH = "/settlements/statements"
@@ -30,7 +28,6 @@ LINES_MAX = 1_000
 TYPES = {"csv": "text/csv; charset=utf-8"} | {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 }
-_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 
 class Form(StrEnum):
@@ -70,7 +67,7 @@ def add_statements(routes: APIRouter, door: Doors, clearing: ClearingHouse, merc
             return JSONResponse(models.StatementModel.of(*found).model_dump(mode="json"))
         if form is Form.HTML:
             name = (await merchants.own(scope)).name
-            return _page(await files.html(scope, currency, period, language, name))
+            return printed(await files.html(scope, currency, period, language, name))
         return await _file(clearing, scope, (currency, period, form, language))
 
 
@@ -100,13 +97,3 @@ async def _file(clearing: ClearingHouse, scope: Scope, asked: tuple[str, Period,
         raise
     gone = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
     return FileResponse(folder / name, media_type=TYPES[form], filename=name, background=gone)
-
-
-def _page(text: str) -> HTMLResponse:
-    """Return a page whose own style, and nothing else, its policy of content lets in."""
-    digests = [
-        base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() for style in _STYLE.findall(text)
-    ]
-    allowed = " ".join(f"'sha256-{each}'" for each in digests)
-    policy = f"default-src 'none'; style-src {allowed}; base-uri 'none'; frame-ancestors 'none'"
-    return HTMLResponse(text, headers={"Content-Security-Policy": policy})

@@ -6,6 +6,7 @@ refused while it comes, and a caller that goes away leaves nothing. The same byt
 
 import asyncio
 import tempfile
+from datetime import date
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -28,6 +29,9 @@ SourceName = Annotated[
     str, Query(min_length=1, max_length=64, description="Name of the source that sent it.")
 ]
 FileName = Annotated[str, Query(max_length=200, description="What the file is called.")]
+FileDay = Annotated[
+    date | None, Query(description="The day that the file is of, where it does not say so itself.")
+]
 
 
 def add_uploads(
@@ -43,7 +47,11 @@ def add_uploads(
         openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}, "required": True}},
     )
     async def upload(
-        request: Request, who: Annotated[Caller, door.breaks], source: SourceName, name: FileName = ""
+        request: Request,
+        who: Annotated[Caller, door.breaks],
+        source: SourceName,
+        name: FileName = "",
+        on: FileDay = None,
     ) -> Response:
         """Take a file in; its lines are compared by the next run of its source."""
         terms = await clearing.intake.source(source)
@@ -53,7 +61,7 @@ def add_uploads(
                 path = Path(folder) / "file"
                 with path.open("wb") as file:
                     await _receive(request, file, bytes_max)
-                taken = await clearing.intake.take(path, terms, who.actor, name=name or "upload")
+                taken = await clearing.intake.take(path, terms, who.actor, name=name or "upload", on=on)
         shown = models.File.of(taken.file, is_repeat=taken.is_repeat)
         return answer(rendered(shown, 200 if taken.is_repeat else 201))
 

@@ -26,12 +26,15 @@ from tongbao.core.http import HttpClient
 from tongbao.core.ids import int_text
 from tongbao.core.money import Money, format_money
 from tongbao.ledger.schema import BOOK_PREFIX
+from tongbao.parties.schema import Merchant, OperatorPermission
+from tongbao.parties.service.access import operator_of_job
 from tongbao.parties.service.parties import Parties
 from tongbao.web.clearing_rooms import open_clearing, open_purse
 from tongbao.web.commands.at_desk import console
 from tongbao.web.runtime import Runtime, open_runtime
 
 Result = TypeVar("Result")
+DESK = operator_of_job("clearing_desk", frozenset({OperatorPermission.MERCHANTS_READ}))
 BookCode = Annotated[str, typer.Argument(metavar="BOOK", help="Code of a merchant's book: book_…")]
 MaybeBook = Annotated[str | None, typer.Option("--book", help="Only of this merchant's book, by its code.")]
 CurrencyCode = Annotated[str, typer.Argument(metavar="CURRENCY", help="Code of ISO 4217: CNY, EUR, …")]
@@ -43,6 +46,7 @@ class ClearingDesk:
 
     runtime: Runtime
     clearing: ClearingHouse
+    parties: Parties
 
     async def book(self, code: str) -> int:
         """Return the number of a book by its code; raise NotFound."""
@@ -51,6 +55,10 @@ class ClearingDesk:
     async def maybe_book(self, code: str | None) -> int | None:
         """Return the number of a book, where one is named; raise NotFound."""
         return None if code is None else await self.book(code)
+
+    async def merchant(self, book_id: int) -> Merchant:
+        """Return the merchant whose live or test book this is; raise NotFound."""
+        return await self.parties.merchants.of_book(DESK, book_id)
 
 
 @contextlib.asynccontextmanager
@@ -66,7 +74,7 @@ async def open_clearing_desk(settings: Settings) -> AsyncIterator[ClearingDesk]:
         secrets_dir = settings.vault_dir or settings.data_dir / "vault"
         purse = open_purse(settings, secrets_dir, http)
         clearing = await stack.enter_async_context(open_clearing(runtime, parties, purse))
-        yield ClearingDesk(runtime, clearing)
+        yield ClearingDesk(runtime, clearing, parties)
 
 
 def at_clearing(work: Callable[[ClearingDesk], Awaitable[Result]]) -> Result:

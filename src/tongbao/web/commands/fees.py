@@ -14,6 +14,7 @@ from tongbao.clearing.service.simulating import Span
 from tongbao.core.clock import RealClock
 from tongbao.core.errors import InvalidRequest
 from tongbao.web import ledger_inputs
+from tongbao.web.commands import profits
 from tongbao.web.commands.at_desk import (
     Actor,
     Json,
@@ -36,6 +37,7 @@ Number = Annotated[int, typer.Argument(metavar="VERSION", min=1, help="Number of
 SpecFile = Annotated[Path, typer.Argument(metavar="FILE", help="The list as JSON: charges with tiers.")]
 
 app = typer.Typer(no_args_is_help=True, help="Fees: price lists, simulated before they are published.")
+profits.mount(app)
 
 
 @app.command("list")

@@ -84,6 +84,10 @@ def agree(
 def take(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of a channel or bank, as it came.")],
     source: Annotated[str, typer.Option("--source", help="Who sent it; see `recon sources`.")],
+    on: Annotated[
+        datetime | None,
+        typer.Option("--on", formats=["%Y-%m-%d"], help="The day it is of, where it does not say so itself."),
+    ] = None,
     by: Actor = None,
     as_json: Json = False,
 ) -> None:
@@ -96,7 +100,7 @@ def take(
         intake = desk.clearing.intake
         terms = await intake.source(source)
         with counted(f"Reading {file.name}", hidden=as_json) as tell:
-            return await intake.take(file, terms, actor, progress=tell)
+            return await intake.take(file, terms, actor, on=on.date() if on else None, progress=tell)
 
     taken = at_clearing(work)
     if as_json:

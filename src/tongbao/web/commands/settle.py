@@ -8,7 +8,9 @@ import typer
 
 from tongbao.clearing.schema.agreements import Agreement, AgreementVersion, Cut
 from tongbao.clearing.schema.batches import BATCH_PREFIX, Batch, BatchState
+from tongbao.clearing.schema.house_lists import BatchFilter
 from tongbao.core.errors import InvalidRequest
+from tongbao.web.commands import settle_backfill
 from tongbao.web.commands.at_desk import (
     Actor,
     Json,
@@ -31,9 +33,11 @@ from tongbao.web.commands.clearing_desk import (
 from tongbao.web.commands.risk_desk import id_of
 
 BatchId = Annotated[str, typer.Argument(metavar="BATCH", help="Id of a batch: bat_…")]
+SHOWN_MAX = 10_000
 STEPS = ("gross", "refunds", "disputes", "adjustments", "fees", "reserve_held", "reserve_released", "brought")
 
 app = typer.Typer(no_args_is_help=True, help="Settlement: batches, agreements, and when merchants are paid.")
+settle_backfill.mount(app)
 
 
 @app.command("batches")
@@ -41,17 +45,30 @@ def batches(
     state: Annotated[BatchState, typer.Option("--state", help="Those in this state.")] = BatchState.PRICED,
     until: Annotated[datetime | None, typer.Option("--until", formats=["%Y-%m-%d"], help="Paid by.")] = None,
     book: MaybeBook = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="Most batches to show.")] = 50,
+    currency: Annotated[str | None, typer.Option("--currency", help="Only of this currency.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=SHOWN_MAX, help="Most batches to show.")] = 50,
     as_json: Json = False,
 ) -> None:
     """List batches in a state, the earliest date of payment first: those that wait for people, unless said otherwise."""
     last = date.max if until is None else until.date()
 
-    async def work(desk: ClearingDesk) -> list[Batch]:
-        book_id = await desk.maybe_book(book)
-        return await desk.clearing.settling.in_state(state, last, book_id=book_id, limit=limit)
+    async def work(desk: ClearingDesk) -> tuple[list[Batch], bool]:
+        asked = BatchFilter(
+            state=state,
+            until_on=last,
+            book_id=await desk.maybe_book(book),
+            currency=None if currency is None else currency.upper(),
+        )
+        found: list[Batch] = []
+        cursor: str | None = None
+        while True:
+            page = await desk.clearing.lists.batches(asked, cursor=cursor, limit=limit - len(found))
+            found += page.batches
+            cursor = page.next_cursor
+            if cursor is None or len(found) >= limit:
+                return found, cursor is not None
 
-    found = at_clearing(work)
+    found, more = at_clearing(work)
     if as_json:
         print_json(found)
         return
@@ -70,6 +87,8 @@ def batches(
         ),
         [_row(each) for each in found],
     )
+    if more:
+        print_line(f"There are more: --limit shows up to {SHOWN_MAX:,} of them.")
 
 
 @app.command("show")

@@ -1,4 +1,4 @@
-"""Reading what banks say: pain.002 in any version, and the entries of camt.052, .053 and .054.
+"""Reading what banks say: pain.002 and pacs.004 in any version, and the entries of camt.052, .053 and .054.
 
 Only what is said of single transfers, of blocks and of messages is read here, by our own ids; balances and everything else
 of a statement is read where statements are reconciled. Nothing outside of the document is ever fetched.
@@ -46,7 +46,42 @@ def read(content: bytes) -> Report:
         return Report(kind=kind, message_id=message_id, lines=tuple(_statuses(body)))
     if kind in ("camt.052", "camt.053", "camt.054"):
         return Report(kind=kind, message_id=message_id, lines=tuple(_bookings(body)))
+    if kind == "pacs.004":
+        return Report(kind=kind, message_id=message_id, lines=tuple(_returns(body)))
     return Report(kind=kind, message_id=message_id)
+
+
+def _returns(body: Element) -> Iterator[ReportLine]:
+    """Yield the payments that a pacs.004 brings back, each with the amount that came: less than was paid is no plain return."""
+    group = _text(body, "OrgnlGrpInf/OrgnlMsgId")
+    reason = _text(body, "OrgnlGrpInf/RtrRsnInf/Rsn/Cd")
+    for entry in _each(body, "TxInf"):
+        end_to_end = _text(entry, "OrgnlEndToEndId")
+        amount = _found(entry, "RtrdIntrBkSttlmAmt")
+        if not end_to_end or amount is None:
+            continue
+        amount_minor, currency = _amount(amount)
+        day = _text(entry, "IntrBkSttlmDt") or _text(body, "GrpHdr/IntrBkSttlmDt")
+        yield ReportLine(
+            kind=LineKind.RETURNED,
+            end_to_end=end_to_end,
+            message_id=_text(entry, "OrgnlGrpInf/OrgnlMsgId") or group,
+            code=_text(entry, "RtrRsnInf/Rsn/Cd") or _text(entry, "RtrRsnInf/Rsn/Prtry") or reason,
+            text=_text(entry, "RtrRsnInf/AddtlInf")[:TEXT_CHARS_MAX],
+            amount_minor=amount_minor,
+            currency=currency,
+            booked_on=_date(day),
+            bank_reference=_text(entry, "RtrId"),
+        )
+
+
+def _amount(element: Element) -> tuple[int, str]:
+    """Return an amount in minor units with its currency; raise InvalidRequest ``bank_message_unreadable``."""
+    currency = element.get("Ccy", "")
+    try:
+        return Money.of_major(_plain((element.text or "").strip()), currency).amount_minor, currency
+    except InvalidRequest as error:
+        raise _unreadable("an amount that is none") from error
 
 
 def _statuses(body: Element) -> Iterator[ReportLine]:
@@ -100,11 +135,7 @@ def _booking(entry: Element, detail: Element, *, is_only: bool) -> ReportLine | 
     if not end_to_end or amount is None:
         return None
     is_credit = (_text(detail, "CdtDbtInd") or _text(entry, "CdtDbtInd")) == "CRDT"
-    currency = amount.get("Ccy", "")
-    try:
-        amount_minor = Money.of_major(_plain((amount.text or "").strip()), currency).amount_minor
-    except InvalidRequest as error:
-        raise _unreadable("an amount that is none") from error
+    amount_minor, currency = _amount(amount)
     is_return = is_credit and (
         _found(detail, "RtrInf") is not None
         or _text(entry, "RvslInd") == "true"
@@ -129,7 +160,7 @@ def _booking(entry: Element, detail: Element, *, is_only: bool) -> ReportLine | 
 
 def _plain(number: str) -> str:
     """Return a number without zeros behind its decimals: the standard allows five of them in any currency."""
-    return number.rstrip("0").rstrip(".") if "." in number else number
+    return number.rstrip("0").rstrip(".") if number.count(".") == 1 else number
 
 
 def _date(text: str) -> date | None:

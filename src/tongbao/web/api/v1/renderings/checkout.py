@@ -2,7 +2,13 @@
 
 from collections.abc import Sequence
 
-from tongbao.payments.schema.checkout import CheckoutSession, LineItem, PaymentLink, SessionState
+from tongbao.payments.schema.checkout import (
+    CheckoutSession,
+    ExtraKind,
+    LineItem,
+    PaymentLink,
+    SessionState,
+)
 from tongbao.web.api.v1.renderings.bases import Tree, list_object, maybe_id, nulls, seconds
 
 _LINK_NULLS = nulls(
@@ -89,7 +95,7 @@ def session_object(session: CheckoutSession, cashier_url: str) -> Tree:
         "id": session.reference,
         "object": "checkout.session",
         **_SESSION_NULLS,
-        "amount_subtotal": session.amount_minor,
+        "amount_subtotal": session.subtotal_minor,
         "amount_total": session.amount_minor,
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
         "cancel_url": session.cancel_url,
@@ -116,9 +122,9 @@ def session_object(session: CheckoutSession, cashier_url: str) -> Tree:
         "status": session.state.value,
         "success_url": session.success_url,
         "total_details": {
-            "amount_discount": 0,
-            "amount_shipping": 0,
-            "amount_tax": 0,
+            "amount_discount": -session.extra_minor(ExtraKind.DISCOUNT),
+            "amount_shipping": session.extra_minor(ExtraKind.SHIPPING),
+            "amount_tax": session.extra_minor(ExtraKind.TAX),
             "breakdown": None,
         },
         "ui_mode": "hosted_page",

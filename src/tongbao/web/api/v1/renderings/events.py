@@ -12,6 +12,7 @@ from tongbao.payments.schema.checkout import CheckoutSession, PaymentLink
 from tongbao.payments.schema.facts import AnyDocument
 from tongbao.payments.schema.intents import Intent
 from tongbao.payments.schema.methods import Mandate, PaymentMethod, SetupIntent
+from tongbao.payments.schema.notices import AccountNotice, PayoutNotice
 from tongbao.payments.schema.refunds import Dispute, Refund
 from tongbao.payments.schema.webhooks import Endpoint, EventRow
 from tongbao.web.api.v1.renderings.attempts import charge_object
@@ -19,6 +20,7 @@ from tongbao.web.api.v1.renderings.bases import TRANSACTION_PREFIX, Tree, encode
 from tongbao.web.api.v1.renderings.checkout import link_object, session_object
 from tongbao.web.api.v1.renderings.intents import bare_intent_object
 from tongbao.web.api.v1.renderings.methods import bare_setup_object, mandate_object, method_object
+from tongbao.web.api.v1.renderings.payouts import account_object, payout_object
 from tongbao.web.api.v1.renderings.refunds import dispute_object, refund_object
 
 API_VERSION = "2026-10-28.endive"
@@ -60,8 +62,13 @@ def event_bytes(event: EventRow, cashier_url: str) -> bytes:
 
 def _document(event: EventRow, cashier_url: str) -> Tree:
     document = event.document()
-    if isinstance(document, Endpoint):
-        return endpoint_object(document)
+    match document:
+        case Endpoint():
+            return endpoint_object(document)
+        case PayoutNotice():
+            return payout_object(document)
+        case AccountNotice():
+            return account_object(document)
     return document_object(document, cashier_url, event.created_at)
 
 
