@@ -21,7 +21,6 @@ from tongbao.parties.schema import (
     MerchantState,
     Package,
     PageRequest,
-    PricedMethod,
     Scope,
     Store,
     StoreChange,
@@ -297,17 +296,16 @@ async def test_features_come_from_the_package_and_from_overrides(town: Town) -> 
     assert Feature.MANDATES in await merchants.features(await town.scope())
 
 
-async def test_rate_follows_the_package(town: Town) -> None:
+async def test_package_changes_by_the_version_that_was_seen(town: Town) -> None:
     merchant = await town.merchant(with_())
     scope = scope_of(merchant)
-    before = await town.parties.merchants.rate(scope, PricedMethod.CARDS, "CNY")
+    assert Feature.CUSTOM_ROUTING not in await town.parties.merchants.features(scope)
     async with town.database.transaction() as connection:
         changed = await town.parties.merchants.set_package(
             connection, town.operator, merchant.merchant_id, Package.ENTERPRISE, 1
         )
-    after = await town.parties.merchants.rate(scope, PricedMethod.CARDS, "CNY")
     assert (changed.package, changed.version) == (Package.ENTERPRISE, 2)
-    assert after.bps < before.bps
+    assert Feature.CUSTOM_ROUTING in await town.parties.merchants.features(scope)
 
 
 async def test_store_is_opened_changed_closed_and_listed(town: Town) -> None:

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tongbao.core.money import Money, Rounding
 from tongbao.parties.policy import packages, roles
 from tongbao.parties.schema import (
     MERCHANT_MOVES,
@@ -17,8 +16,6 @@ from tongbao.parties.schema import (
     OperatorRole,
     Package,
     Permission,
-    PricedMethod,
-    Rate,
 )
 
 PAGE = Path(__file__).parents[2] / "docs" / "concepts" / "parties.md"
@@ -139,42 +136,6 @@ def test_packages_grow_and_differ() -> None:
     assert Feature.SUB_MERCHANTS not in ecommerce
     assert Feature.MANUAL_CAPTURE not in basic
     assert not packages.feature_allowed(Package.BASIC, Feature.SUB_MERCHANTS)
-
-
-@pytest.mark.parametrize("package", list(Package))
-@pytest.mark.parametrize("method", list(PricedMethod))
-@pytest.mark.parametrize("currency", ["CNY", "USD", "JPY", "KWD"])
-def test_every_method_has_a_price_in_every_currency(
-    package: Package, method: PricedMethod, currency: str
-) -> None:
-    rate = packages.rate(package, method, currency)
-    assert 0 < rate.bps < 10_000
-    assert rate.fixed_minor >= 0
-    assert Feature(method.value) in Feature
-    assert method in packages.priced(package)
-
-
-def test_unlisted_currency_has_no_fixed_part() -> None:
-    for prices in packages.RATES.values():
-        assert all(
-            not rate.fixed_minor for (_, currency), rate in prices.items() if currency == packages.OTHER
-        )
-
-
-@pytest.mark.parametrize(
-    ("rate", "amount", "fee"),
-    [
-        (Rate(60, 0, Rounding.HALF_UP), Money(10_000, "CNY"), 60),
-        (Rate(60, 0, Rounding.HALF_UP), Money(83, "CNY"), 0),
-        (Rate(60, 0, Rounding.HALF_UP), Money(84, "CNY"), 1),
-        (Rate(290, 30, Rounding.HALF_UP), Money(10_000, "USD"), 320),
-        (Rate(290, 30, Rounding.DOWN), Money(1, "USD"), 30),
-        (Rate(325, 0, Rounding.HALF_UP), Money(1_000, "JPY"), 33),
-        (Rate(325, 0, Rounding.HALF_EVEN), Money(1_000, "JPY"), 32),
-    ],
-)
-def test_fee_is_a_share_rounded_and_a_fixed_part(rate: Rate, amount: Money, fee: int) -> None:
-    assert rate.fee_on(amount) == Money(fee, amount.currency)
 
 
 def test_closed_is_for_good_and_every_state_is_decided() -> None:

@@ -21,7 +21,7 @@ SCOPES = {
 }
 A_PERSONS_OWN = {
     *("insert_person", "person_by_id", "lock_person", "person_by_email", "credentials", "set_password"),
-    "memberships",
+    *("memberships", "describe"),
 }
 A_PAYERS_OWN = {"insert_payer", "payer_by_id", "payer_by_book"}
 

@@ -9,11 +9,11 @@
         UnknownCustomer, UnknownPayer, UnknownDevice      also what another merchant owns
     NotPermitted
     ├── NotAuthenticated    who is asking is not known: the HTTP layer answers 401 to these
-    │   └── KeyRefused, SessionRefused, SignInRefused
+    │   └── KeyRefused, SessionRefused, SignInRefused, CodeWrong, PasskeyNotTaken, LinkDead
     └── PermissionMissing, FeatureMissing, MerchantNotOpen, GrantTooWide, LiveOnly
     Conflict
     └── VersionChanged, MoveRefused, KeyDead, BooksTaken, LastOwner, RolesClash, PasskeyRefused,
-        WalletTaken, CustomerDeleted
+        WalletTaken, CustomerDeleted, ContactTaken
     LimitExceeded
     └── SignInLocked        too many wrong passwords: ``retry_after_s`` says when to come back
 """
@@ -111,6 +111,24 @@ class SignInRefused(NotAuthenticated):
 
     def __init__(self) -> None:
         super().__init__("sign_in_refused", "this e-mail address and password do not go together")
+
+
+class CodeWrong(NotAuthenticated):
+    """A code is not the one that was sent (``code_wrong``), or no longer good (``code_over``)."""
+
+
+class PasskeyNotTaken(NotAuthenticated):
+    """An authenticator's answer lets nobody in; ``verdict`` says why, for the words of the page."""
+
+    def __init__(self, verdict: str) -> None:
+        super().__init__("passkey_not_taken", "this passkey lets nobody in here", verdict=verdict)
+
+
+class LinkDead(NotAuthenticated):
+    """A link that sets a password, or a recovery code, was used, replaced, or is too old."""
+
+    def __init__(self) -> None:
+        super().__init__("link_dead", "this link or code was used before, or is too old")
 
 
 class PermissionMissing(NotPermitted):
@@ -214,6 +232,13 @@ class WalletTaken(Conflict):
 
     def __init__(self, book_id: int) -> None:
         super().__init__("wallet_taken", f"book {book_id} has a payer already", book_id=book_id)
+
+
+class ContactTaken(Conflict):
+    """Another wallet has this address."""
+
+    def __init__(self) -> None:
+        super().__init__("contact_taken", "another wallet has this address")
 
 
 class CustomerDeleted(Conflict):

@@ -4,7 +4,15 @@ from datetime import datetime
 
 import msgspec
 
-from tongbao.parties.schema import KeyId, MerchantId, MerchantState, Permission, PersonId
+from tongbao.parties.schema import (
+    KeyId,
+    MerchantId,
+    MerchantState,
+    OperatorRole,
+    Permission,
+    Person,
+    PersonId,
+)
 
 
 class KeyFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,3 +45,10 @@ class Failures(msgspec.Struct, frozen=True):
     count: int
     last_at: datetime | None
     locked_until: datetime | None
+
+
+class StaffMember(msgspec.Struct, frozen=True):
+    """Somebody of the house and what they are to it."""
+
+    person: Person
+    roles: tuple[OperatorRole, ...]

@@ -15,8 +15,6 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from pydantic import SecretStr
 
-from tongbao.core.money import Money, Rounding
-
 MerchantId = NewType("MerchantId", int)
 StoreId = NewType("StoreId", UUID)
 KeyId = NewType("KeyId", UUID)
@@ -186,7 +184,7 @@ MERCHANT_MOVES: Mapping[MerchantState, frozenset[MerchantState]] = {
 
 
 class Package(StrEnum):
-    """What a merchant bought: a set of features and a set of rates (``policy.packages``)."""
+    """What a merchant bought: a set of features (``policy.packages``); its prices are those of clearing."""
 
     BASIC = "basic"
     ENTERPRISE = "enterprise"
@@ -209,27 +207,6 @@ class Feature(StrEnum):
     EXPERIMENTS = "experiments"
     SUB_MERCHANTS = "sub_merchants"
     CUSTOM_ROUTING = "custom_routing"
-
-
-class PricedMethod(StrEnum):
-    """Ways of paying that have a price; each is also the ``Feature`` of the same value."""
-
-    CARDS = "cards"
-    ALIPAY = "alipay"
-    WECHAT_PAY = "wechat_pay"
-    WALLET = "wallet"
-
-
-class Rate(msgspec.Struct, frozen=True):
-    """The price of one payment: ``bps`` of the amount, rounded, plus ``fixed_minor`` of the same currency."""
-
-    bps: int
-    fixed_minor: int
-    rounding: Rounding
-
-    def fee_on(self, amount: Money) -> Money:
-        """Return the fee on an amount, in its currency; raise InvalidRequest ``amount_out_of_range``."""
-        return amount.bps(self.bps, self.rounding) + Money(self.fixed_minor, amount.currency)
 
 
 class Merchant(msgspec.Struct, frozen=True, kw_only=True):

@@ -61,8 +61,11 @@ def question(ceremony: Ceremony, allowed: Sequence[Passkey]) -> str:
     return str(_helpers.options_to_json(options))
 
 
-def offer(ceremony: Ceremony, account: Account, present: Sequence[Passkey]) -> str:
-    """Return the JSON of ``PublicKeyCredentialCreationOptions`` for a passkey on this device, none of which is there yet."""
+def offer(ceremony: Ceremony, account: Account, present: Sequence[Passkey], *, anywhere: bool = False) -> str:
+    """Return the JSON of ``PublicKeyCredentialCreationOptions`` for a passkey on this device, none of which is there yet.
+
+    ``anywhere``: a security key or another device will do as well.
+    """
     structs = _structs
     options = _webauthn.generate_registration_options(
         rp_id=ceremony.party.id,
@@ -73,7 +76,7 @@ def offer(ceremony: Ceremony, account: Account, present: Sequence[Passkey]) -> s
         challenge=ceremony.challenge,
         timeout=TIMEOUT_MS,
         authenticator_selection=structs.AuthenticatorSelectionCriteria(
-            authenticator_attachment=structs.AuthenticatorAttachment.PLATFORM,
+            authenticator_attachment=None if anywhere else structs.AuthenticatorAttachment.PLATFORM,
             resident_key=structs.ResidentKeyRequirement.REQUIRED,
             user_verification=structs.UserVerificationRequirement.REQUIRED,
         ),

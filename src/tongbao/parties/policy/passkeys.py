@@ -12,6 +12,8 @@ from uuid import UUID
 _PROOF = b"tongbao/passkey-proof/v1"
 _REGISTRATION = b"tongbao/passkey-registration/v1"
 _USER = b"tongbao/passkey-user/v1"
+_SIGN_IN = b"tongbao/passkey-sign-in/v1"
+_ENROLMENT = b"tongbao/passkey-enrolment/v1"
 
 
 def proof_challenge(secret: bytes, proof_id: UUID, digest: bytes) -> bytes:
@@ -27,3 +29,13 @@ def registration_challenge(secret: bytes, proof_id: UUID, holder_id: UUID) -> by
 def user_handle(secret: bytes, holder_id: UUID) -> bytes:
     """Return the 32 bytes by which authenticators tell holders apart; they say nothing of who it is."""
     return hmac.digest(secret, _USER + holder_id.bytes, hashlib.sha256)
+
+
+def sign_in_challenge(secret: bytes, visit: str) -> bytes:
+    """Return what an authenticator signs to sign somebody in during one visit of a browser; it is spent with an answer."""
+    return hmac.digest(secret, _SIGN_IN + visit.encode("utf-8", "replace"), hashlib.sha256)
+
+
+def enrolment_challenge(secret: bytes, session_id: UUID, holder_id: UUID) -> bytes:
+    """Return what an authenticator answers to add a passkey of somebody who is signed in."""
+    return hmac.digest(secret, _ENROLMENT + session_id.bytes + holder_id.bytes, hashlib.sha256)

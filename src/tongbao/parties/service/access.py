@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from tongbao.core.clock import Clock
 from tongbao.core.db import Connection, Database
@@ -33,16 +34,20 @@ from tongbao.parties.schema import (
     MERCHANT_PREFIX,
     PERSON_PREFIX,
     KeyId,
+    Membership,
     MerchantId,
     MerchantState,
     OperatorPermission,
+    OperatorRole,
     OperatorScope,
     Permission,
+    Person,
     Scope,
     Session,
 )
 from tongbao.parties.service.freshness import Remembered
 from tongbao.parties.store import access as store
+from tongbao.parties.store import people as people_store
 
 FRESH_S = 2.0
 KEYS_REMEMBERED_MAX = 10_000
@@ -61,6 +66,23 @@ def require_operator(operator: OperatorScope, permission: OperatorPermission) ->
     """Raise PermissionMissing, which names the permission, where the operator does not hold it."""
     if permission not in operator.permissions:
         raise PermissionMissing(permission, operator.actor)
+
+
+class Known(NamedTuple):
+    """A signed-in person: what they are to the house and to merchants."""
+
+    session: Session
+    person: Person
+    operator: OperatorScope
+    roles: tuple[OperatorRole, ...]
+    memberships: tuple[Membership, ...]
+
+
+def roles_with(permission: Permission | OperatorPermission) -> tuple[str, ...]:
+    """Return the roles that hold a permission, by name: whom to ask who has it not."""
+    if isinstance(permission, OperatorPermission):
+        return tuple(role.value for role, held in roles.OPERATOR_ROLES.items() if permission in held)
+    return tuple(role.value for role, held in roles.MERCHANT_ROLES.items() if permission in held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +177,22 @@ class Access:
             actor=f"person:{uuid_text(PERSON_PREFIX, session.person_id)}",
             permissions=roles.of_operator_roles(held),
         )
+
+    async def who(self, token: str) -> "Known":
+        """Return everything that a page needs to know of a signed-in person, read at once; raise SessionRefused."""
+        async with self._database.connection() as connection:
+            session = await self._session(connection, token)
+            person = await people_store.person_by_id(connection, session.person_id)
+            held = await store.operator_roles(connection, session.person_id)
+            memberships = await people_store.memberships(connection, session.person_id)
+        if person is None:
+            raise _session_invalid()
+        operator = OperatorScope(
+            person_id=person.person_id,
+            actor=f"person:{uuid_text(PERSON_PREFIX, person.person_id)}",
+            permissions=roles.of_operator_roles(held),
+        )
+        return Known(session, person, operator, tuple(held), tuple(memberships))
 
     async def session(self, token: str) -> Session:
         """Return the living session of a token, and note that it was seen; raise SessionRefused."""

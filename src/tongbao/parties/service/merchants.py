@@ -35,8 +35,6 @@ from tongbao.parties.schema import (
     Package,
     Page,
     PageRequest,
-    PricedMethod,
-    Rate,
     Scope,
 )
 from tongbao.parties.service.zones import check_timezone
@@ -252,10 +250,6 @@ class Merchants:
         """Raise FeatureMissing where the scope's merchant may not use a feature."""
         if feature not in await self.features(scope):
             raise FeatureMissing(feature)
-
-    async def rate(self, scope: Scope, method: PricedMethod, currency: str) -> Rate:
-        """Return what the scope's merchant pays for a payment by this method in this currency."""
-        return packages.rate((await self.own(scope)).package, method, currency)
 
     async def _locked(
         self, connection: Connection, operator: OperatorScope, merchant_id: MerchantId

@@ -13,8 +13,10 @@ from tongbao.parties.service.keys import Keys
 from tongbao.parties.service.merchants import Merchants
 from tongbao.parties.service.passkeys import Passkeys
 from tongbao.parties.service.passwords import Passwords
+from tongbao.parties.service.payer_sign_in import PayerSignIn
 from tongbao.parties.service.payers import Devices, Payers
 from tongbao.parties.service.people import People
+from tongbao.parties.service.recovering import Recovering
 from tongbao.parties.service.sign_in import SignIn
 from tongbao.parties.service.stores import Stores
 
@@ -37,10 +39,12 @@ class Parties:
         self.people = People(database, clock, ids)
         self.passwords = Passwords()
         self.sign_in = SignIn(database, clock, ids, self.passwords, rng)
+        self.recovering = Recovering(database, clock, self.sign_in, rng)
         self.passkeys = Passkeys(database, clock)
         self.customers = Customers(database, clock, ids)
         self.customer_passkeys = CustomerPasskeys(database)
         self.payers = Payers(database, clock, ids)
+        self.payer_sign_in = PayerSignIn(database, clock, ids, rng)
         self.devices = Devices(database, clock, ids)
 
     async def __aenter__(self) -> "Parties":

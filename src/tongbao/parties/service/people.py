@@ -8,6 +8,7 @@ from tongbao.core.clock import Clock
 from tongbao.core.db import Connection, Database
 from tongbao.core.ids import IdFactory, uuid_text
 from tongbao.parties.errors import GrantTooWide, LastOwner, LiveOnly, RolesClash, UnknownPerson
+from tongbao.parties.facts import StaffMember
 from tongbao.parties.policy import fields, roles
 from tongbao.parties.schema import (
     PERSON_PREFIX,
@@ -124,6 +125,19 @@ class People:
         if not await store.disable(connection, operator, person_id, now):
             raise UnknownPerson(uuid_text(PERSON_PREFIX, person_id))
         await session_store.end_all(connection, person_id, now)
+
+    async def staff(self, operator: OperatorScope) -> list[StaffMember]:
+        """Return the people of the house with their roles, at most 500, in order of their names."""
+        async with self._database.connection() as connection:
+            return await store.staff(connection, operator)
+
+    async def describe(self, person_id: PersonId, name: str, locale: str) -> None:
+        """Give a person another name and language, as they ask themselves; raise BadField, UnknownPerson."""
+        fields.check_name("name", name)
+        fields.check_locale(locale)
+        async with self._database.connection() as connection:
+            if not await store.describe(connection, person_id, name.strip(), locale):
+                raise UnknownPerson(uuid_text(PERSON_PREFIX, person_id))
 
     async def get(self, person_id: PersonId) -> Person:
         """Return a person; raise UnknownPerson."""

@@ -17,6 +17,7 @@ from tongbao.core.ids import IdFactory, uuid_text
 from tongbao.parties.errors import SessionRefused, SignInLocked, SignInRefused, UnknownPerson, UnknownSession
 from tongbao.parties.facts import Credentials
 from tongbao.parties.policy import fields
+from tongbao.parties.policy import payer_sign_in as payer_policy
 from tongbao.parties.policy import sign_in as policy
 from tongbao.parties.schema import (
     PERSON_PREFIX,
@@ -27,6 +28,7 @@ from tongbao.parties.schema import (
     SessionId,
 )
 from tongbao.parties.service.passwords import Passwords
+from tongbao.parties.store import payer_sign_in as payer_store
 from tongbao.parties.store import people as people_store
 from tongbao.parties.store import sessions as store
 
@@ -70,6 +72,17 @@ class SignIn:
         await people_store.set_password(connection, person_id, digest, now)
         await store.end_all(connection, person_id, now)
 
+    async def has_password(self, connection: Connection, person_id: PersonId, password: str) -> bool:
+        """Return whether this is a person's password, as a seed asks that sets it otherwise; joins the transaction.
+
+        It charges no try: never let anybody from outside come here.
+        """
+        person = await people_store.person_by_id(connection, person_id)
+        if person is None:
+            return False
+        found = await people_store.credentials(connection, fields.fold_email(person.email))
+        return found is not None and await self._passwords.verify(found.password_digest, password)
+
     async def sign_in(
         self, email: str, password: str, *, address: str, agent: str, replaces: str | None = None
     ) -> IssuedSession:
@@ -78,24 +91,51 @@ class SignIn:
         Raises SignInRefused, SignInLocked with the seconds to wait, BadField for a password over 128
         characters, Unavailable ``sign_in_busy``.
         """
-        policy.check_length_of_guess(password)
-        folded = fields.fold_email(email)
-        email_digest = hashlib.sha256(folded.encode()).digest()
-        address = fields.storable(address[:ADDRESS_CHARS_MAX])
-        await self._charge(email_digest, address)
-        async with self._database.connection() as connection:
-            found = await people_store.credentials(connection, folded)
-        right = await self._passwords.verify(found.password_digest if found else None, password)
-        if found is None or not right or found.disabled_at is not None:
-            raise SignInRefused()
+        found = await self._checked(email, password, address)
         renewed = await self._renewed(found, password)
         async with self._database.transaction() as connection:
-            await store.clear_failures(connection, email_digest, address)
             if renewed is not None:
                 await people_store.set_password(connection, found.person_id, renewed, self._clock.now())
             if replaces is not None:
                 await store.end_by_token(connection, _digest(replaces), self._clock.now())
-            return await self._open(connection, found.person_id, address, agent)
+            return await self._open(
+                connection, found.person_id, fields.storable(address[:ADDRESS_CHARS_MAX]), agent
+            )
+
+    async def let_in(
+        self, person_id: PersonId, *, address: str, agent: str, replaces: str | None = None
+    ) -> IssuedSession:
+        """Open a session for somebody whom something as strong as a password has proved; raise SignInRefused.
+
+        The token is new; the session that the browser had (``replaces``) ends.
+        """
+        async with self._database.transaction() as connection:
+            person = await people_store.person_by_id(connection, person_id)
+            if person is None or person.disabled_at is not None:
+                raise SignInRefused()
+            if replaces is not None:
+                await store.end_by_token(connection, _digest(replaces), self._clock.now())
+            return await self._open(
+                connection, person_id, fields.storable(address[:ADDRESS_CHARS_MAX]), agent
+            )
+
+    async def change_password(
+        self, email: str, password: str, new: str, *, address: str, agent: str
+    ) -> IssuedSession:
+        """Change one's own password: all sessions end, and a new one is opened.
+
+        Raises what ``sign_in`` raises for the present password, and BadField ``password_invalid`` for the new one.
+        """
+        found = await self._checked(email, password, address)
+        async with self._database.transaction() as connection:
+            await self.set_password(connection, found.person_id, new)
+            return await self._open(
+                connection, found.person_id, fields.storable(address[:ADDRESS_CHARS_MAX]), agent
+            )
+
+    async def charge(self, email: str, address: str) -> None:
+        """Count a try at an e-mail address before it is checked, whatever is tried; raise SignInLocked."""
+        await self._charge(_email_digest(email), fields.storable(address[:ADDRESS_CHARS_MAX]))
 
     async def sign_out(self, token: str) -> None:
         """End the session of a token; once more does nothing."""
@@ -120,10 +160,26 @@ class SignIn:
             await store.end_all(connection, person_id, self._clock.now(), but)
 
     async def forget(self) -> None:
-        """Remove failures and sessions that no rule needs any more; to be run about once an hour."""
+        """Remove failures, codes and sessions, payers' too, that no rule needs any more; about once an hour."""
         now = self._clock.now()
         async with self._database.transaction() as connection:
             await store.forget(connection, now - policy.FAILURES_FORGOTTEN, now - policy.KEPT)
+            await payer_store.forget(connection, now - payer_policy.CODES_KEPT, now - policy.KEPT)
+
+    async def _checked(self, email: str, password: str, address: str) -> Credentials:
+        """Return whom an e-mail address and a password belong to, charged and cleared; see ``sign_in`` for errors."""
+        policy.check_length_of_guess(password)
+        email_digest = _email_digest(email)
+        address = fields.storable(address[:ADDRESS_CHARS_MAX])
+        await self._charge(email_digest, address)
+        async with self._database.connection() as connection:
+            found = await people_store.credentials(connection, fields.fold_email(email))
+        right = await self._passwords.verify(found.password_digest if found else None, password)
+        if found is None or not right or found.disabled_at is not None:
+            raise SignInRefused()
+        async with self._database.connection() as connection:
+            await store.clear_failures(connection, email_digest, address)
+        return found
 
     async def _charge(self, email_digest: bytes, address: str) -> None:
         """Count a try before it is checked; raise SignInLocked where it comes too early."""
@@ -169,6 +225,10 @@ def check_csrf(token: str, csrf: str) -> None:
     """Raise SessionRefused ``csrf_invalid`` where a form or request does not carry its session's token."""
     if not hmac.compare_digest(csrf_of(token).encode(), csrf.encode("utf-8", "replace")):
         raise SessionRefused("csrf_invalid", "this page is out of date; load it again")
+
+
+def _email_digest(email: str) -> bytes:
+    return hashlib.sha256(fields.fold_email(email).encode()).digest()
 
 
 def _digest(token: str) -> bytes:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from tongbao.core.db import Connection
-from tongbao.parties.facts import Credentials
+from tongbao.parties.facts import Credentials, StaffMember
 from tongbao.parties.schema import (
     Member,
     Membership,
@@ -52,6 +52,12 @@ _INSERT_ROLE = """
 INSERT INTO parties.operator_role (person_id, role, granted_by, granted_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT (person_id, role) DO NOTHING
 """
+_STAFF = """
+SELECT p.person_id, p.email, p.name, p.locale, p.created_at, p.disabled_at, array_agg(r.role ORDER BY r.role) AS roles
+FROM parties.operator_role AS r JOIN parties.person AS p ON p.person_id = r.person_id
+GROUP BY p.person_id ORDER BY p.name, p.person_id LIMIT $1
+"""
+_DESCRIBE = "UPDATE parties.person SET name = $2, locale = $3 WHERE person_id = $1"
 _DELETE_ROLE = "DELETE FROM parties.operator_role WHERE person_id = $1 AND role = $2"
 
 
@@ -103,6 +109,19 @@ async def disable(
 ) -> bool:
     """Keep a person out for good; False where there is no such person."""
     return changed_one(await connection.execute(_DISABLE, person_id, now))
+
+
+async def staff(connection: Connection, _operator: OperatorScope) -> list[StaffMember]:
+    """Return the people of the house, at most ``MEMBERS_MAX``."""
+    return [
+        StaffMember(read(row, Person), tuple(OperatorRole(role) for role in row["roles"]))
+        for row in await connection.fetch(_STAFF, MEMBERS_MAX)
+    ]
+
+
+async def describe(connection: Connection, person_id: PersonId, name: str, locale: str) -> bool:
+    """Write a person's name and language; False where there is no such person."""
+    return changed_one(await connection.execute(_DESCRIBE, person_id, name, locale))
 
 
 async def set_membership(

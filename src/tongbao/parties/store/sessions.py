@@ -72,6 +72,11 @@ _TOUCH_PASSKEY = """
 UPDATE parties.passkey SET sign_count = $2, last_used_at = $3
 WHERE credential_id = $1 AND (sign_count < $2 OR (sign_count = 0 AND $2 = 0))
 """
+_RENAME_PASSKEY = "UPDATE parties.passkey SET label = $2 WHERE credential_id = $1"
+_SPEND_CHALLENGE = """
+INSERT INTO parties.spent_challenge (digest, spent_at) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING
+"""
+_FORGET_CHALLENGES = "DELETE FROM parties.spent_challenge WHERE spent_at < $1"
 _DELETE_PASSKEY = """
 DELETE FROM parties.passkey
 WHERE credential_id = $1 AND holder_id = $2 AND holder_kind = $3 AND book_id IS NOT DISTINCT FROM $4
@@ -142,9 +147,20 @@ async def clear_failures(connection: Connection, email_digest: bytes, address: s
 
 
 async def forget(connection: Connection, failures_before: datetime, sessions_before: datetime) -> None:
-    """Remove old failures and sessions that began before an instant."""
+    """Remove old failures, spent challenges, and sessions that began before an instant."""
     await connection.execute(_FORGET_FAILURES, failures_before)
+    await connection.execute(_FORGET_CHALLENGES, failures_before)
     await connection.execute(_FORGET_SESSIONS, sessions_before)
+
+
+async def spend_challenge(connection: Connection, digest: bytes, now: datetime) -> bool:
+    """Write that a challenge was answered; False where it was before."""
+    return changed_one(await connection.execute(_SPEND_CHALLENGE, digest, now))
+
+
+async def rename_passkey(connection: Connection, credential_id: bytes, label: str) -> None:
+    """Give a passkey another name."""
+    await connection.execute(_RENAME_PASSKEY, credential_id, label)
 
 
 async def insert_passkey(connection: Connection, passkey: Passkey) -> bool:

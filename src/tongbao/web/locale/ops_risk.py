@@ -16,14 +16,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "tab_models": ("Models", "模型"),
     # Who acts.
     "acting_as": ("Acting as {name}", "操作者：{name}"),
-    "acting_nobody": ("Say who you are", "请填写操作者"),
-    "actor": ("Your name", "您的姓名"),
-    "actor_note": (
-        "There is no sign-in yet. The name stands in every audit trail, and four eyes compares names. Acts are taken on this machine only.",
-        "登录功能尚未上线。此姓名会记入所有操作记录，双人复核按姓名比对；仅接受本机操作。",
-    ),
-    "actor_keep": ("Act under this name", "以此姓名操作"),
-    "actor_forget": ("Forget it", "清除"),
+    "sign_out": ("Sign out", "退出登录"),
+    "x_permission_missing": ("Your role may not do this. {detail}", "您的角色无此权限。{detail}"),
     "refused": ("Not done", "未完成"),
     "see_form": ("Back to what you typed", "回到填写内容"),
     "why_label": ("Why", "理由"),
@@ -111,7 +105,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "mine": ("In your hands", "我的案件"),
     "agree": ("Waits for your agreement", "待我复核"),
-    "agree_any": ("Waits for a second person", "待复核"),
     "others": ("With colleagues", "同事处理中"),
     "closed_lately": ("Closed lately", "最近结案"),
     "case": ("Case", "案件"),
@@ -442,14 +435,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "said_removed": ("The entry was taken off; it stays on record.", "条目已移除，记录保留。"),
     # What can go wrong.
     "x_other": ("This could not be done: {detail}.", "未能完成：{detail}。"),
-    "x_actor_missing": (
-        "Say who you are first: your name stands in the trail.",
-        "请先填写您的姓名，它会记入操作记录。",
-    ),
-    "x_actor_name_invalid": (
-        "This cannot be a person's name: up to 60 letters and digits, and none that the house acts under.",
-        "姓名无效：最多 60 个字母、汉字或数字，且不能使用系统名称。",
-    ),
     "x_form_invalid": (
         "The form came incomplete or too large. Send it again from this page.",
         "表单不完整或过大，请在本页重新提交。",

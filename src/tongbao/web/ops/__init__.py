@@ -3,5 +3,5 @@
 Read-only but for the pages of risk control, where analysts work cases; all other acts are the API's.
 
 Server-rendered and complete without JavaScript like the ledger explorer, whose frame, preferences and content
-policy it shares. There is no sign-in yet, so it is served on loopback only.
+policy it shares. Who enters is signed in and holds the permission that a page asks for (``entering``).
 """

@@ -12,6 +12,8 @@ from tongbao.web import errors, pages
 from tongbao.web.locale import ledger
 from tongbao.web.locale import ops as words
 from tongbao.web.ops import drawing
+from tongbao.web.ops.entering import names_of
+from tongbao.web.signing.refusing import refusal
 
 QUERY_CHARS_MAX = 200
 _LOCALES = {"en": "en_GB", "zh-CN": "zh_Hans_CN"}
@@ -32,6 +34,9 @@ def render(
         "tenths": tenths,
         "clock_time": clock_time,
         "draw": drawing,
+        "who": lambda actor: names_of(request).get(actor, actor),
+        "csrf": getattr(getattr(request.state, "visitor", None), "csrf", ""),
+        "visitor": getattr(request.state, "visitor", None),
         "money": lambda minor, currency: money(minor, currency, language),
     }
     return pages.render(request, f"ops/{template}", {**frame, **context}, status)
@@ -39,6 +44,9 @@ def render(
 
 def error_page(request: Request, error: AppError) -> Response:
     """Return the page for an error, in the same design, with the status of its kind."""
+    refused = refusal(request, error)
+    if refused is not None:
+        return refused
     status = errors.answer(error).status
     key = {404: "e_unknown", 400: "e_invalid"}.get(
         status, "e_busy" if status in {429, 503, 504} else "e_failed"

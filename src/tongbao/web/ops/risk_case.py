@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from tongbao.core.errors import InvalidRequest, NotFound
 from tongbao.core.ids import uuid_text
+from tongbao.parties.schema import OperatorPermission
 from tongbao.risk.schema.cases import (
     CaseEvent,
     CaseFile,
@@ -24,6 +25,7 @@ from tongbao.risk.service import case_showing, wording
 from tongbao.risk.service.case_reading import Summary
 from tongbao.risk.service.case_showing import CaseWords, Picture
 from tongbao.risk.service.cases import Hand
+from tongbao.web.ops.entering import colleagues_of, with_names
 from tongbao.web.ops.risk_desk import Desk, Failed, Shown, Typed, language_of, words_of
 from tongbao.web.ops.risk_queue import TONES
 
@@ -88,11 +90,14 @@ class CasePage:
         case_id = _parsed(case)
 
         async def do(typed: Typed) -> str:
+            typed.require(OperatorPermission.CASES_DECIDE)
             act = self._acts.get(typed.form)
             version = typed.text("version")
             if act is None or not version.isdecimal() or len(version) > 9:
                 raise InvalidRequest("form_invalid", "this page has no such form")
             language = typed.text("language")
+            if typed.form == "assign" and typed.text("assignee") not in colleagues_of(request):
+                raise InvalidRequest("case_actor_invalid", "this is nobody who decides cases")
             said = await act(Hand(case_id, typed.actor, int(version)), typed)
             kept = f"&lang={language}" if language in ("en", "zh-CN") and typed.form == "sign" else ""
             return f"/ops/risk/cases/{case}?said={said}{kept}"
@@ -141,6 +146,8 @@ class CasePage:
             "view": view,
             "case": view.case,
             "language": language,
+            "colleagues": colleagues_of(request),
+            "named": lambda text: with_names(request, text),
             "tone": TONES[view.case.severity],
             "states": CaseState,
             "dispositions": list(Disposition),

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from tongbao.core.errors import InvalidRequest
+from tongbao.parties.schema import OperatorPermission
 from tongbao.risk.schema.cases import CaseSpec, Severity
 from tongbao.risk.service import wording
 from tongbao.risk.service.case_setting import CaseSettingDesk, differences
@@ -36,6 +37,7 @@ class CaseSettingsPage:
         """Do what one of the forms asks for."""
 
         async def do(typed: Typed) -> str:
+            typed.require(OperatorPermission.RULES_WRITE)
             act = self._acts.get(typed.form)
             if act is None:
                 raise InvalidRequest("form_invalid", "this page has no such form")

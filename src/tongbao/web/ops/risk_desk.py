@@ -1,50 +1,60 @@
-"""What the pages of risk control share: who acts, which mode, forms whose typing is never lost, errors in words.
+"""What the pages of risk control share: which mode, forms whose typing is never lost, errors in words.
 
-There is no sign-in yet. Whoever acts types a name once; it is kept in a cookie and stands in every trail, and four eyes
-compares such names. So these pages belong on loopback, and acts are refused where the house is asked by a strange name.
+Whoever acts is signed in (``entering``); their id stands in every trail, four eyes compares ids, and pages show the names
+behind them. An act asks for the permission that the same act of ``/v2`` asks for.
 """
 
-import re
-import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote
 
 from babel.dates import format_timedelta
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 from markupsafe import Markup
 
-from tongbao.core.errors import AppError, InvalidRequest, InvariantBroken
+from tongbao.core.errors import AppError, InvariantBroken
+from tongbao.parties.schema import OperatorPermission
+from tongbao.parties.service.access import require_operator
 from tongbao.risk.service import wording
 from tongbao.risk.service.hindsight import Hindsight
 from tongbao.risk.service.overviewing import Overviewing
 from tongbao.risk.service.rule_drafting import RuleDrafting
 from tongbao.web import errors, pages
 from tongbao.web.house import House
-from tongbao.web.locale import ops as words
-from tongbao.web.ops.rendering import choice, query, render, translator
-from tongbao.web.page_guard import guest, long_form, refuse_foreign, refuse_strange_host
+from tongbao.web.ops.entering import names_of, visitor_of
+from tongbao.web.ops.rendering import choice, percent, query, spread
+from tongbao.web.ops.risk_words import TEXTS, Say, translator
+from tongbao.web.signing import frames
+from tongbao.web.signing.guarding import OperatorVisitor
+from tongbao.web.signing.refusing import error_page as plain_error_page
+from tongbao.web.signing.refusing import refusal
+from tongbao.web.signing.rooms import guards_of
+from tongbao.web.ui.kit import Kit
 
 MODES = {"live": True, "test": False}
-ACTOR_COOKIE = "ops_actor"
-ACTOR_CHARS_MAX = 60
 FORM_BYTES_MAX = 300_000
 """Rules have 60,000 characters at most, and a form writes each of three bytes in nine."""
 FIELDS_MAX = 300
-RESERVED = frozenset({"risk", "console", "retraining", "drift watch", "tongbao"})
-"""Names under which the house itself acts."""
-_ACTOR = re.compile(r"\w(?:[\w .'@-]*[\w.])?")
+_ERROR_KEYS = {404: "e_unknown", 400: "e_invalid", 429: "e_busy", 503: "e_busy", 504: "e_busy"}
 _LOCALES = {"en": "en_GB", "zh-CN": "zh_Hans_CN"}
 
 
 class Typed(NamedTuple):
-    """What a form said: which form of the page, its fields, and who sent it (empty: nobody said)."""
+    """What a form said: which form of the page, its fields, and who sent it."""
 
     form: str
     fields: Mapping[str, str]
-    actor: str
+    visitor: OperatorVisitor
+
+    @property
+    def actor(self) -> str:
+        """Who sent it, as trails name them."""
+        return self.visitor.actor
+
+    def require(self, permission: OperatorPermission) -> None:
+        """Raise PermissionMissing where who sent it may not do this."""
+        require_operator(self.visitor.operator, permission)
 
     def text(self, name: str) -> str:
         """Return a field without blanks around it; empty where it was not filled in."""
@@ -59,10 +69,10 @@ class Failed(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A page to be answered: its template, its tab, what it shows, and the act that was refused, where one was."""
+    """A page to be answered: its template, its place, what it shows, and the act that was refused, where one was."""
 
     template: str
-    tab: str
+    place: str
     context: Mapping[str, object]
     failed: Failed | None = None
 
@@ -78,6 +88,7 @@ class Desk:
 
     def __init__(self, house: House) -> None:
         self.house = house
+        self._guards = guards_of(house)
         self.clock = house.runtime.clock
         self.overviewing = Overviewing(house.runtime.database, self.clock)
         policies, lists = house.decisions.policies, house.risk.lists
@@ -96,68 +107,66 @@ class Desk:
         return "test"
 
     async def read(self, request: Request) -> Typed:
-        """Return what a form of these pages says; ``actor`` is empty where nobody who can be named sent it.
+        """Return what a form of these pages says, and who sent it.
 
-        Raises NotPermitted ``origin_foreign`` and ``host_strange``, LimitExceeded, InvalidRequest ``form_invalid``.
+        Raises NotPermitted ``origin_foreign``, SessionRefused ``csrf_invalid``, InvalidRequest ``form_invalid``.
         """
-        refuse_strange_host(request, self.house.base_url)
-        refuse_foreign(request)
-        self.house.limits.take(guest(request), live=True, writes=True)
-        fields = await long_form(request, FORM_BYTES_MAX, FIELDS_MAX)
-        return Typed(fields.get("form", ""), fields, actor_of(request))
+        visitor = visitor_of(request)
+        fields = await self._guards.form(request, visitor, FORM_BYTES_MAX, FIELDS_MAX)
+        return Typed(fields.get("form", ""), fields, visitor)
 
     async def act(self, typed: Typed, act: Act, again: Again) -> Response:
         """Do what a form asks for and go to where that is shown; where it is refused, show the form as it was typed."""
         try:
-            typed = typed._replace(actor=typed.actor or checked_actor(typed.fields.get("actor", "")))
             address = await act(typed)
         except InvariantBroken:
             raise
         except AppError as error:
-            return _remembered(await again(Failed(typed, error)), typed.actor)
-        return _remembered(RedirectResponse(address, 303, {"Cache-Control": "no-store"}), typed.actor)
-
-    async def who(self, request: Request) -> Response:
-        """Answer the page on which somebody says a name; the form stands on every other page too."""
-        return self.page(request, Shown("risk_actor.html", "", {"back": "/ops/risk"}))
-
-    async def name(self, request: Request) -> Response:
-        """Remember who acts, or forget it, and go back to where the form stands."""
-        typed = await self.read(request)
-        back = own_address(typed.fields.get("back", ""))
-        if typed.fields.get("forget"):
-            response: Response = RedirectResponse(back, 303)
-            response.delete_cookie(ACTOR_COOKIE, path="/ops")
-            return response
-        try:
-            name = checked_actor(typed.fields.get("actor", ""))
-        except InvalidRequest as error:
-            failed = Failed(typed._replace(form="actor", actor=""), error)
-            return self.page(request, Shown("risk_actor.html", "", {"back": back}, failed))
-        return _remembered(RedirectResponse(back, 303), name)
+            return await again(Failed(typed, error))
+        return RedirectResponse(address, 303, {"Cache-Control": "no-store"})
 
     def page(self, request: Request, shown: Shown) -> Response:
-        """Return a page in the frame of risk control."""
+        """Return a page in the console's frame."""
         failed, language = shown.failed, language_of(request)
-        now = self.clock.now()
-        said = query(request, "said")
+        now, visitor = self.clock.now(), visitor_of(request)
+        say, named = translator(language), names_of(request)
+        problem = problem_text(failed.error, language) if failed else ""
         frame: dict[str, object] = {
-            "tab": shown.tab,
-            "actor": failed.typed.actor if failed else actor_of(request),
-            "said": said if f"said_{said}" in words.TEXTS else "",
+            "t": say,
+            "ui": Kit(language, now),
+            "language": language,
+            "actor": visitor.actor,
+            "may": lambda permission: visitor.may(OperatorPermission(permission)),
+            "who": lambda actor: named.get(actor, actor),
+            "flash": _flash(request, say, failed, problem),
             "failed_form": failed.typed.form if failed else "",
-            "problem": problem_text(failed.error, language) if failed else "",
+            "problem": problem,
             "was": _was(failed),
             "now": now,
+            "percent": percent,
+            "spread": spread,
             "due": lambda at: due_text(at, now, language),
-            "ends": lambda at: span_text(at, now, language),
-            "value_of": lambda value, currency: value_text(value, currency),
+            "value_of": value_text,
             "reason_text": lambda code: wording.reason_text(code, language),
             "tier_text": lambda tier: words_of(wording.TIERS, tier, language),
             "entity_text": lambda entity: words_of(wording.ENTITIES, entity, language),
         }
         status = 200 if failed is None else errors.answer(failed.error).status
-        return render(request, shown.template, "risk", {**frame, **shown.context}, status)
+        page = frames.Page(f"ops/{shown.template}", shown.place, {**frame, **shown.context}, status)
+        return frames.operator(request, visitor, page)
+
+
+def error_page(request: Request, error: AppError) -> Response:
+    """Return the page for an error: in the console's frame for whoever was let in, with the status of its kind."""
+    refused = refusal(request, error)
+    visitor = getattr(request.state, "visitor", None)
+    if refused is not None or not isinstance(visitor, OperatorVisitor):
+        return refused or plain_error_page(request, error)
+    status = errors.answer(error).status
+    language = language_of(request)
+    key = _ERROR_KEYS.get(status, "e_failed")
+    context = {"t": translator(language), "key": key, "status": status}
+    return frames.operator(request, visitor, frames.Page("ops/risk_error.html", "", context, status))
 
 
 def language_of(request: Request) -> str:
@@ -165,38 +174,11 @@ def language_of(request: Request) -> str:
     return pages.preferences(request).language
 
 
-def actor_of(request: Request) -> str:
-    """Return who acts, as the cookie says; empty where it says nothing that can be a name."""
-    try:
-        return checked_actor(unquote(request.cookies.get(ACTOR_COOKIE, "")))
-    except InvalidRequest:
-        return ""
-
-
-def checked_actor(text: str) -> str:
-    """Return a name in one form; raise InvalidRequest ``actor_missing``, ``actor_name_invalid``.
-
-    The same letters written in another way are the same person: compatible forms are made one, blanks too.
-    """
-    name = " ".join(unicodedata.normalize("NFKC", text).split())
-    if not name:
-        raise InvalidRequest("actor_missing", "say who you are first")
-    if len(name) > ACTOR_CHARS_MAX or not _ACTOR.fullmatch(name) or name.casefold() in RESERVED:
-        raise InvalidRequest("actor_name_invalid", "this cannot be the name of a person")
-    return name
-
-
-def own_address(back: str) -> str:
-    """Return an address of these pages, the first of them for any other."""
-    is_own = back.startswith("/ops/") and back.isprintable() and "\\" not in back and len(back) <= 2_000
-    return back if is_own else "/ops/risk"
-
-
 def problem_text(error: AppError, language: str) -> Markup:
     """Return why an act was refused, in the reader's words where there are some."""
     say = translator(language)
     key = f"x_{error.code}"
-    return say(key, detail=error.detail) if key in words.TEXTS else say("x_other", detail=error.detail)
+    return say(key if key in TEXTS else "x_other", detail=error.detail)
 
 
 def due_text(at: datetime, now: datetime, language: str) -> Markup:
@@ -225,6 +207,16 @@ def words_of(table: Mapping[Any, tuple[str, str]], key: object, language: str) -
     return str(key) if pair is None else pair[wording.column(language)]
 
 
+def _flash(request: Request, say: Say, failed: Failed | None, problem: str) -> tuple[Markup, str] | None:
+    """Return what is told at the head of a page: what was refused, with the way to the form, or what was done."""
+    if failed is not None:
+        form = failed.typed.form.replace(" ", "-")
+        link = Markup(' <a href="#form-{}">{}</a>').format(form, say("see_form")) if form else Markup()
+        return Markup("<b>{}.</b> {}{}").format(say("refused"), problem, link), "error"
+    said = f"said_{query(request, 'said')}"
+    return (say(said), "ok") if said in TEXTS else None
+
+
 def _was(failed: Failed | None) -> Callable[..., str]:
     """Return what was typed into a field of a form, or what it holds otherwise."""
 
@@ -234,10 +226,3 @@ def _was(failed: Failed | None) -> Callable[..., str]:
         return failed.typed.fields.get(name, "")
 
     return was
-
-
-def _remembered(response: Response, actor: str) -> Response:
-    """Return a response that keeps who acts until the browser is closed."""
-    if actor:
-        response.set_cookie(ACTOR_COOKIE, quote(actor), path="/ops", httponly=True, samesite="lax")
-    return response

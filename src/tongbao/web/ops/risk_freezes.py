@@ -8,6 +8,7 @@ from fastapi import Request, Response
 
 from tongbao.core.errors import InvalidRequest, NotFound
 from tongbao.core.ids import parse_uuid
+from tongbao.parties.schema import OperatorPermission
 from tongbao.risk.schema.freezes import FREEZE_PREFIX, FreezeOrder, FreezeQuery, FreezeState
 from tongbao.risk.schema.signals import Entity
 from tongbao.web.ops.rendering import query
@@ -39,6 +40,7 @@ class FreezesPage:
         mode = await self._desk.mode(request)
 
         async def do(typed: Typed) -> str:
+            typed.require(OperatorPermission.CASES_DECIDE)
             act = self._acts.get(typed.form.partition(" ")[0])
             if act is None:
                 raise InvalidRequest("form_invalid", "this page has no such form")

@@ -8,6 +8,7 @@ from fastapi import Request, Response
 
 from tongbao.core.errors import InvalidRequest, NotFound
 from tongbao.core.ids import parse_uuid, uuid_text
+from tongbao.parties.schema import OperatorPermission
 from tongbao.risk.schema.lists import HOUSE_BOOK_ID, ListEffect, ListKey, ListKind, NewEntry
 from tongbao.web.ops.rendering import query
 from tongbao.web.ops.risk_desk import MODES, Desk, Failed, Shown, Typed
@@ -37,6 +38,7 @@ class ListsPage:
         mode = await self._desk.mode(request)
 
         async def do(typed: Typed) -> str:
+            typed.require(OperatorPermission.RULES_WRITE)
             act = self._acts.get(typed.form.partition(" ")[0])
             if act is None:
                 raise InvalidRequest("form_invalid", "this page has no such form")

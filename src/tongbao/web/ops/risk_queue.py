@@ -3,10 +3,12 @@
 from fastapi import Request, Response
 
 from tongbao.core.errors import NotFound
-from tongbao.risk.schema.cases import CaseFile, CaseScope, CaseState
+from tongbao.parties.schema import OperatorPermission
+from tongbao.risk.schema.cases import CaseScope, CaseState
 from tongbao.risk.service import case_showing
 from tongbao.risk.service.case_reading import Wanted
-from tongbao.web.ops.risk_desk import MODES, Desk, Failed, Shown, Typed, actor_of, language_of
+from tongbao.web.ops.entering import visitor_of
+from tongbao.web.ops.risk_desk import MODES, Desk, Failed, Shown, Typed, language_of
 
 SHOWN = 50
 CLOSED_SHOWN = 10
@@ -29,6 +31,7 @@ class QueuePage:
         mode = await self._desk.mode(request)
 
         async def take(typed: Typed) -> str:
+            typed.require(OperatorPermission.CASES_DECIDE)
             case = await self._desk.house.risk.cases.take_next(typed.actor, CaseScope(live=MODES[mode]))
             if case is None:
                 raise NotFound("queue_empty", "nobody waits")
@@ -42,18 +45,13 @@ class QueuePage:
     async def _page(self, request: Request, mode: str, failed: Failed | None) -> Response:
         scope, reading = CaseScope(live=MODES[mode]), self._reading
         language = language_of(request)
-        actor = failed.typed.actor if failed else actor_of(request)
-        mine: list[CaseFile] = []
-        asked: list[CaseFile] = []
-        if actor:
-            mine = await reading.page(Wanted(scope, CaseState.ASSIGNED, actor), limit=SHOWN)
-            asked = await reading.waiting(scope, actor, SHOWN)
+        actor = visitor_of(request).actor
         others = await reading.page(Wanted(scope, CaseState.ASSIGNED), limit=SHOWN)
         context = {
             "mode": mode,
             "queue": await reading.queue(scope, SHOWN),
-            "mine": mine,
-            "asked": asked if actor else await reading.page(Wanted(scope, CaseState.WAITING), limit=SHOWN),
+            "mine": await reading.page(Wanted(scope, CaseState.ASSIGNED, actor), limit=SHOWN),
+            "asked": await reading.waiting(scope, actor, SHOWN),
             "others": [each for each in others if each.assignee != actor],
             "closed": await reading.page(Wanted(scope, CaseState.CLOSED), limit=CLOSED_SHOWN),
             "words": lambda case: case_showing.case_words(case, language),

@@ -1,12 +1,13 @@
 """The routes of risk control in the console: today, cases, freezes, lists, rules, capacity, models."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
+from tongbao.parties.schema import OperatorPermission
 from tongbao.web.house import House
-from tongbao.web.ops.rendering import error_page
+from tongbao.web.ops.entering import Entrance
 from tongbao.web.ops.risk_case import CasePage
 from tongbao.web.ops.risk_case_settings import CaseSettingsPage
-from tongbao.web.ops.risk_desk import Desk
+from tongbao.web.ops.risk_desk import Desk, error_page
 from tongbao.web.ops.risk_freezes import FreezesPage
 from tongbao.web.ops.risk_lists import ListsPage
 from tongbao.web.ops.risk_models import ModelsPage
@@ -25,6 +26,8 @@ def router(house: House) -> APIRouter:
     tradeoff = TradeOffPage(desk, desk.hindsight)
     settings = CaseSettingsPage(desk, desk.hindsight.case_settings)
     routes = APIRouter(prefix="/ops/risk", include_in_schema=False, route_class=page_route(error_page))
+    entrance = Entrance(house)
+    enters = [Depends(entrance.of(OperatorPermission.CASES_READ))]
     for path, answer in (
         ("", today.show),
         ("/cases", queue.show),
@@ -36,11 +39,9 @@ def router(house: House) -> APIRouter:
         ("/tradeoff", tradeoff.show),
         ("/models", models.show),
         ("/models/{digest}", models.card),
-        ("/actor", desk.who),
     ):
-        routes.add_api_route(path, answer, methods=["GET", "HEAD"], response_model=None)
+        routes.add_api_route(path, answer, methods=["GET", "HEAD"], dependencies=enters, response_model=None)
     for path, act in (
-        ("/actor", desk.name),
         ("/cases", queue.take_next),
         ("/cases/{case}", case.act),
         ("/case-settings", settings.act),
@@ -49,5 +50,5 @@ def router(house: House) -> APIRouter:
         ("/rules", rules.act),
         ("/tradeoff", tradeoff.act),
     ):
-        routes.add_api_route(path, act, methods=["POST"], response_model=None)
+        routes.add_api_route(path, act, methods=["POST"], dependencies=enters, response_model=None)
     return routes

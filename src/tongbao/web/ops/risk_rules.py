@@ -5,6 +5,7 @@ from datetime import timedelta
 from fastapi import Request, Response
 
 from tongbao.core.errors import AppError, InvalidRequest, LimitExceeded
+from tongbao.parties.schema import OperatorPermission
 from tongbao.risk.service.rule_drafting import RULES_CHARS_MAX, STARTER_RULES, Checked, TriedRules
 from tongbao.web.ops.rendering import query
 from tongbao.web.ops.risk_desk import MODES, Desk, Failed, Shown, Typed, language_of, problem_text
@@ -34,6 +35,7 @@ class RulesPage:
             return await self._page(request, typed, found, None)
 
         async def draft(typed: Typed) -> str:
+            typed.require(OperatorPermission.RULES_WRITE)
             if not found.is_sound:
                 raise InvalidRequest("rules_not_sound", "only sound rules are drafted")
             if not typed.text("note"):

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from tongbao.core.errors import AppError, InvalidRequest, LimitExceeded
 from tongbao.decisions.schema.log import Range
+from tongbao.parties.schema import OperatorPermission
 from tongbao.risk.service.hindsight import Hindsight
 from tongbao.risk.service.pricing_capacity import Budgets, Row, SpecPrices, TradeOff
 from tongbao.web.ops.rendering import choice, query
@@ -43,6 +44,7 @@ class TradeOffPage:
         """Keep the policy in force with the prices of the form as a draft."""
 
         async def draft(typed: Typed) -> str:
+            typed.require(OperatorPermission.RULES_WRITE)
             if typed.form != "draft":
                 raise InvalidRequest("form_invalid", "this page has no such form")
             wanted = SpecPrices(_number(typed.text("step_up_price")), _number(typed.text("review_price")))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from markupsafe import Markup
 
@@ -13,6 +13,7 @@ from tongbao.core.ids import uuid_text
 from tongbao.decisions.policy import report_chart, report_words
 from tongbao.decisions.schema.evaluation import Report
 from tongbao.decisions.schema.log import Candidate
+from tongbao.parties.schema import OperatorPermission
 from tongbao.payments.schema.intents import Intent
 from tongbao.risk.service import wording
 from tongbao.routing.schema.health import Verdict
@@ -22,6 +23,7 @@ from tongbao.web import pages
 from tongbao.web.house import House
 from tongbao.web.ops import board_view, doctor_view, lineage, policies_view, risk_decisions, risk_routes
 from tongbao.web.ops.drawing import Span
+from tongbao.web.ops.entering import Entrance
 from tongbao.web.ops.rendering import choice, error_page, query, render
 from tongbao.web.ops.risk_desk import words_of
 from tongbao.web.page_route import page_route
@@ -34,6 +36,7 @@ def router(house: House) -> APIRouter:
     """Return the routes of the console over an open house."""
     console = _Console(house)
     routes = APIRouter(prefix="/ops", include_in_schema=False, route_class=page_route(error_page))
+    enters = [Depends(Entrance(house).of(OperatorPermission.OPERATIONS_READ))]
     for path, answer in (
         ("", console.home),
         ("/routing", console.routing),
@@ -42,7 +45,7 @@ def router(house: House) -> APIRouter:
         ("/payments/{reference}/decisions", console.decisions),
         ("/policies", console.policies),
     ):
-        routes.add_api_route(path, answer, methods=["GET", "HEAD"], response_model=None)
+        routes.add_api_route(path, answer, methods=["GET", "HEAD"], dependencies=enters, response_model=None)
     outer = APIRouter()
     for inner in (routes, risk_routes.router(house)):
         outer.include_router(inner)
