@@ -18,12 +18,13 @@ from tongbao.core import metrics as prometheus
 from tongbao.core.errors import AppError
 from tongbao.core.metrics import Metrics
 from tongbao.core.requests.apart import RequestsApart
+from tongbao.parties.schema import OperatorPermission
 from tongbao.risk.service import compiling as risk_compiling
 from tongbao.risk.service.hindsight import Hindsight
 from tongbao.routing.service import compiling as routing_compiling
 from tongbao.routing.service.backtesting import Backtesting
 from tongbao.routing.service.trying import Trying
-from tongbao.web import explorer
+from tongbao.web import explorer, pages
 from tongbao.web.api import (
     answers,
     channels,
@@ -51,7 +52,11 @@ from tongbao.web.api.v1.joining import VaultCards
 from tongbao.web.cashier import routes as cashier
 from tongbao.web.house import House
 from tongbao.web.ops import routes as ops
+from tongbao.web.signing import routes as signing
+from tongbao.web.signing.refusing import behind
+from tongbao.web.signing.rooms import Doors, guards_of, open_signing
 from tongbao.web.step_up.routes import step_up_router
+from tongbao.web.ui import assets, gallery, saved_views
 from tongbao.web.workers import Workers
 
 SECURITY_HEADERS = {
@@ -84,17 +89,21 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 """How every route of ``/v2`` fails, for its document; see ``web.errors``."""
 
 
-def create_app(house: House, workers: Workers, metrics: Metrics) -> ASGIApp:
-    """Return the application over an open house. The explorer has no sign-in yet: serve it on loopback only."""
+def create_app(house: House, workers: Workers, metrics: Metrics, doors: Doors | None = None) -> ASGIApp:
+    """Return the application over an open house; ``doors`` tell the log-ins of a demonstration."""
     runtime = house.runtime
     app = FastAPI(
         title="Tongbao", docs_url=None, redoc_url=None, openapi_url="/v2/openapi.json", responses={**FAILURES}
     )
     answers.install(app)
     app.include_router(ledger_api.router(runtime.ledger))
-    app.include_router(explorer.router(runtime.ledger))
+    app.include_router(_books(house))
     app.include_router(ops.router(house))
-    explorer.mount_static(app)
+    for routes in signing.routers(open_signing(house, doors)):
+        app.include_router(routes)
+    for routes in (gallery.router(house.hub), saved_views.router()):
+        app.include_router(routes)
+    assets.mount(app)
     calls = Calls(runtime.database, runtime.clock, runtime.ledger.ids)
     gate, judged = Gate(house.parties.access, house.limits), _risk_services(house)
     for routes in _payment_routes(house, calls, gate, judged):
@@ -136,6 +145,13 @@ def create_app(house: House, workers: Workers, metrics: Metrics) -> ASGIApp:
         return Response(metrics.render(), media_type=prometheus.CONTENT_TYPE)
 
     return _Front(HotAssess(app, gate, calls, judged, SECURITY_HEADERS), house.api)
+
+
+def _books(house: House) -> APIRouter:
+    """Return the explorer of the books, for whoever may read them; anybody may choose how pages look."""
+    guard = guards_of(house).of_operator(OperatorPermission.BOOKS_READ)
+    pages_of_books = explorer.router(house.runtime.ledger)
+    return behind(pages_of_books, guard, pages.error_page, frozenset({"/preferences"}))
 
 
 def _payment_routes(house: House, calls: Calls, gate: Gate, judged: RiskServices) -> list[APIRouter]:

@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from tongbao.core.config import Settings
 from tongbao.core.events.subscriptions import Consumer, Projection
 from tongbao.core.http import HttpClient
 from tongbao.core.requests.running import Requests
-from tongbao.decisions.service.decisions import Decisions
+from tongbao.decisions.service.decisions import Decisions, random_salt
 from tongbao.parties.schema import OperatorPermission
 from tongbao.parties.service.access import operator_of_job
 from tongbao.parties.service.parties import Parties
@@ -40,7 +40,7 @@ from tongbao.privacy.service import screening
 from tongbao.privacy.service.keys import open_keys
 from tongbao.privacy.service.vault import Vault
 from tongbao.risk.service import compiling as risk_compiling
-from tongbao.risk.service.judge_lines import Line, open_line
+from tongbao.risk.service.judge_lines import open_line
 from tongbao.risk.service.risk import Risk
 from tongbao.routing.service import compiling
 from tongbao.routing.service.routing import Routing
@@ -50,8 +50,10 @@ from tongbao.web.api.v1.limits import Limits, Rates
 from tongbao.web.api.v1.ports import Services
 from tongbao.web.api.v1.renderings.events import event_bytes
 from tongbao.web.clearing_rooms import open_clearing, open_purse
+from tongbao.web.pace import Pace
 from tongbao.web.proving import Proofs, Proving, open_proofs
 from tongbao.web.runtime import Runtime
+from tongbao.web.ui.live import Hub
 
 PROFILES_MAX = 10_000
 PROFILE_LIFE = timedelta(seconds=10)
@@ -83,6 +85,8 @@ class House:
     base_url: str
     api: Api
     limits: Limits
+    hub: Hub = field(default_factory=Hub)
+    """The live parts of pages; whoever serves closes it before it waits for open requests."""
 
     def subscriptions(self) -> list[Consumer | Projection]:
         """Return everything in this house that reads facts."""
@@ -104,23 +108,23 @@ async def open_house(
     base_url: str,
     specs: Sequence[ChannelSpec] | None = None,
     bank_specs: Sequence[BankSpec] = (),
+    pace: Pace | None = None,
 ) -> AsyncIterator[House]:
     """Open every room; ``specs`` and ``bank_specs`` are routes for money beside those that the settings' file names.
+
+    ``pace``: what is followed in the background is followed by whoever paces the house, and chance comes from its seed.
 
     Raises ChannelMisconfigured, KeysUnusable, NotPermitted ``key_file_exposed``.
     """
     clock, ids, database = runtime.clock, runtime.ledger.ids, runtime.database
-    secrets_dir = settings.vault_dir or settings.data_dir / "vault"
+    secrets_dir = _secrets_dir(settings)
     async with AsyncExitStack() as stack:
         keys = open_keys(secrets_dir / "keys.json", os.environ, clock)
         vault = await stack.enter_async_context(Vault(database, keys, clock, ids, runtime.metrics))
         parties = await stack.enter_async_context(Parties(database, clock, ids))
         http, channels = _outside(stack, runtime, vault, _specs(settings, specs))
         names = frozenset(channel.name for channel in channels.all())
-        line = await stack.enter_async_context(
-            open_line(settings.risk_url, secrets_dir, settings.risk_timeout_ms / 1_000, runtime.metrics)
-        )
-        decisions, routing, risk = await _deciders(stack, runtime, names, line)
+        decisions, routing, risk = await _deciders(stack, runtime, names, settings, pace)
         proofs = stack.enter_context(open_proofs(runtime, settings, secrets_dir, base_url))
         payments = await stack.enter_async_context(
             Payments(
@@ -190,20 +194,52 @@ def _outside(
 
 
 async def _deciders(
-    stack: AsyncExitStack, runtime: Runtime, names: frozenset[str], line: Line
+    stack: AsyncExitStack, runtime: Runtime, names: frozenset[str], settings: Settings, pace: Pace | None
 ) -> tuple[Decisions, Routing, Risk]:
-    """Open the rooms that decide by themselves; ``names`` are the routes for money, ``line`` leads to who judges."""
+    """Open the rooms that decide by themselves; ``names`` are the routes for money."""
     clock, ids, database = runtime.clock, runtime.ledger.ids, runtime.database
+    line = await stack.enter_async_context(
+        open_line(
+            settings.risk_url, _secrets_dir(settings), settings.risk_timeout_ms / 1_000, runtime.metrics
+        )
+    )
     validators = {
         compiling.POLICY: compiling.checker(names),
         risk_compiling.POLICY: risk_compiling.checker(),
     }
-    decisions = Decisions(database, clock, ids, validators)
+    decisions = Decisions(
+        database, clock, ids, validators, new_salt=random_salt if pace is None else pace.new_salt
+    )
     await decisions.log.prepare()
-    routing = await stack.enter_async_context(Routing(database, clock, ids, decisions.policies, names))
-    risk = Risk(database, clock, ids, decisions.policies, decisions.log, runtime.metrics, line=line)
+    policies, is_paced = decisions.policies, pace is not None
+    routing = await stack.enter_async_context(
+        Routing(
+            database,
+            clock,
+            ids,
+            policies,
+            names,
+            chance=pace.chance("routing") if pace else None,
+            is_paced=is_paced,
+        )
+    )
+    risk = Risk(
+        database,
+        clock,
+        ids,
+        policies,
+        decisions.log,
+        runtime.metrics,
+        line=line,
+        chance=pace.chance("risk") if pace else None,
+        is_paced=is_paced,
+    )
     await risk.prepare()
     return decisions, routing, await stack.enter_async_context(risk)
+
+
+def _secrets_dir(settings: Settings) -> Path:
+    return settings.vault_dir or settings.data_dir / "vault"
 
 
 class _Webhooks:

@@ -19,13 +19,16 @@ from tongbao.core.errors import AppError, InvalidRequest
 from tongbao.web import errors, figures
 from tongbao.web.figures import Figures
 from tongbao.web.locale import ledger as words
+from tongbao.web.ui import assets
+from tongbao.web.ui.kit import Kit
 
 HERE = Path(__file__).parent
-STATIC_PREFIX = "/static/ledger"
+STATIC_PREFIX = assets.PREFIX
+ADDRESSES = assets.ADDRESSES
+ASSETS = assets.ASSETS
 YEAR_S = 365 * 24 * 3600
 FORM_BYTES_MAX = 4_096
 THEMES = ("auto", "light", "dark")
-_MEDIA = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 _ERROR_KEYS = {404: "e_not_found", 400: "e_invalid", 429: "e_busy", 503: "e_busy", 504: "e_busy"}
 
 
@@ -37,27 +40,6 @@ class Preferences(NamedTuple):
     elder: bool
 
 
-class Asset(NamedTuple):
-    """A file of the style kit, as it is served."""
-
-    content: bytes
-    media_type: str
-
-
-def _assets() -> tuple[dict[str, str], dict[str, Asset]]:
-    """Return address by file name and content by hashed name, of everything in ``static``."""
-    addresses, contents = {}, {}
-    for path in sorted((HERE / "static").iterdir()):
-        if path.suffix in _MEDIA:
-            content = path.read_bytes()
-            hashed = f"{path.stem}.{figures.content_hash(content)}{path.suffix}"
-            addresses[path.name] = f"{STATIC_PREFIX}/{hashed}"
-            contents[hashed] = Asset(content, _MEDIA[path.suffix])
-    return addresses, contents
-
-
-ADDRESSES, ASSETS = _assets()
-
 _templates = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
@@ -66,7 +48,7 @@ _templates = Environment(
     undefined=StrictUndefined,
 )
 _templates.globals.update(
-    asset=ADDRESSES.__getitem__,
+    asset=assets.address,
     account_text=figures.account_text,
     transfer_text=figures.transfer_text,
     short_hash=figures.short_hash,
@@ -93,6 +75,7 @@ def render(request: Request, template: str, context: Mapping[str, object], statu
             "t": translator(wanted.language),
             "prefs": wanted,
             "figures": figure,
+            "ui": Kit(wanted.language),
             "amount": figure.amount,
             "here": _address(request),
             "account_name": lambda name: words.account_name(name, wanted.language),
@@ -148,14 +131,18 @@ async def form(request: Request) -> dict[str, str]:
 async def change_preferences(request: Request) -> Response:
     """Remember the choices of the form and go back to where it was sent from."""
     fields = await form(request)
-    back = fields.get("back", "/")
-    # Only addresses of this house: "//host" and "/\host" lead to another one.
-    safe = back.startswith("/") and back[1:2] not in {"/", "\\"} and back.isprintable()
-    response = RedirectResponse(back if safe else "/", 303)
+    response = RedirectResponse(own_path(fields.get("back", "/")), 303)
     for name, allowed in (("lang", words.LANGUAGES), ("theme", THEMES), ("elder", ("0", "1"))):
         if fields.get(name) in allowed:
             _remember(response, name, fields[name])
     return response
+
+
+def own_path(back: str) -> str:
+    """Return an address of this house that a form names to go back to, or ``/`` for any other."""
+    # "//host" and "/\\host" lead to another one.
+    safe = back.startswith("/") and back[1:2] not in {"/", "\\"} and back.isprintable()
+    return back if safe else "/"
 
 
 def _remember(response: Response, name: str, value: str) -> None:

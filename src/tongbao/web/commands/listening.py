@@ -2,7 +2,7 @@
 
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -13,15 +13,20 @@ from tongbao.core.errors import NotPermitted, Unavailable
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-def listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings, *, may_leave: bool = False) -> socket.socket:
     """Return the bound socket, so that a taken port is said at once.
 
-    Raises NotPermitted ``listen_not_loopback``: the explorer and ``/v2/ledger`` have no sign-in yet. Put a proxy
-    with TLS in front of ``/v1`` and ``/v2`` to reach them from elsewhere. Raises Unavailable ``port_taken``.
+    ``may_leave``: the faces may be reached from beyond this machine, under the name ``public_url`` that a proxy with TLS
+    gives them; pages ask for a sign-in, and ``/v2/ledger`` answers nobody there. A demonstration, which tells its
+    log-ins, and the scoring process stay here.
+
+    Raises NotPermitted ``listen_not_loopback``, ``public_url_missing``, Unavailable ``port_taken``.
     """
-    if settings.http_host not in LOOPBACK:
+    if settings.http_host not in LOOPBACK and not may_leave:
+        raise NotPermitted("listen_not_loopback", "this listens on loopback only")
+    if settings.http_host not in LOOPBACK and not settings.public_url:
         raise NotPermitted(
-            "listen_not_loopback", "the explorer has no sign-in yet: the server listens on loopback only"
+            "public_url_missing", "beyond this machine a house needs a name: set TONGBAO_PUBLIC_URL"
         )
     family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -38,12 +43,27 @@ def listen(settings: Settings) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """A server that leaves signals to us, so that Ctrl-C ends everything in order and not by an exception."""
+    """A server that leaves signals to us, so that Ctrl-C ends everything in order and not by an exception.
+
+    ``before_waiting`` ends what would else be waited for: streams that stay open for as long as somebody watches.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, before_waiting: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        super().__init__(config)
+        self._before_waiting = before_waiting
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End what streams, then wait for open requests."""
+        if self._before_waiting is not None:
+            await self._before_waiting()
+        await super().shutdown(sockets)
 
     def stop(self) -> None:
         """Finish open requests and end; at once when told a second time."""

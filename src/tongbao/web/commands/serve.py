@@ -76,7 +76,7 @@ def _settings(port: int | None) -> Settings:
 
 def _run(settings: Settings, *, with_workers: bool, with_http: bool) -> None:
     console = Console(stderr=True, highlight=False)
-    with listen(settings) if with_http else contextlib.nullcontext() as listening:
+    with listen(settings, may_leave=True) if with_http else contextlib.nullcontext() as listening:
         uvloop.run(_serve(settings, listening, console, with_workers=with_workers))
 
 
@@ -107,7 +107,7 @@ async def _serve(
         stop = asyncio.Event()
         server = None
         if listening is not None:
-            server = Server(configured(create_app(house, workers, runtime.metrics)))
+            server = Server(configured(create_app(house, workers, runtime.metrics)), house.hub.close)
         for told in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(told, server.stop if server else stop.set)
         console.print(f"serving {base_url}" if server else "working", soft_wrap=True)

@@ -1,0 +1,82 @@
+"""Every state of the checkout in every mode and language: what axe sees, how large things are, that nothing is cut off."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.faces.browser import (
+    LANGUAGES,
+    MODES,
+    PHONE,
+    PageIn,
+    assert_accessible,
+    assert_elder,
+    assert_no_sideways,
+    console_errors,
+)
+from tests.faces.cashier_place import STATES, Place, open_place
+
+from tongbao.core.db import Database
+
+
+@pytest.fixture(scope="module")
+async def place(
+    database: Database, dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Place]:
+    async with open_place(database, dsn, tmp_path_factory.mktemp("house")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_state_is_accessible_in_every_mode_and_language(
+    place: Place, page_in: PageIn, state: str
+) -> None:
+    path = await STATES[state](place)
+    for mode in MODES:
+        for language in LANGUAGES:
+            page = await page_in(mode, language, PHONE, place.base)
+            answer = await page.goto(place.base + path)
+            assert answer is not None
+            assert await page.evaluate("document.documentElement.lang") == language
+            await assert_accessible(page)
+            await assert_no_sideways(page)
+            if mode == "elder":
+                await assert_elder(page)
+            # A page that is not there says so with its status, and the console repeats that.
+            assert console_errors(page) == [] or answer.status >= 400
+
+
+async def test_everything_that_is_folded_is_accessible_too(place: Place, page_in: PageIn) -> None:
+    path = await STATES["declined"](place)
+    for mode in MODES:
+        page = await page_in(mode, "en", PHONE, place.base)
+        await page.goto(place.base + path)
+        await page.evaluate(
+            "document.querySelectorAll('details').forEach((each) => { each.name = ''; each.open = true; })"
+        )
+        await assert_accessible(page)
+        await assert_no_sideways(page)
+        if mode == "elder":
+            await assert_elder(page)
+
+
+async def test_page_with_one_way_and_one_button_is_accessible(place: Place, page_in: PageIn) -> None:
+    path = await STATES["pay"](place)
+    page = await page_in("light", "zh-CN", 320, place.base)
+    await page.goto(f"{place.base}{path}?mode=minimal")
+    assert await page.locator("main button:visible").count() == 1
+    await assert_accessible(page)
+    await assert_no_sideways(page)
+
+
+async def test_colors_that_the_system_forces_leave_everything_to_be_seen(
+    place: Place, page_in: PageIn
+) -> None:
+    path = await STATES["pay"](place)
+    page = await page_in("light", "en", PHONE, place.base)
+    await page.emulate_media(forced_colors="active")
+    await page.goto(place.base + path)
+    width = await page.evaluate(
+        "parseFloat(getComputedStyle(document.querySelector('.way[open]')).outlineWidth)"
+    )
+    assert width >= 2
+    await assert_accessible(page)
