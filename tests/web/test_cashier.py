@@ -257,7 +257,7 @@ async def test_page_offers_what_session_and_channels_allow(site: Site) -> None:
         site.v2.house.payments.channels.switch(name, enabled=False)
     none = await site.page(await site.session(method_kinds=EVERY_KIND))
     assert words.text("no_way", "en") in none
-    assert "<form" not in none
+    assert '/pay"' not in none
 
 
 async def test_card_pays_once_and_shows_a_receipt(site: Site) -> None:
@@ -381,7 +381,8 @@ async def test_form_that_cannot_be_says_which_field_and_repeats_nothing(
     text = (await site.browser.get(answer.headers["location"])).text
     assert words.text(f"p_{problem}", "en") in text
     assert 'name="number" required' in re.sub(r"\s+", " ", text)
-    assert not re.search(r"4242|737|value=\"12", text)
+    # An id may hold any digits; what was typed may stand nowhere else.
+    assert not re.search(r"4242|737|value=\"12", re.sub(r"_[0-9a-z]{26}", "", text))
     assert not site.channel.calls
 
 
@@ -466,7 +467,7 @@ async def test_payment_without_an_answer_is_waited_for_and_not_offered_again(sit
     site.channel.reply("authorize", UNRESOLVED)
     await site.send(view)
     text = await site.page(view)
-    assert words.text("wait_note", "en") in text
+    assert words.text("w_known_unknown", "en") in text
     assert "<form" not in text
     await site.send(view, CARD_FORM | {"key": "try_another0001"})
     assert len(site.channel.asked("authorize")) == 1
@@ -499,7 +500,7 @@ async def test_suspended_merchant_takes_nothing(site: Site) -> None:
     await suspend(site)
     text = await site.page(view)
     assert words.text("paused_note", "en") in text
-    assert "<form" not in text
+    assert '/pay"' not in text
     await site.send(view, CARD_FORM | {"key": key})
     assert not site.channel.calls
 

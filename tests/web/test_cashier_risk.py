@@ -20,6 +20,7 @@ from tongbao.risk.schema.challenges import Challenge, ChallengeState
 from tongbao.risk.schema.reasons import ReasonCode
 from tongbao.risk.schema.tiers import Tier
 from tongbao.risk.service.payer_words import payer_sentence
+from tongbao.web.cashier.faces import PRESENTMENTS
 from tongbao.web.locale import cashier as words
 
 LANGUAGES = ("en", "zh-CN")
@@ -197,3 +198,14 @@ def test_no_declined_payer_is_sent_to_steps_that_are_not_there(code: ReasonCode,
     assert sentence != steps
     assert payer_sentence(Tier.REVIEW, (code.value,), language) is None
     assert payer_sentence(Tier.FRICTIONLESS, (code.value,), language) is None
+
+
+async def test_routing_tells_how_likely_each_way_works(whole: Whole) -> None:
+    tenant = await whole.tenant()
+    order = SessionOrder((TEA,), "cny", method_kinds=("card", "alipay"))
+    done = await whole.house.payments.sessions.create(tenant.scope, order)
+    assert done.view is not None
+    assert done.view.intent is not None
+    chances = await whole.house.payments.prospects.ways(done.view.intent, PRESENTMENTS)
+    assert list(chances) == ["card", "alipay"]
+    assert all(chance is not None and 0 < chance < 1 for chance in chances.values())

@@ -19,6 +19,7 @@ from tongbao.core.errors import AppError
 from tongbao.core.metrics import Metrics
 from tongbao.core.requests.apart import RequestsApart
 from tongbao.parties.schema import OperatorPermission
+from tongbao.payments.service.pay_codes import PayCodes
 from tongbao.risk.service import compiling as risk_compiling
 from tongbao.risk.service.hindsight import Hindsight
 from tongbao.routing.service import compiling as routing_compiling
@@ -32,6 +33,7 @@ from tongbao.web.api import (
     decisions,
     experiments,
     passkeys,
+    pay_codes,
     payments,
     policies,
     risk,
@@ -160,6 +162,7 @@ def _payment_routes(house: House, calls: Calls, gate: Gate, judged: RiskServices
     return [
         payments.router(calls, gate, house.parties, house.payments, runtime.ledger),
         wallets.router(calls, gate, house.parties, house.payments, runtime.ledger),
+        pay_codes.router(calls, gate, house.parties, _pay_codes(house)),
         channels.router(calls, gate, house.payments),
         channels.notification_router(calls, house.payments, runtime.metrics),
         sessions.router(calls, gate, house.parties),
@@ -168,6 +171,13 @@ def _payment_routes(house: House, calls: Calls, gate: Gate, judged: RiskServices
         *_decision_routes(house, calls, gate, judged),
         *_clearing_routes(house, calls, gate),
     ]
+
+
+def _pay_codes(house: House) -> PayCodes:
+    """Return the payers' codes that merchants scan."""
+    return pay_codes.open_pay_codes(
+        house.payments, house.requests, house.parties, house.runtime.ledger, secret=house.proofs.secret
+    )
 
 
 def _clearing_routes(house: House, calls: Calls, gate: Gate) -> list[APIRouter]:

@@ -44,6 +44,8 @@ _CHINESE = _Words(
 
 def message(code: str, locale: str, facts: CodeFacts) -> Message:
     """Return the message for a code; a payment in test mode says so in its subject."""
+    if facts.letter is not None:
+        return Message(facts.letter.subject, facts.letter.text.replace("{code}", code))
     words = _CHINESE if locale.partition("-")[0] == "zh" else _ENGLISH
     text = words.text.format(
         code=code,

@@ -63,14 +63,25 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     address: str
 
 
+class Letter(msgspec.Struct, frozen=True):
+    """The words of a message that is about no payment; the code stands where the text says ``{code}``."""
+
+    subject: str
+    text: str
+
+
 class CodeFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a message with a code says about the payment; ``minutes`` is how long the code is good for."""
+    """What a message with a code says about the payment; ``minutes`` is how long the code is good for.
+
+    With a ``letter`` the message is about something else, and says that.
+    """
 
     payee: str
     amount_minor: int
     currency: str
     minutes: int
     live: bool
+    letter: Letter | None = None
 
 
 class Purpose(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,6 +40,7 @@ from tongbao.risk.store.challenges import Kept
 
 EXPIRED_AT_ONCE_MAX = 500
 SECRET_BYTES_MIN = 32
+SUBJECT_MAX = 100
 _TURNS_MAX = 4
 _TOLD = {ChallengeState.PASSED, ChallengeState.FAILED, ChallengeState.EXPIRED}
 
@@ -186,6 +187,11 @@ class Challenging:
         """Return the newest challenge for exactly this payment, payee and amount; None where there is none."""
         async with self._database.connection() as connection:
             return await store.latest(connection, purpose)
+
+    async def of_subject(self, book_id: int, subject_id: UUID) -> list[Challenge]:
+        """Return what the payer of a payment was asked, oldest first, at most ``SUBJECT_MAX``."""
+        async with self._database.connection() as connection:
+            return await store.of_subject(connection, book_id, subject_id, SUBJECT_MAX)
 
     def state_now(self, challenge: Challenge) -> ChallengeState:
         """Return how a challenge stands at this instant, whether or not its end was written yet."""

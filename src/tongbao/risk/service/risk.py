@@ -7,6 +7,7 @@ Policies, lists and freezes are, which is what the fallback needs, and models, w
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any
@@ -56,7 +57,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Risk:
-    """One per process. ``line`` leads to the scoring process, where there is one; whoever made it closes it."""
+    """One per process. ``line`` leads to the scoring process, where there is one; whoever made it closes it.
+
+    ``chance`` draws what is explored. With ``is_paced`` nothing is followed by itself: whoever paces it calls ``catch_up``.
+    """
 
     def __init__(
         self,
@@ -68,6 +72,8 @@ class Risk:
         metrics: Metrics,
         *,
         line: JudgeLine | None = None,
+        chance: random.Random | None = None,
+        is_paced: bool = False,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -79,8 +85,11 @@ class Risk:
         self.lists = Lists(database, clock, ids)
         self.freezing = Freezing(database, clock, ids)
         self._judges_here = line is None
+        self._is_paced = is_paced
         known = self.following if line is None else known_elsewhere()
-        self.assessor = Assessor(known, self.live, self.shelf, self.lists, self.freezing, clock)
+        self.assessor = Assessor(
+            known, self.live, self.shelf, self.lists, self.freezing, clock, chance=chance
+        )
         self.judge: Judging = InProcess(self.assessor) if line is None else RemoteJudge(line, self.assessor)
         self.assessing = Assessing(database, clock, ids, self.judge, metrics)
         self.retraining = Retraining(database, clock, policies, self.shelf)
@@ -91,13 +100,12 @@ class Risk:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "Risk":
-        steps = [("pictures", REFRESH_S, self._refresh)]
         if self._judges_here:
             await asyncio.to_thread(warm)
             await self.following.start()
-            steps.append(("following", STEP_S, self._follow))
         await self._refresh()
-        self._tasks = [asyncio.create_task(self._loop(*each)) for each in steps]
+        if not self._is_paced:
+            self.follow()
         return self
 
     async def __aexit__(
@@ -107,6 +115,21 @@ class Risk:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.assessing.close()
+
+    def follow(self) -> None:
+        """Follow in the background from now on; where nothing paces it this is done at once."""
+        if self._tasks:
+            return
+        steps = [("pictures", REFRESH_S, self._refresh)]
+        if self._judges_here:
+            steps.append(("following", STEP_S, self._follow))
+        self._tasks = [asyncio.create_task(self._loop(*each)) for each in steps]
+
+    async def catch_up(self) -> None:
+        """Read everything that was placed so far; the steps of the background, for whoever paces this process."""
+        while self._judges_here and await self.following.step():
+            pass
+        await self._refresh()
 
     def subscriptions(self) -> list[Consumer | Projection]:
         """Return what of risk control reads facts once for the whole house: the journal and the alerts."""

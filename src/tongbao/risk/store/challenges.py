@@ -32,6 +32,7 @@ _LOCK_DUE = (
 )
 _BY_ID = _COLUMNS + "WHERE book_id = $1 AND id = $2"
 _LATEST = _COLUMNS + "WHERE book_id = $1 AND subject_id = $2 AND digest = $3 ORDER BY id DESC LIMIT 1"
+_OF_SUBJECT = _COLUMNS + "WHERE book_id = $1 AND subject_id = $2 ORDER BY id LIMIT $3"
 _PASSED = (
     _COLUMNS
     + """WHERE book_id = $1 AND subject_id = $2 AND digest = $3 AND state = 'passed' AND ended_at > $4
@@ -120,6 +121,13 @@ async def latest(connection: Connection, purpose: Purpose) -> Challenge | None:
     """Return the newest challenge for exactly this purpose; None where there is none."""
     row = await connection.fetchrow(_LATEST, purpose.book_id, purpose.subject_id, purpose.digest)
     return _challenge(row)
+
+
+async def of_subject(
+    connection: Connection, book_id: int, subject_id: UUID, limit: int
+) -> list[Challenge]:
+    """Return the challenges of a payment, oldest first."""
+    return [_kept(row).challenge for row in await connection.fetch(_OF_SUBJECT, book_id, subject_id, limit)]
 
 
 async def passed(

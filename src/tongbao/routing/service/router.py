@@ -19,6 +19,7 @@ from tongbao.decisions.schema.log import Decision, Shadow
 from tongbao.decisions.service.live_policies import Deciding
 from tongbao.routing.errors import NoChannel
 from tongbao.routing.models.board import Board
+from tongbao.routing.models.breakers import OPEN
 from tongbao.routing.models.prior import offsets
 from tongbao.routing.policy import reckoning, recording
 from tongbao.routing.policy.economics import Terms
@@ -133,6 +134,17 @@ class Router:
         )
         self._begin(decision, payment)
         return Routed(decision.chosen, fallbacks, decision)
+
+    def chance(self, payment: Payment, candidates: tuple[str, ...]) -> float | None:
+        """Return how likely the likeliest channel in traffic brings an approval, in [0, 1]; None where none is.
+
+        For showing ways to pay before one is chosen: decides nothing, writes nothing, counts no call.
+        """
+        deciding = self._deciding(payment)
+        compiled = deciding.spec if deciding and isinstance(deciding.spec, Compiled) else DEFAULT
+        known = self._known(payment, candidates, compiled, self._clock.now().timestamp())
+        in_traffic = [mean for mean, state in zip(known.chance, known.state, strict=True) if state != OPEN]
+        return max(in_traffic, default=None)
 
     def heard(self, decision_id: UUID) -> None:
         """Note that the channel of a decision has answered, whatever it said."""

@@ -5,6 +5,7 @@ policies and volumes every few. While the database is away the router decides wi
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Collection
 from types import TracebackType
 from typing import Any
@@ -38,7 +39,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Routing:
-    """One per process. ``channels``: the names of the house's routes, which rules and terms may speak of."""
+    """One per process. ``channels``: the names of the house's routes, which rules and terms may speak of.
+
+    ``chance`` draws what is explored. With ``is_paced`` nothing is followed by itself: whoever paces it calls ``catch_up``.
+    """
 
     def __init__(
         self,
@@ -47,15 +51,19 @@ class Routing:
         ids: IdFactory,
         policies: Policies,
         channels: Collection[str],
+        *,
+        chance: random.Random | None = None,
+        is_paced: bool = False,
     ) -> None:
         self._database = database
         self._clock = clock
         self._ids = ids
+        self._is_paced = is_paced
         self._channels = frozenset(channels)
         self.live = LivePolicies(policies, clock, compile=self._compile)
         self.volumes = Volumes(database, clock)
         self.following = Following(database, clock, ids, ended=self._ended)
-        self.router = Router(self.following.board, self.live, self.volumes, clock, ids)
+        self.router = Router(self.following.board, self.live, self.volumes, clock, ids, chance=chance)
         self.health = Health(database, clock)
         self.replaying = Replaying(
             DecisionLog(database, clock), policies, clock, ids, self._channels, self.following.board.tuning
@@ -66,11 +74,8 @@ class Routing:
         await self.following.start()
         await self.live.refresh()
         await self.volumes.refresh()
-        self._tasks = [
-            asyncio.create_task(self._loop("following", STEP_S, self.following.step)),
-            asyncio.create_task(self._loop("policies", REFRESH_S, self.live.refresh)),
-            asyncio.create_task(self._loop("volumes", REFRESH_S, self.volumes.refresh)),
-        ]
+        if not self._is_paced:
+            self.follow()
         return self
 
     async def __aexit__(
@@ -79,6 +84,23 @@ class Routing:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def follow(self) -> None:
+        """Follow in the background from now on; where nothing paces it this is done at once."""
+        if self._tasks:
+            return
+        self._tasks = [
+            asyncio.create_task(self._loop("following", STEP_S, self.following.step)),
+            asyncio.create_task(self._loop("policies", REFRESH_S, self.live.refresh)),
+            asyncio.create_task(self._loop("volumes", REFRESH_S, self.volumes.refresh)),
+        ]
+
+    async def catch_up(self) -> None:
+        """Read everything that was placed so far; the steps of the background, for whoever paces this process."""
+        while await self.following.step():
+            pass
+        await self.live.refresh()
+        await self.volumes.refresh()
 
     def subscriptions(self) -> list[Consumer | Projection]:
         """Return what of routing reads facts once for the whole house: tallies and alarms."""

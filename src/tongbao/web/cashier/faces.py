@@ -1,16 +1,14 @@
-"""What a payer sees of a session: which face its page has, which ways to pay it offers.
+"""What a payer sees of a session: which face its page has, which ways to pay it knows.
 
 Pure: facts in, decision out. The intent is asked before the session, which learns of a payment a moment later.
 """
 
 import enum
-from collections.abc import Sequence
 from datetime import datetime
 
 from tongbao.channels.schema import Action, ActionKind, Alipay, Method, Presentment, WechatPay
-from tongbao.channels.service.registry import Channels, Wish
 from tongbao.payments.schema.checkout import SessionState
-from tongbao.payments.schema.intents import CancelReason, Intent, IntentState
+from tongbao.payments.schema.intents import CancelReason, IntentState
 from tongbao.payments.service.sessions import SessionView
 
 TRIES_MAX = 10
@@ -55,16 +53,6 @@ def face_of(view: SessionView, now: datetime) -> Face:
     return Face.EXPIRED if now >= session.expires_at else Face.OPEN
 
 
-def ways(channels: Channels, view: SessionView) -> tuple[str, ...]:
-    """Return the ways to pay that the session allows and that a channel can carry now; none at the most tries."""
-    intent = view.intent
-    if intent is None or intent.attempt_count >= TRIES_MAX:
-        return ()
-    return tuple(
-        kind for kind in PRESENTMENTS if kind in intent.method_kinds and _carried(channels, intent, kind)
-    )
-
-
 def web_url(url: str | None) -> str | None:
     """Return an address that a link may lead to; None for anything but http and https."""
     return url if url is not None and url.startswith(("https://", "http://")) else None
@@ -79,16 +67,3 @@ def _acting(action: Action | None, now: datetime) -> Face:
     if action.kind is ActionKind.REDIRECT and web_url(action.url):
         return Face.LEAVE
     return Face.WAIT
-
-
-def _carried(channels: Channels, intent: Intent, kind: str) -> bool:
-    wish = Wish(
-        kind=kind,
-        presentment=PRESENTMENTS[kind],
-        currency=intent.currency,
-        amount_minor=intent.amount_minor,
-        live=intent.live,
-        manual_capture=not intent.capture_method.at_once,
-    )
-    found: Sequence[object] = channels.eligible(wish).channels
-    return bool(found)

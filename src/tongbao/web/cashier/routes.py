@@ -5,29 +5,27 @@ A form must come from this site (``Origin``); whoever has no account here has no
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from tongbao.channels.schema import kind_of
 from tongbao.core.clock import Clock
-from tongbao.core.errors import AppError, InvariantBroken, NotFound
-from tongbao.core.ids import IdFactory, parse_uuid
+from tongbao.core.errors import AppError, Conflict, InvariantBroken, NotFound
+from tongbao.core.ids import IdFactory, parse_uuid, uuid_text
 from tongbao.core.logs import get_logger
-from tongbao.parties.schema import Merchant, MerchantState, OperatorPermission
+from tongbao.parties.schema import OperatorPermission
 from tongbao.parties.service.access import operator_of_job
 from tongbao.parties.service.merchants import Merchants
 from tongbao.payments.schema.checkout import PaymentLink
-from tongbao.payments.schema.intents import CancelReason, Intent
 from tongbao.payments.service.payments import Payments
-from tongbao.payments.service.sessions import SessionView
 from tongbao.web import errors, pages
 from tongbao.web.api.v1.limits import Limits
 from tongbao.web.api.v1.ports import Cards
 from tongbao.web.cashier import devices, faces, views
 from tongbao.web.cashier.faces import Face
 from tongbao.web.cashier.paying import Payer, Paying, Problem, payer_scope, read_form
+from tongbao.web.cashier.showing import Showing, Visit
 from tongbao.web.page_guard import guest, refuse_foreign
 from tongbao.web.page_route import page_route
 
@@ -60,24 +58,19 @@ class Till:
     base_url: str
 
 
-class _Visit(NamedTuple):
-    """One look at a session: how it stands, whose it is, which face it has."""
-
-    view: SessionView
-    intent: Intent
-    merchant: Merchant
-    face: Face
-
-
 def router(till: Till) -> APIRouter:
     """Return the routes of the checkout."""
     checkout = _Checkout(till)
     routes = APIRouter(include_in_schema=False, route_class=page_route(_error_page))
     for method, path, answer in (
         ("GET", "/l/{reference}", checkout.follow),
+        ("GET", "/l/{reference}/code.svg", checkout.code),
         ("GET", "/c/{reference}", checkout.show),
+        ("GET", "/c/{reference}/receipt", checkout.receipt),
         ("GET", "/c/{reference}/state", checkout.state),
         ("POST", "/c/{reference}/pay", checkout.pay),
+        ("POST", "/c/{reference}/more_time", checkout.more_time),
+        ("POST", "/c/{reference}/forget", checkout.forget),
     ):
         routes.add_api_route(path, answer, methods=[method], response_model=None)
     return routes
@@ -90,31 +83,42 @@ class _Checkout:
         self._till = till
         self._sessions = till.payments.sessions
         self._paying = Paying(till.payments.intents, till.cards, till.clock, till.ids)
+        self._showing = Showing(till.payments, self._paying, till.clock)
         self._operator = operator_of_job("cashier", frozenset({OperatorPermission.MERCHANTS_READ}))
 
     async def follow(self, request: Request, reference: str) -> Response:
         """Open a session for whoever followed a link, and go to its page."""
         self._till.limits.take(guest(request), live=True, writes=True)
-        try:
-            link_id = parse_uuid(PaymentLink.PREFIX, reference)
-        except ValueError as error:
-            raise NotFound("resource_missing", "No such payment link") from error
-        view = await self._sessions.open_link(link_id)
-        asked = f"?{request.url.query}" if {"lang", "mode"} & set(request.query_params) else ""
-        return RedirectResponse(f"/c/{view.session.reference}{asked}", 303, {"Cache-Control": "no-store"})
+        view = await self._sessions.open_link(_link_id(reference))
+        asked = f"?{request.url.query}" if {"lang", "mode", "theme"} & set(request.query_params) else ""
+        return _see_other(f"/c/{view.session.reference}{asked}")
+
+    async def code(self, request: Request, reference: str) -> Response:
+        """Answer the code of a link, to be printed or shown: a payer who scans it is led to a session of its own."""
+        self._till.limits.take(guest(request), live=True, writes=False)
+        link_id = _link_id(reference)
+        drawn = views.code_file(f"{self._till.base_url}/l/{uuid_text(PaymentLink.PREFIX, link_id)}")
+        return Response(drawn, media_type="image/svg+xml", headers={"Cache-Control": "max-age=3600"})
 
     async def show(self, request: Request, reference: str) -> Response:
         """Answer the page of a session."""
         visit = await self._visit(reference)
         session = visit.view.session
-        language = views.wishes(request, session).language
-        shown = views.of_session(request, session, visit.intent, visit.merchant)
-        shown["face"] = visit.face.value
+        shown = await self._shown(request, visit)
         if visit.face in _WATCHED:
             shown["watch"] = f"/c/{session.reference}/state"
-        shown |= await self._details(request, visit, language)
         page = views.page(request, _TEMPLATES[visit.face], shown, session=session)
+        if request.query_params.get("said") == devices.FORGOTTEN:
+            return devices.forgotten(page)
         return devices.remembered(request, page, self._till.ids)
+
+    async def receipt(self, request: Request, reference: str) -> Response:
+        """Answer the receipt of a payment that was made, to be printed; anything else is told on the session's page."""
+        visit = await self._visit(reference)
+        session = visit.view.session
+        if visit.face is not Face.PAID:
+            return _see_other(f"/c/{session.reference}")
+        return views.page(request, "receipt.html", await self._shown(request, visit), session=session)
 
     async def state(self, reference: str) -> Response:
         """Answer which face the page of a session has now: what a waiting page asks every two seconds."""
@@ -129,19 +133,40 @@ class _Checkout:
         fields = await pages.form(request)
         visit = await self._visit(reference)
         session = visit.view.session
-        page_url = f"/c/{session.reference}"
+        answer = _see_other(f"/c/{session.reference}")
         if visit.face is Face.OPEN:
             problem = await self._paid(request, visit, fields)
-            if problem is not None:
-                page_url += f"?problem={problem.value}"
-        return RedirectResponse(page_url, 303, {"Cache-Control": "no-store"})
+            if problem is None:
+                return devices.used(request, answer, fields["method"])
+            return _see_other(f"/c/{session.reference}?problem={problem.value}")
+        return answer
 
-    async def _paid(self, request: Request, visit: _Visit, fields: dict[str, str]) -> Problem | None:
+    async def more_time(self, request: Request, reference: str) -> Response:
+        """Keep a session open for longer, and go back to its page."""
+        refuse_foreign(request)
+        self._till.limits.take(guest(request), live=True, writes=True)
+        view = await self._sessions.by_reference(reference)
+        page_url = f"/c/{view.session.reference}"
+        try:
+            await self._sessions.extend(view.session)
+        except Conflict:
+            # It is over, or was long enough: the page tells until when.
+            return _see_other(page_url)
+        return _see_other(f"{page_url}?said=longer")
+
+    async def forget(self, request: Request, reference: str) -> Response:
+        """Let the browser forget what it keeps for this house, and go back to the page."""
+        refuse_foreign(request)
+        self._till.limits.take(guest(request), live=True, writes=True)
+        view = await self._sessions.by_reference(reference)
+        return devices.forgotten(_see_other(f"/c/{view.session.reference}?said={devices.FORGOTTEN}"))
+
+    async def _paid(self, request: Request, visit: Visit, fields: dict[str, str]) -> Problem | None:
         """Try to pay an open session once; return why the form was not taken."""
         typed = read_form(fields)
         if isinstance(typed, Problem):
             return typed
-        if typed.kind not in self._ways(visit):
+        if typed.kind not in await self._showing.chances(visit):
             return Problem.METHOD
         session = visit.view.session
         payer = Payer(
@@ -154,87 +179,31 @@ class _Checkout:
         )
         return await self._paying.pay(payer, typed)
 
-    async def _visit(self, reference: str) -> _Visit:
+    async def _visit(self, reference: str) -> Visit:
         """Return how a session stands; raise NotFound."""
         view = await self._sessions.by_reference(reference)
         if view.intent is None:
             raise NotFound("resource_missing", "This session has nothing to pay")
         merchant = await self._till.merchants.of_book(self._operator, view.session.book_id)
-        return _Visit(view, view.intent, merchant, faces.face_of(view, self._till.clock.now()))
+        return Visit(view, view.intent, merchant, faces.face_of(view, self._till.clock.now()))
 
-    def _ways(self, visit: _Visit) -> tuple[str, ...]:
-        """Return the ways to pay that the page offers; a merchant who is suspended takes nothing."""
-        if visit.merchant.state is not MerchantState.OPEN:
-            return ()
-        return faces.ways(self._till.payments.channels, visit.view)
+    async def _shown(self, request: Request, visit: Visit) -> dict[str, object]:
+        session = visit.view.session
+        language = views.wishes(request, session).language
+        shown = views.of_session(request, session, visit.intent, visit.merchant)
+        shown["face"] = visit.face.value
+        return shown | await self._showing.details(request, visit, language)
 
-    async def _details(self, request: Request, visit: _Visit, language: str) -> dict[str, object]:
-        """Return what the page of one face shows beside what all of them show."""
-        session, intent = visit.view.session, visit.intent
-        match visit.face:
-            case Face.OPEN:
-                return self._form(request, visit, language)
-            case Face.SCAN:
-                return await self._code(visit)
-            case Face.LEAVE:
-                return await self._way_on(visit, language)
-            case Face.PAID:
-                scope = payer_scope(visit.merchant, session)
-                paid = await self._till.payments.intents.get(scope, intent.id)
-                return {
-                    "receipt": views.receipt(paid, language),
-                    "text": views.end_text(intent),
-                    "success_url": views.success_url(session),
-                }
-            case Face.EXPIRED | Face.CANCELED:
-                is_undecided = intent.cancel_reason is CancelReason.REVIEW_EXPIRED
-                return {"text": "undecided" if is_undecided else visit.face.value, "said": None}
-            case Face.WAIT:
-                return {"leave_url": None, "asked": None}
 
-    async def _way_on(self, visit: _Visit, language: str) -> dict[str, object]:
-        """Return where the payer has to go on, and what is asked of it there, where this house asks."""
-        assert visit.intent.next_action is not None
-        scope = payer_scope(visit.merchant, visit.view.session)
-        view = await self._till.payments.intents.get(scope, visit.intent.id)
-        action = visit.intent.next_action
-        return {
-            "leave_url": action.url,
-            "asked": views.asked(view, language),
-            "leave_until": action.expires_at,
-        }
+def _link_id(reference: str) -> UUID:
+    try:
+        return parse_uuid(PaymentLink.PREFIX, reference)
+    except ValueError as error:
+        raise NotFound("resource_missing", "No such payment link") from error
 
-    def _form(self, request: Request, visit: _Visit, language: str) -> dict[str, object]:
-        """Return what the page of an open session asks for, and what went wrong before."""
-        ways = self._ways(visit)
-        problem = request.query_params.get("problem", "")
-        refused = None
-        if not ways:
-            refused = "tries" if visit.intent.attempt_count >= faces.TRIES_MAX else "no_way"
-            refused = refused if visit.merchant.state is MerchantState.OPEN else "paused"
-        last = visit.intent.last_error
-        return {
-            "ways": ways,
-            "refused": refused,
-            "key": self._paying.new_key(),
-            "problem": problem if problem in set(Problem) else None,
-            "declined": views.declined(visit.intent, language) if last is not None else None,
-        }
 
-    async def _code(self, visit: _Visit) -> dict[str, object]:
-        """Return the code that is to be scanned, and for which app it is."""
-        action = visit.intent.next_action
-        assert action is not None
-        assert action.qr_text is not None
-        scope = payer_scope(visit.merchant, visit.view.session)
-        attempt = (await self._till.payments.intents.get(scope, visit.intent.id)).attempt
-        kind = None if attempt is None else kind_of(attempt.method)
-        return {
-            "code": views.code(action.qr_text),
-            "kind": kind if kind in faces.CODES else "other",
-            "app_url": faces.web_url(action.qr_text),
-            "code_until": action.expires_at,
-        }
+def _see_other(address: str) -> Response:
+    return RedirectResponse(address, 303, {"Cache-Control": "no-store"})
 
 
 def _error_page(request: Request, error: AppError) -> Response:
@@ -245,5 +214,12 @@ def _error_page(request: Request, error: AppError) -> Response:
     inactive = error.code == LINK_INACTIVE
     text = "inactive" if inactive else _TEXTS.get(status, "failed")
     said = error.facts.get("message") if inactive else None
-    shown = {"text": text, "said": said, "face": "ended"}
+    shown = {
+        "text": text,
+        "said": said,
+        "face": "ended",
+        "contact": None,
+        "reference": None,
+        "cancel_url": None,
+    }
     return views.page(request, "ended.html", shown, 410 if inactive else status)

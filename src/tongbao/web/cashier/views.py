@@ -1,9 +1,13 @@
 """What the pages of the checkout show, in the payer's language: amounts, items, receipt, code, reasons."""
 
-from collections.abc import Callable, Mapping
+import io
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 import segno
+from babel.numbers import format_currency
 from fastapi import Request, Response
 from markupsafe import Markup
 
@@ -17,7 +21,7 @@ from tongbao.payments.schema.orders import IntentView
 from tongbao.payments.service.step_ups import is_waiting
 from tongbao.risk.service.payer_words import payer_sentence
 from tongbao.web import pages
-from tongbao.web.cashier import faces
+from tongbao.web.cashier import faces, telling
 from tongbao.web.figures import Figures
 from tongbao.web.locale import cashier as words
 
@@ -25,7 +29,12 @@ ITEMS_SHOWN = 5
 """More items than these are folded away."""
 PERIOD_S = 2
 CODE_BORDER = 3
+CLOSES_SOON = timedelta(minutes=10)
+"""So long before its end a page asks whether its payer needs more time."""
 _MODES = {"elder": True, "standard": False}
+FIGURES_KEPT = 4_096
+"""Amounts in words are made once: the same prices are shown again and again, and CLDR is slow."""
+_MINIMAL = "minimal"
 _LOCALES = {"en": "en_US", "zh-CN": "zh_Hans_CN"}
 _BRANDS = {
     "visa": "Visa",
@@ -59,7 +68,16 @@ def wishes(request: Request, session: CheckoutSession | None = None) -> pages.Pr
             each for each in words.LANGUAGES if each.partition("-")[0] == session.locale.partition("-")[0]
         ]
         wanted = wanted._replace(language=ours[0]) if ours else wanted
-    return wanted._replace(elder=_MODES.get(mode, wanted.elder))
+    theme = request.query_params.get("theme", "")
+    return wanted._replace(
+        elder=_MODES.get(mode, wanted.elder), theme=theme if theme in pages.THEMES else wanted.theme
+    )
+
+
+def is_minimal(request: Request) -> bool:
+    """Return whether the page has one way to pay and one button: asked for now, or before in this browser."""
+    mode = request.query_params.get("mode", "")
+    return mode == _MINIMAL or (mode != "standard" and request.cookies.get(_MINIMAL) == "1")
 
 
 def page(
@@ -81,6 +99,7 @@ def page(
         "watch": None,
         "merchant": None,
         "live": True,
+        "is_minimal": is_minimal(request),
         **context,
     }
     response = pages.render(request, f"cashier/{template}", shown, status)
@@ -88,9 +107,20 @@ def page(
     # The address opens the session: it goes into no other site's log, and no search engine's index.
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["X-Robots-Tag"] = "noindex"
-    if request.query_params.get("mode") in _MODES:
-        kept = "1" if wanted.elder else "0"
-        response.set_cookie("elder", kept, max_age=pages.YEAR_S, path="/", httponly=True, samesite="lax")
+    return keep_choices(request, response, wanted)
+
+
+def keep_choices(request: Request, response: Response, wanted: pages.Preferences) -> Response:
+    """Return the page, with the size, the mode and the colors that its address asked for to keep."""
+    mode, kept = request.query_params.get("mode"), {}
+    if mode in _MODES:
+        kept["elder"] = "1" if wanted.elder else "0"
+    if mode in ("standard", _MINIMAL):
+        kept[_MINIMAL] = "1" if mode == _MINIMAL else "0"
+    if request.query_params.get("theme") in pages.THEMES:
+        kept["theme"] = wanted.theme
+    for name, value in kept.items():
+        response.set_cookie(name, value, max_age=pages.YEAR_S, path="/", httponly=True, samesite="lax")
     return response
 
 
@@ -99,7 +129,8 @@ def translator(language: str) -> Callable[..., Markup]:
 
     def translate(key: str, **values: object) -> Markup:
         # The catalogue is part of the program; only the values come from outside.
-        return Markup(words.text(key, language)).format(**values)  # noqa: S704
+        found = Markup(words.text(key, language))  # noqa: S704
+        return found.format(**values) if values else found
 
     return translate
 
@@ -115,19 +146,55 @@ def of_session(
         "session": session,
         "items": _lines(session, language),
         "items_shown": ITEMS_SHOWN,
+        "parts": _parts(session, language),
+        "subtotal": money(session.subtotal_minor, session.currency, language),
         "total": money(intent.amount_minor, intent.currency, language),
+        "spoken": spoken(intent.amount_minor, intent.currency, merchant.display_name, language),
         "cancel_url": faces.web_url(session.cancel_url),
+        "contact": telling.contact(merchant),
+        "reference": intent.reference,
     }
 
 
-def declined(intent: Intent, language: str) -> str | None:
-    """Return why the last attempt ended in a no, for its payer; None where there was none."""
+def tried_texts(found: Sequence[telling.Tried], language: str) -> list[tuple[str, str, datetime]]:
+    """Return what was tried: with what, how that ended, when."""
+    return [
+        (
+            method_text(each.attempt.method, language),
+            words.text(f"tried_{each.ended}", language).format(n=each.route_count),
+            each.at,
+        )
+        for each in found
+    ]
+
+
+@lru_cache(maxsize=FIGURES_KEPT)
+def spoken(amount_minor: int, currency: str, payee: str, language: str) -> str:
+    """Return what is read aloud: the amount with the name of its currency, and who gets it."""
+    amount = format_currency(
+        Money(amount_minor, currency).major, currency, locale=_LOCALES[language], format_type="name"
+    )
+    return words.text("speak", language).format(amount=amount, merchant=payee)
+
+
+def declined(intent: Intent, language: str, *, is_lost: bool = False) -> str | None:
+    """Return why the last attempt ended in a no, for its payer; None where there was none.
+
+    ``is_lost``: it never arrived, as is known by now, so there is nothing to wait for any more.
+    """
     if intent.last_error is None:
         return None
+    if is_lost:
+        return words.text("never_made", language)
     if intent.last_error.reason is Reason.RISK_BLOCKED and intent.judged is not None:
         return payer_sentence(intent.judged.tier, intent.judged.reasons, language)
     info = reason_info(intent.last_error.reason)
     return info.payer_zh if language == "zh-CN" else info.payer_en
+
+
+def tells_of_money(sentence: str) -> bool:
+    """Return whether a sentence says already that nothing was charged: the page does not say it twice."""
+    return "charged" in sentence or "扣款" in sentence
 
 
 def asked(view: IntentView, language: str) -> str | None:
@@ -172,6 +239,7 @@ def method_text(method: Method, language: str) -> str:
     return name
 
 
+@lru_cache(maxsize=FIGURES_KEPT)
 def money(amount_minor: int, currency: str, language: str) -> str:
     """Return an amount with the mark and the decimals of its currency."""
     return format_money(Money(amount_minor, currency), _LOCALES[language])
@@ -182,6 +250,13 @@ def code(text: str) -> Markup:
     drawn = segno.make(text, error="m", micro=False)
     # The library draws squares; the text itself is not part of what it writes.
     return Markup(drawn.svg_inline(border=CODE_BORDER, omitsize=True, svgclass="code"))  # noqa: S704
+
+
+def code_file(text: str) -> bytes:
+    """Return a text as a QR code, in a file of its own: SVG, black on white, with the quiet zone that readers need."""
+    drawn = io.BytesIO()
+    segno.make(text, error="m", micro=False).save(drawn, kind="svg", border=4, scale=10, light="#fff")
+    return drawn.getvalue()
 
 
 def _lines(session: CheckoutSession, language: str) -> list[Line]:
@@ -195,4 +270,16 @@ def _lines(session: CheckoutSession, language: str) -> list[Line]:
             money(item.total_minor, currency, language),
         )
         for item in session.items
+    ]
+
+
+def _parts(session: CheckoutSession, language: str) -> list[tuple[str, str, str]]:
+    """Return kind, label and amount of what stands in the sum beside the items; a discount has a true minus sign."""
+    return [
+        (
+            each.kind,
+            each.label or words.text(f"part_{each.kind}", language),
+            money(each.amount_minor, session.currency, language).replace("-", "−"),
+        )
+        for each in telling.parts(session)
     ]

@@ -36,7 +36,6 @@ PROBLEMS = (
 """Why a form was not taken; the words are under ``p_<problem>``."""
 _OF_PASSKEYS = frozenset({ChallengeState.EXPIRED, ChallengeState.FAILED})
 """Ends that are told in other words where no code was asked for."""
-_MODES = ("elder", "standard")
 _MONEY_LOCALES = {"en": "en_US", "zh-CN": "zh_Hans_CN"}
 
 
@@ -51,6 +50,8 @@ def page(request: Request, template: str, context: Mapping[str, object], status:
         "merchant": None,
         "live": True,
         "back_url": None,
+        "is_minimal": checkout.is_minimal(request),
+        "spoken": None,
         **context,
     }
     response = pages.render(request, f"step_up/{template}", shown, status)
@@ -58,10 +59,7 @@ def page(request: Request, template: str, context: Mapping[str, object], status:
     # The address is the capability: it goes into no other site's log, and no search engine's index.
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["X-Robots-Tag"] = "noindex"
-    if request.query_params.get("mode") in _MODES:
-        kept = "1" if wanted.elder else "0"
-        response.set_cookie("elder", kept, max_age=pages.YEAR_S, path="/", httponly=True, samesite="lax")
-    return response
+    return checkout.keep_choices(request, response, wanted)
 
 
 def translator(language: str) -> Callable[..., Markup]:
@@ -84,6 +82,12 @@ def of_link(request: Request, link: StepUpLink) -> dict[str, object]:
         "payee": link.order.payee or words.text("the_merchant", language),
         "live": link.order.live,
         "total": format_money(total, _MONEY_LOCALES[language]),
+        "spoken": checkout.spoken(
+            total.amount_minor,
+            total.currency,
+            link.order.payee or words.text("the_merchant", language),
+            language,
+        ),
         "back_url": faces.web_url(link.return_url),
     }
 
