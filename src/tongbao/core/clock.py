@@ -1,4 +1,4 @@
-"""Time as a parameter: real, frozen and simulated clocks.
+"""Time as a parameter: real, frozen, stepped and simulated clocks.
 
 Nothing in Tongbao asks the operating system for the time except through a ``Clock``, so that a year of the
 simulated city replays in minutes and equals itself. All instants are aware UTC.
@@ -6,6 +6,7 @@ simulated city replays in minutes and equals itself. All instants are aware UTC.
 
 import math
 import time
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -45,6 +46,48 @@ class FrozenClock:
     def set(self, at: datetime) -> None:
         """Jump to ``at``."""
         self._at = require_utc(at)
+
+
+class SteppedClock:
+    """A clock that goes where its driver says and never back, and that may be let go to run with another clock from then on.
+
+    So a past is lived through step by step, and life goes on from where it ended. What happens side by side within one
+    step may have instants of its own: ``of_own`` sets one for the running task and those that it starts.
+    """
+
+    def __init__(self, at: datetime) -> None:
+        self._at = require_utc(at)
+        self._own: ContextVar[datetime | None] = ContextVar("instant", default=None)
+        self._then: Clock | None = None
+
+    def now(self) -> datetime:
+        """Return the task's own instant, or that at which the clock stands; once let go, the other clock's, never an earlier one."""
+        if self._then is not None:
+            self._at = max(self._at, self._then.now())
+            return self._at
+        return self._own.get() or self._at
+
+    @property
+    def is_stepped(self) -> bool:
+        """Whether it still goes where its driver says."""
+        return self._then is None
+
+    def go_to(self, at: datetime) -> None:
+        """Stand at ``at`` from now on; raise ValueError for an instant that is over, and for a clock that was let go."""
+        at = require_utc(at)
+        if self._then is not None:
+            raise ValueError("a clock that was let go is not stepped any more")
+        if at < self._at:
+            raise ValueError(f"a stepped clock does not go back: it is {self._at}, not {at}")
+        self._at = at
+
+    def of_own(self, at: datetime) -> None:
+        """Let the running task, and those that it starts from now on, live at an instant of their own until the clock is let go."""
+        self._own.set(require_utc(at))
+
+    def let_go(self, then: Clock) -> None:
+        """Run with ``then`` from now on; until that has come to where this clock stands, it stands."""
+        self._then = then
 
 
 class SimulatedClock:

@@ -6,6 +6,7 @@ come to use it meanwhile.
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -39,8 +40,10 @@ class Runtime:
 
 
 @asynccontextmanager
-async def open_runtime(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Runtime]:
-    """Open the books that ``settings`` name, migrating the schema where it is behind.
+async def open_runtime(
+    settings: Settings, *, clock: Clock | None = None, rng: random.Random | None = None
+) -> AsyncIterator[Runtime]:
+    """Open the books that ``settings`` name, migrating the schema where it is behind; ``rng`` makes ids that come again.
 
     Raises InvariantBroken ``durability_off``, Unavailable where the server cannot be reached or started, Conflict
     ``schema_newer`` for a database of a newer program.
@@ -58,7 +61,7 @@ async def open_runtime(settings: Settings, *, clock: Clock | None = None) -> Asy
             database,
             clock,
             metrics,
-            IdFactory(clock),
+            IdFactory(clock, rng),
             lane_count=settings.lane_count,
             batch_max=settings.lane_batch_max,
             queue_max=settings.lane_queue_max,

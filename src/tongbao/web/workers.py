@@ -30,7 +30,10 @@ FACTS_KEPT = timedelta(days=7)
 
 
 class Workers:
-    """The background loops of one process; ``async with`` starts and stops them."""
+    """The background loops of one process; ``async with`` starts and stops them.
+
+    ``loops``: name, pause in seconds and one round of each; a house in simulated time calls the rounds itself.
+    """
 
     def __init__(
         self, house: House, events: Events, metrics: Metrics, *, seal_interval_s: float = 1.0
@@ -40,7 +43,7 @@ class Workers:
         self._events = events
         self._log = get_logger("workers")
         self._failed = metrics.counter("worker_failures", "Rounds that failed", labels=("worker",))
-        self._loops: list[tuple[str, float, Callable[[], Awaitable[object]]]] = [
+        self.loops: list[tuple[str, float, Callable[[], Awaitable[object]]]] = [
             ("sealer", seal_interval_s, lambda: ledger.sealing.seal_all(SEAL_ROUNDS_MAX)),
             ("sweeper", SWEEP_S, ledger.posting.expire_due_holds),
             ("checks", CHECK_S, self._check),
@@ -61,7 +64,7 @@ class Workers:
         self.findings: list[str] = []
 
     async def __aenter__(self) -> "Workers":
-        for name, interval_s, work in self._loops:
+        for name, interval_s, work in self.loops:
             self._tasks.append(asyncio.create_task(self._loop(name, interval_s, work), name=name))
         return self
 

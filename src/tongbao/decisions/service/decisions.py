@@ -1,7 +1,7 @@
 """Decisions as one object: what a process wires once and hands to every room that decides."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tongbao.core.clock import Clock
 from tongbao.core.db import Database
@@ -14,17 +14,27 @@ from tongbao.decisions.service.policies import Policies, Validator
 SALT_BYTES = 12
 
 
+def random_salt() -> str:
+    """Return what nobody can foresee, in letters and digits."""
+    return secrets.token_hex(SALT_BYTES)
+
+
 class Decisions:
-    """All use cases over one database. ``validators`` say by policy what a specification must satisfy."""
+    """All use cases over one database. ``validators`` say by policy what a specification must satisfy.
+
+    ``new_salt`` says who is in which arm; a seeded one makes equal runs equal.
+    """
 
     def __init__(
-        self, database: Database, clock: Clock, ids: IdFactory, validators: Mapping[str, Validator]
+        self,
+        database: Database,
+        clock: Clock,
+        ids: IdFactory,
+        validators: Mapping[str, Validator],
+        *,
+        new_salt: Callable[[], str] = random_salt,
     ) -> None:
         self.log = DecisionLog(database, clock)
-        self.policies = Policies(database, clock, ids, validators=validators, new_salt=_salt)
-        self.experiments = Experiments(database, clock, _salt)
+        self.policies = Policies(database, clock, ids, validators=validators, new_salt=new_salt)
+        self.experiments = Experiments(database, clock, new_salt)
         self.guarding = Guarding(self.policies, LoggedArms(database, clock), clock)
-
-
-def _salt() -> str:
-    return secrets.token_hex(SALT_BYTES)

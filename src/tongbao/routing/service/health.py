@@ -70,6 +70,16 @@ class Health:
         cells = await self._grouped(scope, period, wanted | {Dimension.MARK, Dimension.CODE})
         return code_rows(cells, wanted)
 
+    async def cells(
+        self, scope: HealthScope, period: Period, by: Collection[Dimension] = (), step: Step | None = None
+    ) -> list[Cell]:
+        """Return attempts with their money, told apart by any dimensions, and by time where a ``step`` is given.
+
+        Oldest first, then the most attempts first. Raises InvalidRequest ``health_period_invalid``, LimitExceeded
+        ``health_rows_too_many``.
+        """
+        return await self._grouped(scope, period, set(by), step)
+
     async def series(
         self, scope: HealthScope, period: Period, step: Step, by: Collection[Dimension] = ()
     ) -> list[RateRow]:

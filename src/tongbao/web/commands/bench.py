@@ -81,6 +81,19 @@ def bench_clearing(
     typer.echo(json.dumps(figures))
 
 
+@app.command("city")
+def bench_city(
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Two small days.")] = False,
+) -> None:
+    """Payments a second of a living city, as a ratio to pgbench TPC-B, and equal figures for equal seeds."""
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    city: Any = importlib.import_module("tongbao.bench.city")
+    sizes = city.QUICK if quick else city.FULL
+    figures = uvloop.run(city.run(sizes, lambda text: console.print(text, soft_wrap=True)))
+    typer.echo(json.dumps(figures))
+
+
 @app.command("risk")
 def bench_risk(
     as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,

@@ -8,25 +8,37 @@ import signal
 import socket
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
+import asyncpg
+import msgspec
 import typer
 import uvloop
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tongbao.core.clock import Clock, RealClock, SteppedClock
 from tongbao.core.config import Settings
+from tongbao.core.db import translate
 from tongbao.core.embedded.server import EmbeddedServer
 from tongbao.core.errors import Conflict
 from tongbao.core.events.running import Events
 from tongbao.core.logs import configure_logs
 from tongbao.core.process import settle_garbage_collector
+from tongbao.simulator.city.schema import CityTerms
 from tongbao.simulator.street import Street
 from tongbao.web.app import create_app
+from tongbao.web.city_house import KEYS_FILE as CITY_KEYS_FILE
+from tongbao.web.city_house import Instants
+from tongbao.web.city_living import begin_of
+from tongbao.web.city_past import FILE as PAST_FILE
+from tongbao.web.city_past import Past, State, keep_past, new_terms, read_past
+from tongbao.web.commands.city_bar import shown_days
 from tongbao.web.commands.listening import Server, configured, listen
 from tongbao.web.demo import KEYS_FILE, Demo
-from tongbao.web.house import open_house
+from tongbao.web.house import House, open_house
+from tongbao.web.pace import Pace
 from tongbao.web.runtime import Runtime, open_runtime
 from tongbao.web.workers import Workers
 
@@ -61,7 +73,8 @@ def forget(settings: Settings, console: Console) -> None:
         )
     for name in ("sandbox", "vault"):
         shutil.rmtree(settings.data_dir / name, ignore_errors=True)
-    (settings.data_dir / KEYS_FILE).unlink(missing_ok=True)
+    for name in (KEYS_FILE, CITY_KEYS_FILE, PAST_FILE):
+        (settings.data_dir / name).unlink(missing_ok=True)
     home = settings.data_dir / "postgres"
     if home.is_dir():
         server = EmbeddedServer(home, postgres_bin=settings.postgres_bin)
@@ -79,39 +92,120 @@ async def _serve(settings: Settings, listening: socket.socket, console: Console,
     base_url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     # Webhooks of a demonstration go to the very machine that it runs on.
     settings = settings.model_copy(update={"webhooks_allow_local": True} | _demo_settings(with_demo))
-    demo = Demo(settings.data_dir)
-    with console.status("Starting the database …"):
-        stack = contextlib.AsyncExitStack()
-        runtime = await stack.enter_async_context(open_runtime(settings))
-    async with stack:
-        specs = await demo.open_world(stack, runtime.clock) if with_demo else []
+    past = await past_to_live(settings, console) if with_demo else None
+    clock: Clock = SteppedClock(begin_of(past.terms)) if past else RealClock()
+    demo = Demo(settings.data_dir, _terms_of(settings, past))
+    async with contextlib.AsyncExitStack() as stack:
+        if with_demo:
+            settings = await demo.open_mail(stack, settings)
+        with console.status("Starting the database …"):
+            runtime = await stack.enter_async_context(open_runtime(settings, clock=clock))
+        specs = await demo.open_world(stack, clock) if with_demo else []
         banks = demo.banks() if with_demo else []
-        house = await stack.enter_async_context(open_house(runtime, settings, base_url, specs, banks))
-        events = await stack.enter_async_context(
-            Events(
-                runtime.database, runtime.clock, runtime.ledger.ids, runtime.metrics, house.subscriptions()
-            )
-        )
-        workers = await stack.enter_async_context(
-            Workers(house, events, runtime.metrics, seal_interval_s=settings.seal_interval_s)
-        )
+        pace = Pace(f"city {past.terms.seed}") if past else None
+        house = await stack.enter_async_context(open_house(runtime, settings, base_url, specs, banks, pace))
+        events = Events(runtime.database, clock, runtime.ledger.ids, runtime.metrics, house.subscriptions())
+        workers = Workers(house, events, runtime.metrics, seal_interval_s=settings.seal_interval_s)
+        app = create_app(house, workers, runtime.metrics)
+        server = Server(configured(Instants(app, clock) if isinstance(clock, SteppedClock) else app))
+        serving = asyncio.create_task(server.serve(sockets=[listening]), name="server")
+        stack.push_async_callback(_stopped, server, serving)
+        for told in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(told, server.stop)
+        if with_demo:
+            await demo.open_merchants(house)
+        if past and not await _lived(demo, house, (events, workers), past, _Seen(stack, console, serving)):
+            console.print("Stopped before the past was whole; the next start begins it anew.")
+            return
+        await stack.enter_async_context(events)
+        await stack.enter_async_context(workers)
         if with_demo:
             await _open_street(runtime, stack, console)
             await demo.open_life(stack, house)
-        app = create_app(house, workers, runtime.metrics)
-        server = Server(configured(app))
         settle_garbage_collector()
         _print_addresses(console, base_url, settings, demo, began)
-        for told in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(told, server.stop)
-        await server.serve(sockets=[listening])
+        await serving
         console.print("Stopping …")
     console.print("Stopped; nothing is lost.")
+
+
+class _Seen(NamedTuple):
+    """What a past that is lived needs beside the house: where to close, where to show, and what may end it."""
+
+    stack: contextlib.AsyncExitStack
+    console: Console
+    serving: "asyncio.Task[None]"
+
+
+async def past_to_live(settings: Settings, console: Console) -> Past | None:
+    """Return the past that is to be lived at this start, noted as begun; None where there is one, or other data.
+
+    What a killed start left behind is removed first. Raises Conflict ``past_unfinished`` where that is a database of
+    somebody else's, which is not ours to remove.
+    """
+    known = read_past(settings.data_dir)
+    if known is not None and known.state is State.READY:
+        return None
+    if known is not None:
+        if settings.database_url is not None:
+            raise Conflict(
+                "past_unfinished",
+                "an earlier start was killed while it prepared this database: start over with an empty one, "
+                f"and without {settings.data_dir / PAST_FILE}",
+            )
+        console.print("The last start was cut off while it prepared the past; it is begun anew.")
+        forget(settings, console)
+    elif not await _is_new(settings):
+        return None
+    past = Past(state=State.PREPARING, terms=new_terms(RealClock().now()))
+    keep_past(settings.data_dir, past)
+    return past
+
+
+async def _is_new(settings: Settings) -> bool:
+    """Return whether there is no data yet: no embedded database, or an empty one behind the DSN."""
+    if settings.database_url is None:
+        return not (settings.data_dir / "postgres").exists()
+    try:
+        connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise translate(error) from error
+    try:
+        return await connection.fetchval("SELECT to_regnamespace('ledger') IS NULL") is True
+    finally:
+        await connection.close()
+
+
+def _terms_of(settings: Settings, past: Past | None) -> CityTerms:
+    """Return the terms of the city that lives here: of the past to be lived, of the one that was, or new ones."""
+    known = past or read_past(settings.data_dir)
+    return known.terms if known else new_terms(RealClock().now())
+
+
+async def _lived(demo: Demo, house: House, running: tuple[Events, Workers], past: Past, seen: _Seen) -> bool:
+    """Live a past and let time be real; return False where somebody stopped it before it was whole."""
+    until = RealClock().now()
+    with shown_days(seen.console, past.terms, hidden=False) as bar:
+        living = asyncio.create_task(demo.prepare_past(seen.stack, house, running, until, bar))
+        await asyncio.wait({living, seen.serving}, return_when=asyncio.FIRST_COMPLETED)
+        if not living.done():
+            living.cancel()
+            await asyncio.gather(living, return_exceptions=True)
+            return False
+        await living
+    demo.go_real(house, RealClock())
+    keep_past(demo.home, msgspec.structs.replace(past, state=State.READY))
+    return True
 
 
 def _demo_settings(with_demo: bool) -> dict[str, object]:
     """Return what differs where everybody is played: nobody waits a day for a new account."""
     return {"payout_cooling_hours": 0} if with_demo else {}
+
+
+async def _stopped(server: Server, serving: "asyncio.Task[None]") -> None:
+    server.stop()
+    await asyncio.gather(serving, return_exceptions=True)
 
 
 async def _open_street(runtime: Runtime, stack: contextlib.AsyncExitStack, console: Console) -> None:

@@ -1,0 +1,25 @@
+"""The SQL of this room's trail: what people did to cases and to what is frozen. Reads only."""
+
+from tongbao.core.db import Connection
+from tongbao.core.trails import Line, Wanted
+
+_TRAIL = """
+SELECT l.at, l.key, 'risk' AS room, l.act, l.actor, l.subject, l.note FROM (
+    SELECT c.at, 'risk:case:' || c.case_id::text || ':' || lpad(c.version::text, 10, '0') AS key,
+        'case_' || c.act AS act, c.actor, c.case_id::text AS subject, c.note
+    FROM risk.case_event AS c
+    UNION ALL
+    SELECT f.at, 'risk:freeze:' || f.freeze_id::text || ':' || lpad(f.number::text, 10, '0'),
+        'freeze_' || f.kind, f.actor, f.freeze_id::text, f.why
+    FROM risk.freeze_act AS f
+) AS l
+WHERE ($1::timestamptz IS NULL OR (l.at, l.key COLLATE "C") < ($1, $2::text COLLATE "C"))
+    AND ($3::text IS NULL OR l.actor = $3)
+    AND ($4::timestamptz IS NULL OR l.at >= $4) AND ($5::timestamptz IS NULL OR l.at < $5)
+ORDER BY l.at DESC, l.key COLLATE "C" DESC LIMIT $6
+"""
+
+
+async def trail(connection: Connection, wanted: Wanted) -> list[Line]:
+    """Return lines, newest first, one more than is wanted where there are more."""
+    return [Line(*row) for row in await connection.fetch(_TRAIL, *wanted.arguments)]

@@ -1,0 +1,216 @@
+"""Driving a city: visits and what comes after them, each at its instant, through the public interface of a house.
+
+One heap holds what comes after a payment, the plan is read beside it, and whichever is next happens next. With one lane
+everything happens one after the other, and the house has read all of it before the next payment is judged: equal plans come
+to equal ends. With more lanes that many payments are under way at once, which is faster and not equal to itself.
+"""
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+
+from tongbao.simulator.city.acting import Acting, channel_reference
+from tongbao.simulator.city.acting_visits import Visitors
+from tongbao.simulator.city.driving_after import After, Due, after_of, verdict_of
+from tongbao.simulator.city.running import Work
+from tongbao.simulator.city.schema import Day, Outcome, Visit, Visited
+
+LANES_MAX = 64
+TOGETHER = timedelta(minutes=30)
+"""What happens at once, where several lanes are driven, lies at most so far apart."""
+READ_AGAIN = (timedelta(hours=1), timedelta(hours=24))
+"""When a payment whose end is not known is looked at again."""
+
+Told = Callable[[Visited], None]
+Days = Iterable[tuple[Day, Iterable[Visit]]]
+
+
+class Lived(msgspec.Struct, kw_only=True):
+    """What a drive came to, beside what became of each visit. ``refused``: acts that the house refused, by what and why."""
+
+    visited: dict[int, Visited] = {}
+    captures: int = 0
+    refunds: int = 0
+    disputes: int = 0
+    labels: int = 0
+    refused: dict[str, int] = {}
+
+
+class _Event(NamedTuple):
+    """Something to do: a visit, or what comes after one. Ordered by instant, then by the visit's number."""
+
+    at: datetime
+    number: int
+    due: Due
+    visit: Visit
+
+
+class Driver:
+    """Drives one city. What is due after the last day waits in ``waiting``, and goes on with the next ``drive``."""
+
+    def __init__(
+        self,
+        acting: Acting,
+        visitors: Visitors,
+        work: Work,
+        *,
+        lanes: int = 1,
+        told: Told = lambda _: None,
+    ) -> None:
+        if not 1 <= lanes <= LANES_MAX:
+            raise ValueError(f"lanes: 1 to {LANES_MAX}")
+        self.lived = Lived()
+        self._acting = acting
+        self._visitors = visitors
+        self._work = work
+        self._lanes = lanes
+        self._told = told
+        self._heap: list[_Event] = []
+        self._disputes: dict[int, str] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many things are still to come after payments."""
+        return len(self._heap)
+
+    def go_on_with(self, work: Work) -> None:
+        """Go on with a house that works by itself, from the next ``drive`` on: time became real.
+
+        From then on everything happens at its own time, one after the other: real time is what puts it apart.
+        """
+        self._lanes = 1
+        self._work = self._visitors.work = work
+
+    async def drive(self, days: Days, until: datetime) -> Lived:
+        """Let everything happen that lies before ``until``; return what became of all visits so far."""
+        async for together in self._batches(_visits(days), until):
+            if len(together) == 1:
+                await self._happen(together[0])
+            else:
+                async with asyncio.TaskGroup() as group:
+                    for event in together:
+                        group.create_task(self._happen(event))
+            await self._work.caught_up()
+        await self._work.reach(until)
+        return self.lived
+
+    async def _batches(self, visits: Iterator[_Event], until: datetime) -> AsyncIterator[list[_Event]]:
+        """Yield what happens next, one thing or several at once, when its time has come."""
+        upcoming = next(visits, None)
+        while True:
+            together: list[_Event] = []
+            while len(together) < self._lanes:
+                event = self._heap[0] if self._heap else None
+                is_visit = upcoming is not None and (event is None or upcoming < event)
+                event = upcoming if is_visit else event
+                if event is None or event.at >= until or _is_apart(together, event):
+                    break
+                if is_visit:
+                    upcoming = next(visits, None)
+                else:
+                    heapq.heappop(self._heap)
+                together.append(event)
+            if not together:
+                return
+            is_in_time = await self._work.reach(together[-1].at)
+            # Where time is real, a visit of an hour ago that nobody made is not made up for.
+            ready = together if is_in_time else [each for each in together if each.due is not Due.VISIT]
+            if ready:
+                yield ready
+
+    async def _happen(self, event: _Event) -> None:
+        if event.due is Due.VISIT:
+            self._keep(await self._visitors.visit(event.visit, event.at))
+            visited = self.lived.visited[event.number]
+            for after in after_of(event.visit, visited):
+                self._later(event, after)
+            return
+        await self._after(event)
+
+    async def _after(self, event: _Event) -> None:
+        """Do what comes after a payment, if it still can."""
+        visited, visit = self.lived.visited[event.number], event.visit
+        intent = visited.payment or ""
+        match event.due:
+            case Due.CAPTURE:
+                amount_minor = max(1, round(visit.amount_minor * visit.capture_share))
+                answer = await self._acting.capture(visit, intent, amount_minor, event.at)
+                if self._went_well("capture", answer.status, answer.error_code):
+                    self.lived.captures += 1
+                    self._keep(msgspec.structs.replace(visited, captured_minor=amount_minor))
+            case Due.REFUND:
+                amount_minor = max(1, round(visited.captured_minor * visit.refund_share))
+                answer = await self._acting.refund(visit, intent, amount_minor, event.at)
+                if self._went_well("refund", answer.status, answer.error_code):
+                    self.lived.refunds += 1
+                    self._keep(msgspec.structs.replace(visited, refunded_minor=amount_minor))
+                await self._work.quiet()
+            case Due.DISPUTE:
+                await self._dispute(event, visited)
+            case Due.VERDICT:
+                status = verdict_of(visit)
+                answer = await self._acting.decide_dispute(self._disputes.pop(event.number), status)
+                self._went_well("verdict", answer.status, answer.error_code)
+                await self._work.quiet()
+            case Due.LABEL:
+                answer = await self._acting.report_fraud(visit.shop, intent, event.at)
+                self.lived.labels += self._went_well("label", answer.status, answer.error_code)
+            case Due.LOOK | Due.LAST_LOOK:
+                await self._look_again(event, visited)
+
+    async def _dispute(self, event: _Event, visited: Visited) -> None:
+        read = await self._acting.read(event.visit.shop, visited.payment or "", event.at)
+        reference = channel_reference(read.body)
+        if reference is None:
+            self._went_well("dispute", read.status or 404, "no_attempt")
+            return
+        answer = await self._acting.dispute(reference, "10.4" if event.visit.school else "13.1")
+        if self._went_well("dispute", answer.status, answer.error_code):
+            self.lived.disputes += 1
+            self._disputes[event.number] = str(answer.body["reference"])
+            self._later(event, After(Due.VERDICT, timedelta(days=9)))
+        await self._work.quiet()
+
+    async def _look_again(self, event: _Event, visited: Visited) -> None:
+        """Read a payment whose end was not known, and go on with what comes after one that succeeded."""
+        read = await self._acting.read(event.visit.shop, visited.payment or "", event.at)
+        seen = self._visitors.seen(visited, event.visit, read)
+        self._keep(seen)
+        if seen.outcome is Outcome.APPROVED:
+            for after in after_of(event.visit, seen):
+                self._later(event, after)
+        elif event.due is Due.LOOK and seen.outcome in (Outcome.HELD, Outcome.UNRESOLVED):
+            self._later(event, After(Due.LAST_LOOK, READ_AGAIN[1]))
+
+    def _later(self, event: _Event, after: After) -> None:
+        heapq.heappush(self._heap, _Event(event.at + after.delay, event.number, after.due, event.visit))
+
+    def _keep(self, visited: Visited) -> None:
+        self.lived.visited[visited.number] = visited
+        self._told(visited)
+
+    def _went_well(self, what: str, status: int, code: str | None) -> bool:
+        """Return whether an act was done; one that was refused is counted with its reason."""
+        if status == 200:
+            return True
+        key = f"{what}: {code or status}"
+        self.lived.refused[key] = self.lived.refused.get(key, 0) + 1
+        return False
+
+
+def _visits(days: Days) -> Iterator[_Event]:
+    for _, visits in days:
+        for visit in visits:
+            yield _Event(visit.at, visit.number, Due.VISIT, visit)
+
+
+def _is_apart(together: list[_Event], event: _Event) -> bool:
+    """Return whether an event cannot happen at once with these: too far apart, or about a payment among them."""
+    if not together:
+        return False
+    first = together[0].at
+    return event.at - first > TOGETHER or any(each.number == event.number for each in together)

@@ -1,0 +1,163 @@
+"""The house's work in a city's time: the rounds of its background loops, each when its time has come by a clock that is stepped.
+
+Nothing runs beside what the driver does. ``reach`` goes from round to round up to an instant; ``caught_up`` lets the house
+read what happened, as its followers would have done within a moment. A round that is refused is counted and comes again.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from tongbao.core.clock import SteppedClock
+from tongbao.core.errors import AppError, InvariantBroken
+from tongbao.core.events.running import Events
+from tongbao.core.logs import get_logger
+from tongbao.simulator.sandbox.server import Sandbox
+from tongbao.web.house import House
+from tongbao.web.workers import Workers
+
+ROUND_EVERY, SELDOM_EVERY, DAY = timedelta(hours=2), timedelta(hours=6), timedelta(days=1)
+DAILY = (
+    "partitions",
+    "guardrails",
+    "experiments",
+    "models",
+    "retraining",
+    "discoveries",
+    "retention",
+    "vault",
+)
+"""Loops whose rounds are due once a day."""
+SELDOM = ("sealer", "checks", "webhooks")
+"""Loops that change nothing a payer meets: due every ``SELDOM_EVERY``, with those of clearing; the rest at every round."""
+CLEARING = "clearing_"
+STEPS_MAX = 100_000
+QUIET_POLL_S = 0.001
+QUIET_POLLS_MAX = 5_000
+_OPEN = "under_way"
+
+_log = get_logger("city.work")
+Round = Callable[[], Awaitable[object]]
+
+
+class Extra(NamedTuple):
+    """A round that is no loop of the house: what the world does meanwhile, so often."""
+
+    name: str
+    every: timedelta
+    work: Round
+
+
+class CityWork:
+    """The work of one house over one stepped clock; see ``simulator.city.running.Work``.
+
+    ``every``: so often the house's own rounds are done. ``extras`` come after them where both are due.
+    """
+
+    def __init__(
+        self, house: House, events: Events, workers: Workers, clock: SteppedClock, sandbox: Sandbox
+    ) -> None:
+        self.failures: Counter[str] = Counter()
+        self._has_new = True
+        self._house = house
+        self._events = events
+        self._clock = clock
+        self._sandbox = sandbox
+        self._daily: list[tuple[str, Round]] = []
+        self._seldom: list[tuple[str, Round]] = []
+        self._often: list[tuple[str, Round]] = []
+        for name, _, work in workers.loops:
+            is_seldom = name in SELDOM or name.startswith(CLEARING)
+            works = self._daily if name in DAILY else self._seldom if is_seldom else self._often
+            works.append((name, work))
+        # Payments of the city are made in test mode; the loops of the house learn from live ones alone.
+        self._daily.append(("retraining_of_tests", lambda: house.risk.retraining.train_if_due(live=False)))
+        self._daily.append(("discoveries_of_tests", lambda: house.risk.discovering.run_if_due(live=False)))
+        self._due: list[tuple[timedelta, Round]] = []
+        self._next: list[datetime] = []
+
+    async def begin(self, every: timedelta = ROUND_EVERY, extras: tuple[Extra, ...] = ()) -> None:
+        """Prepare the house for the clock's instant, and count rounds from there."""
+        await self._events.relay.prepare()
+        now = self._clock.now()
+        self._due = [(every, self._round), (SELDOM_EVERY, self._seldom_round), (DAY, self._day)]
+        self._due += [(each.every, lambda each=each: self._try(each.name, each.work)) for each in extras]
+        self._next = [now + pause for pause, _ in self._due]
+        await self._try_all(self._daily)
+
+    async def reach(self, at: datetime) -> bool:
+        """Step from round to round to an instant; one that is over is now."""
+        while self._next and min(self._next) <= at:
+            number = self._next.index(min(self._next))
+            self._step(self._next[number])
+            pause, work = self._due[number]
+            await work()
+            self._next[number] += pause
+        self._step(at)
+        return True
+
+    async def caught_up(self) -> None:
+        """Place what was committed, and let risk control and routing read it."""
+        await self.quiet()
+        self._has_new |= bool(await self._events.relay.place_all())
+        await asyncio.gather(self._house.routing.following.step(), self._house.risk.following.step())
+
+    async def quiet(self) -> None:
+        """Wait until the sandbox has told everything; raise InvariantBroken ``city_not_quiet`` where it never ends."""
+        told = self._sandbox.notifier.deliveries
+        for _ in range(QUIET_POLLS_MAX):
+            newest = [told[-back] for back in range(1, min(len(told), 64) + 1)]
+            if not any(each.state == _OPEN and each.attempts <= 1 for each in newest):
+                return
+            await asyncio.sleep(QUIET_POLL_S)
+        raise InvariantBroken("city_not_quiet", "the channels still tell of something after five seconds")
+
+    async def finish(self) -> None:
+        """Do every round once more, so that nothing that could be done is left."""
+        await self._round()
+        await self._seldom_round()
+        await self._day()
+
+    def _step(self, at: datetime) -> None:
+        if at > self._clock.now():
+            self._clock.go_to(at)
+
+    async def _round(self) -> None:
+        """Let everything that reads facts read them, and do what the loops do many times a minute."""
+        await self._read()
+        await self._try_all(self._often)
+        await self._read()
+
+    async def _seldom_round(self) -> None:
+        """Let clearing read what moved, then do its steps and what else nobody waits for."""
+        await self._read()
+        await self._try_all(self._seldom)
+        await self._read()
+
+    async def _day(self) -> None:
+        await self._try_all(self._daily)
+        await self._read()
+
+    async def _read(self) -> None:
+        """Let everything that reads facts read what is new, and what comes of it, until nothing is."""
+        await self.quiet()
+        for _ in range(STEPS_MAX):
+            self._has_new |= bool(await self._events.relay.place_all())
+            if not self._has_new:
+                break
+            self._has_new = any([await each.step() for each in self._events.deliveries])
+        await self._house.routing.catch_up()
+        await self._house.risk.catch_up()
+
+    async def _try_all(self, works: list[tuple[str, Round]]) -> None:
+        for name, work in works:
+            await self._try(name, work)
+
+    async def _try(self, name: str, work: Round) -> None:
+        try:
+            await work()
+        except AppError as error:
+            self.failures[f"{name}: {error.code}"] += 1
+            _log.warning("city_round_failed", round=name, code=error.code, detail=error.detail)
