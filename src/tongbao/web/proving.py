@@ -20,6 +20,7 @@ from tongbao.payments.schema.checkout import CheckoutSession
 from tongbao.payments.schema.intents import Intent, IntentState
 from tongbao.payments.schema.orders import ConfirmOrder
 from tongbao.payments.service.intents import Intents
+from tongbao.risk.ports import CodeSender
 from tongbao.risk.schema.challenges import Destination, DestinationKind
 from tongbao.risk.schema.mail import MailServer, Security
 from tongbao.risk.service.challenging import Carriers, Challenging
@@ -31,13 +32,18 @@ from tongbao.web.step_up.passkeys import PayerPasskeys
 
 @dataclass(frozen=True)
 class Proofs:
-    """What payers prove themselves with: challenges, the addresses of their pages, and the secret behind both."""
+    """What payers prove themselves with: challenges, the addresses of their pages, and the secret behind both.
+
+    ``sender`` carries codes; ``mails``: it has a mail server.
+    """
 
     challenging: Challenging
     links: StepUpLinks
     addresses: "Addresses"
     passkeys: PayerPasskeys
     secret: bytes
+    sender: CodeSender
+    mails: bool
 
 
 @contextlib.contextmanager
@@ -50,7 +56,15 @@ def open_proofs(runtime: Runtime, settings: Settings, secrets_dir: Path, base_ur
     with open_sender(_mail_server(settings), clock) as sender:
         carriers = Carriers({DestinationKind.EMAIL: sender}, addresses, passkeys)
         challenging = Challenging(runtime.database, clock, runtime.ledger.ids, carriers, secret=secret)
-        yield Proofs(challenging, StepUpLinks(secret, base_url, clock), addresses, passkeys, secret)
+        yield Proofs(
+            challenging,
+            StepUpLinks(secret, base_url, clock),
+            addresses,
+            passkeys,
+            secret,
+            sender,
+            settings.mail_host is not None,
+        )
 
 
 class Addresses:
