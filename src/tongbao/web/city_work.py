@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 from tongbao.core.clock import SteppedClock
@@ -18,7 +19,7 @@ from tongbao.simulator.sandbox.server import Sandbox
 from tongbao.web.house import House
 from tongbao.web.workers import Workers
 
-ROUND_EVERY, SELDOM_EVERY, DAY = timedelta(hours=2), timedelta(hours=6), timedelta(days=1)
+ROUND_EVERY, SELDOM_EVERY, DAY = timedelta(hours=6), timedelta(hours=12), timedelta(days=1)
 DAILY = (
     "partitions",
     "guardrails",
@@ -34,9 +35,7 @@ SELDOM = ("sealer", "checks", "webhooks")
 """Loops that change nothing a payer meets: due every ``SELDOM_EVERY``, with those of clearing; the rest at every round."""
 CLEARING = "clearing_"
 STEPS_MAX = 100_000
-QUIET_POLL_S = 0.001
-QUIET_POLLS_MAX = 5_000
-_OPEN = "under_way"
+QUIET_S_MAX = 15.0
 
 _log = get_logger("city.work")
 Round = Callable[[], Awaitable[object]]
@@ -83,7 +82,7 @@ class CityWork:
         await self._events.relay.prepare()
         now = self._clock.now()
         self._due = [(every, self._round), (SELDOM_EVERY, self._seldom_round), (DAY, self._day)]
-        self._due += [(each.every, lambda each=each: self._try(each.name, each.work)) for each in extras]
+        self._due += [(each.every, partial(self._try, each.name, each.work)) for each in extras]
         self._next = [now + pause for pause, _ in self._due]
         await self._try_all(self._daily)
 
@@ -98,21 +97,27 @@ class CityWork:
         self._step(at)
         return True
 
+    def is_due(self, at: datetime) -> bool:
+        """Return whether a round lies on the way to an instant."""
+        return bool(self._next) and min(self._next) <= at
+
     async def caught_up(self) -> None:
         """Place what was committed, and let risk control and routing read it."""
         await self.quiet()
+        await self.read_on()
+
+    async def read_on(self) -> None:
+        """Place what was committed so far, and let risk control and routing read it."""
         self._has_new |= bool(await self._events.relay.place_all())
         await asyncio.gather(self._house.routing.following.step(), self._house.risk.following.step())
 
     async def quiet(self) -> None:
-        """Wait until the sandbox has told everything; raise InvariantBroken ``city_not_quiet`` where it never ends."""
-        told = self._sandbox.notifier.deliveries
-        for _ in range(QUIET_POLLS_MAX):
-            newest = [told[-back] for back in range(1, min(len(told), 64) + 1)]
-            if not any(each.state == _OPEN and each.attempts <= 1 for each in newest):
-                return
-            await asyncio.sleep(QUIET_POLL_S)
-        raise InvariantBroken("city_not_quiet", "the channels still tell of something after five seconds")
+        """Wait until the sandbox has told what it has to tell now; raise InvariantBroken ``city_not_quiet`` where it never ends."""
+        try:
+            async with asyncio.timeout(QUIET_S_MAX):
+                await self._sandbox.notifier.told()
+        except TimeoutError as error:
+            raise InvariantBroken("city_not_quiet", "the channels tell of something for ever") from error
 
     async def finish(self) -> None:
         """Do every round once more, so that nothing that could be done is left."""

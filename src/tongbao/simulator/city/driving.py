@@ -7,7 +7,7 @@ to equal ends. With more lanes that many payments are under way at once, which i
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from tongbao.simulator.city.running import Work
 from tongbao.simulator.city.schema import Day, Outcome, Visit, Visited
 
 LANES_MAX = 64
-TOGETHER = timedelta(minutes=30)
+TOGETHER = timedelta(hours=3)
 """What happens at once, where several lanes are driven, lies at most so far apart."""
 READ_AGAIN = (timedelta(hours=1), timedelta(hours=24))
 """When a payment whose end is not known is looked at again."""
@@ -71,6 +71,7 @@ class Driver:
         self._told = told
         self._heap: list[_Event] = []
         self._disputes: dict[int, str] = {}
+        self._has_new = asyncio.Event()
 
     @property
     def waiting(self) -> int:
@@ -87,40 +88,56 @@ class Driver:
 
     async def drive(self, days: Days, until: datetime) -> Lived:
         """Let everything happen that lies before ``until``; return what became of all visits so far."""
-        async for together in self._batches(_visits(days), until):
-            if len(together) == 1:
-                await self._happen(together[0])
-            else:
-                async with asyncio.TaskGroup() as group:
-                    for event in together:
-                        group.create_task(self._happen(event))
-            await self._work.caught_up()
+        upcoming = _Upcoming(_visits(days), self._heap, until)
+        if self._lanes == 1:
+            while (event := upcoming.take()) is not None:
+                if await self._work.reach(event.at) or event.due is not Due.VISIT:
+                    await self._happen(event)
+                    await self._work.caught_up()
+        else:
+            await self._drive_wide(upcoming)
         await self._work.reach(until)
         return self.lived
 
-    async def _batches(self, visits: Iterator[_Event], until: datetime) -> AsyncIterator[list[_Event]]:
-        """Yield what happens next, one thing or several at once, when its time has come."""
-        upcoming = next(visits, None)
+    async def _drive_wide(self, upcoming: "_Upcoming") -> None:
+        """Keep several things under way at once, all of one spell; a round of the house's work waits for all of them."""
+        open_now: dict[asyncio.Task[None], _Event] = {}
+        reading = asyncio.create_task(self._read_on(), name="city-reading")
+        try:
+            while (event := upcoming.first()) is not None or open_now:
+                if event is None or self._must_wait(open_now.values(), event):
+                    done, _ = await asyncio.wait(open_now, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        del open_now[task]
+                        task.result()
+                    self._has_new.set()
+                    continue
+                upcoming.take()
+                await self._work.reach(event.at)
+                open_now[asyncio.create_task(self._happen(event))] = event
+        finally:
+            for task in (reading, *open_now):
+                task.cancel()
+            ended = await asyncio.gather(reading, *open_now, return_exceptions=True)
+        failed = [each for each in ended if isinstance(each, Exception)]
+        if failed:
+            raise failed[0]
+
+    def _must_wait(self, open_now: Collection[_Event], event: _Event) -> bool:
+        """Return whether something has to end before an event can begin: a lane, its own payment, or what is long ago."""
+        if not open_now:
+            return False
+        if len(open_now) >= self._lanes or self._work.is_due(event.at):
+            return True
+        oldest = min(each.at for each in open_now)
+        return event.at - oldest > TOGETHER or any(each.number == event.number for each in open_now)
+
+    async def _read_on(self) -> None:
+        """Let the house read what happened while more of it happens, as its followers do."""
         while True:
-            together: list[_Event] = []
-            while len(together) < self._lanes:
-                event = self._heap[0] if self._heap else None
-                is_visit = upcoming is not None and (event is None or upcoming < event)
-                event = upcoming if is_visit else event
-                if event is None or event.at >= until or _is_apart(together, event):
-                    break
-                if is_visit:
-                    upcoming = next(visits, None)
-                else:
-                    heapq.heappop(self._heap)
-                together.append(event)
-            if not together:
-                return
-            is_in_time = await self._work.reach(together[-1].at)
-            # Where time is real, a visit of an hour ago that nobody made is not made up for.
-            ready = together if is_in_time else [each for each in together if each.due is not Due.VISIT]
-            if ready:
-                yield ready
+            await self._has_new.wait()
+            self._has_new.clear()
+            await self._work.read_on()
 
     async def _happen(self, event: _Event) -> None:
         if event.due is Due.VISIT:
@@ -208,9 +225,26 @@ def _visits(days: Days) -> Iterator[_Event]:
             yield _Event(visit.at, visit.number, Due.VISIT, visit)
 
 
-def _is_apart(together: list[_Event], event: _Event) -> bool:
-    """Return whether an event cannot happen at once with these: too far apart, or about a payment among them."""
-    if not together:
-        return False
-    first = together[0].at
-    return event.at - first > TOGETHER or any(each.number == event.number for each in together)
+class _Upcoming:
+    """What happens next: the plan's visits and what comes after payments, by instant, up to one."""
+
+    def __init__(self, visits: Iterator[_Event], heap: list[_Event], until: datetime) -> None:
+        self._visits = visits
+        self._heap = heap
+        self._until = until
+        self._visit = next(visits, None)
+
+    def first(self) -> _Event | None:
+        """Return what is next; None where nothing lies before the end."""
+        after = self._heap[0] if self._heap else None
+        event = min((each for each in (self._visit, after) if each is not None), default=None)
+        return None if event is None or event.at >= self._until else event
+
+    def take(self) -> _Event | None:
+        """Return what is next, which is then over."""
+        event = self.first()
+        if event is not None and event is self._visit:
+            self._visit = next(self._visits, None)
+        elif event is not None:
+            heapq.heappop(self._heap)
+        return event

@@ -33,8 +33,16 @@ class Work(Protocol):
         """Let it be ``at``, with everything done that was due before; return False where ``at`` is over already."""
         ...
 
+    def is_due(self, at: datetime) -> bool:
+        """Return whether a round of the house's work is due on the way to ``at``: nothing else may be under way then."""
+        ...
+
     async def caught_up(self) -> None:
         """Return once the house has read everything that happened so far."""
+        ...
+
+    async def read_on(self) -> None:
+        """Let the house read what happened so far, while more happens."""
         ...
 
     async def quiet(self) -> None:
@@ -54,7 +62,14 @@ class RealTime:
             pass
         return self._clock.now() - at <= LATE
 
+    def is_due(self, at: datetime) -> bool:
+        """Return False: the house works by itself."""
+        return False
+
     async def caught_up(self) -> None:
+        """Do nothing: the house reads by itself."""
+
+    async def read_on(self) -> None:
         """Do nothing: the house reads by itself."""
 
     async def quiet(self) -> None:

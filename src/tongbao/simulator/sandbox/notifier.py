@@ -65,6 +65,7 @@ class Notifier:
         self._anywhere = anywhere
         self._client = HttpClient()
         self.deliveries: deque[Delivery] = deque(maxlen=DELIVERIES_KEPT_MAX)
+        self._untold: set[asyncio.Future[None]] = set()
 
     def send(self, event: Event) -> None:
         """Start delivering; return at once."""
@@ -90,26 +91,45 @@ class Notifier:
         if late < habits.late_prob:
             pause_s += habits.late.draw_ms(rng) / 1000
         copies = 2 if doubled < habits.duplicate_prob else 1
-        self._desk.spawn(self._deliver(event, delivery, pause_s, copies, tampered < habits.tampered_prob))
+        tried: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        is_tampered = tampered < habits.tampered_prob
+        self._desk.spawn(self._deliver(event, delivery, tried, (pause_s, copies, is_tampered)))
+        self._untold.add(tried)
+        tried.add_done_callback(self._untold.discard)
+
+    async def told(self) -> None:
+        """Return once everything that is to be told now was tried to be told."""
+        if self._untold:
+            await asyncio.wait(self._untold)
 
     async def close(self) -> None:
         """Close connections."""
         await self._client.close()
 
     async def _deliver(
-        self, event: Event, delivery: Delivery, pause_s: float, copies: int, tampered: bool
+        self,
+        event: Event,
+        delivery: Delivery,
+        tried: "asyncio.Future[None]",
+        how: tuple[float, int, bool],
     ) -> None:
-        # What a merchant is told must not be forgotten by a crash in the next moment.
-        await self._desk.world.settled()
-        for wait_s in (pause_s, *self._intervals_s):
-            await self._desk.pause(wait_s)
-            accepted = await asyncio.gather(
-                *(self._attempt(event, delivery, tampered) for _ in range(copies))
-            )
-            if all(accepted):
-                delivery.state = "accepted"
-                return
-        delivery.state = "given_up"
+        """Deliver until it is accepted; ``tried`` is done after the first attempt. ``how``: pause, copies, tampered."""
+        pause_s, copies, tampered = how
+        try:
+            # What a merchant is told must not be forgotten by a crash in the next moment.
+            await self._desk.world.settled()
+            for wait_s in (pause_s, *self._intervals_s):
+                await self._desk.pause(wait_s)
+                accepted = await asyncio.gather(
+                    *(self._attempt(event, delivery, tampered) for _ in range(copies))
+                )
+                if all(accepted):
+                    delivery.state = "accepted"
+                    return
+                _over(tried)
+            delivery.state = "given_up"
+        finally:
+            _over(tried)
 
     async def _attempt(self, event: Event, delivery: Delivery, tampered: bool) -> bool:
         delivery.attempts += 1
@@ -128,6 +148,11 @@ class Notifier:
             return False
         delivery.last_answer = f"{answer.status} {answer.body[:80].decode(errors='replace')}".strip()
         return event.accepts(answer)
+
+
+def _over(tried: "asyncio.Future[None]") -> None:
+    if not tried.done():
+        tried.set_result(None)
 
 
 def is_loopback(url: str) -> bool:
