@@ -39,7 +39,7 @@ class Sizes(msgspec.Struct, frozen=True):
     pgbench_scale: int
 
 
-FULL = Sizes(days=30, visits=200, payers=600, shops=16, tpcb_seconds=8, pgbench_scale=50)
+FULL = Sizes(days=30, visits=60, payers=300, shops=16, tpcb_seconds=8, pgbench_scale=50)
 QUICK = Sizes(days=2, visits=20, payers=40, shops=6, tpcb_seconds=1, pgbench_scale=1)
 
 

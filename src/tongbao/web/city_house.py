@@ -20,7 +20,7 @@ from tongbao.core.config import Settings
 from tongbao.core.events.running import Events
 from tongbao.core.http import HttpClient
 from tongbao.simulator import sandbox_routes
-from tongbao.simulator.city.acting import INSTANT_HEADER, Acting
+from tongbao.simulator.city.acting import Acting
 from tongbao.simulator.city.acting_visits import Visitors
 from tongbao.simulator.city.answers import Answers
 from tongbao.simulator.city.answers_mail import HOST, Mailbox
@@ -28,6 +28,7 @@ from tongbao.simulator.city.driving import Driver, Told
 from tongbao.simulator.city.running import RealTime, Ways, Work
 from tongbao.simulator.city.schema import Shop
 from tongbao.simulator.city.schema import Trouble as Spell
+from tongbao.simulator.instants import INSTANT_HEADER
 from tongbao.simulator.sandbox import alipay_acts, wechat_acts
 from tongbao.simulator.sandbox.behavior import Duration, Habits, Payers, Trouble, TroubleKind
 from tongbao.simulator.sandbox.server import Sandbox, SandboxConfig

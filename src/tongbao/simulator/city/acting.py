@@ -13,11 +13,10 @@ import msgspec
 from tongbao.core.http import HttpClient, NoAnswer, NotSent
 from tongbao.simulator.city.running import Ways
 from tongbao.simulator.city.schema import Card, Means, Visit
+from tongbao.simulator.instants import made_at
 
 INTENTS = "/v1/payment_intents"
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
-INSTANT_HEADER = "City-Instant"
-"""When a request is made, for a house in simulated time; any other house does not know it."""
 REQUEST_S = 30.0
 CVC = "123"
 CHARGE_PREFIX, ATTEMPT_PREFIX = "ch_", "pa_"
@@ -135,7 +134,7 @@ class Acting:
             return Answer(answer.status, {})
 
     def _headers(self, shop: int, at: datetime) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.ways.keys[shop]}", INSTANT_HEADER: at.isoformat()}
+        return {"Authorization": f"Bearer {self.ways.keys[shop]}"} | made_at(at)
 
 
 def channel_reference(intent: dict[str, Any]) -> str | None:

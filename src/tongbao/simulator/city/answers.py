@@ -9,8 +9,9 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from tongbao.core.http import HttpAnswer, HttpClient, NoAnswer, NotSent
-from tongbao.simulator.city.acting import FORM, INSTANT_HEADER
+from tongbao.simulator.city.acting import FORM
 from tongbao.simulator.city.answers_mail import Mailbox
+from tongbao.simulator.instants import made_at
 
 STEP_UP, ISSUER_PAGE = "/step-up/", "/acs/"
 CODE_S_MAX = 5.0
@@ -60,7 +61,7 @@ class Answers:
         parts = urlsplit(url)
         headers = {"Origin": f"{parts.scheme}://{parts.netloc}", "Content-Type": FORM} if form else {}
         if at is not None:
-            headers[INSTANT_HEADER] = at.isoformat()
+            headers |= made_at(at)
         body = urlencode(form).encode() if form else None
         try:
             return await self._http.request(method, url, headers=headers, body=body, timeout_s=PAGE_S)

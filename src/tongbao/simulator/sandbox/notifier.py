@@ -14,6 +14,7 @@ import msgspec
 from yarl import URL
 
 from tongbao.core.http import HttpAnswer, HttpClient, NoAnswer, NotSent
+from tongbao.simulator.instants import made_now
 from tongbao.simulator.sandbox.desk import Desk
 
 DELIVERIES_KEPT_MAX = 5_000
@@ -133,12 +134,13 @@ class Notifier:
 
     async def _attempt(self, event: Event, delivery: Delivery, tampered: bool) -> bool:
         delivery.attempts += 1
+        instant = made_now(self._desk.clock)
         message = event.build(tampered)
         try:
             answer = await self._client.request(
                 "POST",
                 event.url,
-                headers=message.headers,
+                headers=message.headers | instant,
                 body=message.body,
                 timeout_s=self._timeout_s,
                 answer_bytes_max=ANSWER_BYTES_MAX,

@@ -94,6 +94,19 @@ def bench_city(
     typer.echo(json.dumps(figures))
 
 
+@app.command("web")
+def bench_web(
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="One short round, few pages.")] = False,
+) -> None:
+    """Pages a second beside a trivial endpoint, live streams, and pages weighed and examined by a browser."""
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    web: Any = importlib.import_module("tongbao.bench.web")
+    sizes = web.QUICK if quick else web.FULL
+    figures = uvloop.run(web.run(sizes, lambda text: console.print(text, soft_wrap=True)))
+    typer.echo(json.dumps(figures))
+
+
 @app.command("risk")
 def bench_risk(
     as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -37,9 +38,11 @@ from tongbao.web.city_past import Past, State, keep_past, new_terms, read_past
 from tongbao.web.commands.city_bar import shown_days
 from tongbao.web.commands.listening import Server, configured, listen
 from tongbao.web.demo import KEYS_FILE, Demo
+from tongbao.web.demo_people import PEOPLE_FILE, DemoPeople
 from tongbao.web.house import House, open_house
 from tongbao.web.pace import Pace
 from tongbao.web.runtime import Runtime, open_runtime
+from tongbao.web.signing.rooms import DemoLogIn, Doors
 from tongbao.web.workers import Workers
 
 VISITS_AT_FIRST = 400
@@ -73,7 +76,7 @@ def forget(settings: Settings, console: Console) -> None:
         )
     for name in ("sandbox", "vault"):
         shutil.rmtree(settings.data_dir / name, ignore_errors=True)
-    for name in (KEYS_FILE, CITY_KEYS_FILE, PAST_FILE):
+    for name in (KEYS_FILE, PEOPLE_FILE, CITY_KEYS_FILE, PAST_FILE):
         (settings.data_dir / name).unlink(missing_ok=True)
     home = settings.data_dir / "postgres"
     if home.is_dir():
@@ -106,14 +109,16 @@ async def _serve(settings: Settings, listening: socket.socket, console: Console,
         house = await stack.enter_async_context(open_house(runtime, settings, base_url, specs, banks, pace))
         events = Events(runtime.database, clock, runtime.ledger.ids, runtime.metrics, house.subscriptions())
         workers = Workers(house, events, runtime.metrics, seal_interval_s=settings.seal_interval_s)
-        app = create_app(house, workers, runtime.metrics)
-        server = Server(configured(Instants(app, clock) if isinstance(clock, SteppedClock) else app))
+        log_ins = await _people(demo, house) if with_demo else []
+        app = create_app(
+            house, workers, runtime.metrics, Doors(tuple(log_ins), shows_codes=True) if with_demo else None
+        )
+        served = Instants(app, clock) if isinstance(clock, SteppedClock) else app
+        server = Server(configured(served), house.hub.close)
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="server")
         stack.push_async_callback(_stopped, server, serving)
         for told in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(told, server.stop)
-        if with_demo:
-            await demo.open_merchants(house)
         if past and not await _lived(demo, house, (events, workers), past, _Seen(stack, console, serving)):
             console.print("Stopped before the past was whole; the next start begins it anew.")
             return
@@ -124,6 +129,7 @@ async def _serve(settings: Settings, listening: socket.socket, console: Console,
             await demo.open_life(stack, house)
         settle_garbage_collector()
         _print_addresses(console, base_url, settings, demo, began)
+        _print_log_ins(console, base_url, log_ins)
         await serving
         console.print("Stopping …")
     console.print("Stopped; nothing is lost.")
@@ -198,6 +204,12 @@ async def _lived(demo: Demo, house: House, running: tuple[Events, Workers], past
     return True
 
 
+async def _people(demo: Demo, house: House) -> list[DemoLogIn]:
+    """Open the merchants of the demonstration and let its people in; return how they sign in."""
+    await demo.open_merchants(house)
+    return await DemoPeople(demo.home).open(house)
+
+
 def _demo_settings(with_demo: bool) -> dict[str, object]:
     """Return what differs where everybody is played: nobody waits a day for a new account."""
     return {"payout_cooling_hours": 0} if with_demo else {}
@@ -237,15 +249,9 @@ def _print_addresses(console: Console, base: str, settings: Settings, demo: Demo
     table.add_column("what", no_wrap=True)
     table.add_column("where", overflow="fold")
     rows = [
+        ("start here", f"{base}/   (four doors: pay, wallet, merchant, operations)"),
         ("payments API", f"{base}/v1   (the official stripe client works: api_base)"),
         ("OpenAPI", f"{base}/v1/openapi.json   {base}/v2/openapi.json"),
-        ("ledger explorer", f"{base}/"),
-        ("routing", f"{base}/ops/routing   (why each payment went where it went: /ops/payments)"),
-        ("risk control", f"{base}/ops/risk   (cases that wait for people: /ops/risk/cases)"),
-        (
-            "bills",
-            f"{base}/v2/settlements/bill   (and /calendar, /batches; files and breaks: tongbao recon breaks)",
-        ),
         ("health", f"{base}/healthz   /readyz   /metrics"),
     ]
     if demo.sandbox is not None:
@@ -264,7 +270,19 @@ def _print_addresses(console: Console, base: str, settings: Settings, demo: Demo
             soft_wrap=True,
             markup=False,
         )
-    console.print("The explorer has no sign-in yet, so it listens on this machine only. Ctrl-C stops it.")
+
+
+def _print_log_ins(console: Console, base: str, log_ins: Sequence[DemoLogIn]) -> None:
+    """Tell who may sign in where; a payer is shown a code instead of having a password."""
+    table = Table(title="Demo log-ins", title_justify="left", box=box.SIMPLE)
+    for head in ("Face", "Role", "E-mail", "Password"):
+        table.add_column(head, overflow="fold")
+    for each in log_ins:
+        where = f"{base}/wallet" if each.face == "wallet" else f"{base}/sign-in"
+        table.add_row(f"{each.face}   {where}", each.role, each.email, each.password or "a code, shown")
+    if log_ins:
+        console.print(table)
+    console.print("This demonstration listens on this machine only. Ctrl-C stops it.")
 
 
 def _first_payment(base: str, key: str) -> str:
