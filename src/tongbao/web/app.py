@@ -53,6 +53,8 @@ from tongbao.web.api.v1.app import Api
 from tongbao.web.api.v1.joining import VaultCards
 from tongbao.web.cashier import routes as cashier
 from tongbao.web.house import House
+from tongbao.web.merchant import selling
+from tongbao.web.ops import disputes
 from tongbao.web.ops import routes as ops
 from tongbao.web.signing import routes as signing
 from tongbao.web.signing.refusing import behind
@@ -103,7 +105,12 @@ def create_app(house: House, workers: Workers, metrics: Metrics, doors: Doors | 
     app.include_router(ops.router(house))
     for routes in signing.routers(open_signing(house, doors)):
         app.include_router(routes)
-    for routes in (gallery.router(house.hub), saved_views.router()):
+    for routes in (
+        *selling.routers(house, house.hub),
+        disputes.router(house),
+        gallery.router(house.hub),
+        saved_views.router(),
+    ):
         app.include_router(routes)
     assets.mount(app)
     calls = Calls(runtime.database, runtime.clock, runtime.ledger.ids)

@@ -8,7 +8,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tongbao.simulator.city.schema import CityTerms, Day, Visited
 
-
 LINE_EVERY_DAYS = 5
 """Where there is no terminal, so often a line is printed."""
 

@@ -274,15 +274,17 @@ def _print_addresses(console: Console, base: str, settings: Settings, demo: Demo
 
 def _print_log_ins(console: Console, base: str, log_ins: Sequence[DemoLogIn]) -> None:
     """Tell who may sign in where; a payer is shown a code instead of having a password."""
-    table = Table(title="Demo log-ins", title_justify="left", box=box.SIMPLE)
-    for head in ("Face", "Role", "E-mail", "Password"):
-        table.add_column(head, overflow="fold")
-    for each in log_ins:
-        where = f"{base}/wallet" if each.face == "wallet" else f"{base}/sign-in"
-        table.add_row(f"{each.face}   {where}", each.role, each.email, each.password or "a code, shown")
-    if log_ins:
-        console.print(table)
-    console.print("This demonstration listens on this machine only. Ctrl-C stops it.")
+    for title, is_payer in (
+        (f"Sign in at {base}/sign-in:", False),
+        (f"The wallet is at {base}/wallet:", True),
+    ):
+        shown = [each for each in log_ins if (each.face == "wallet") is is_payer]
+        if shown:
+            console.print(title, soft_wrap=True)
+        for each in shown:
+            line = f"  {each.role:<12} {each.email:<28} {each.password or '(a code is shown on the page)'}"
+            console.print(line, soft_wrap=True, markup=False)
+    console.print("This demonstration listens on this machine only. Ctrl-C stops it.", soft_wrap=True)
 
 
 def _first_payment(base: str, key: str) -> str:

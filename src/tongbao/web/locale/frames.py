@@ -22,6 +22,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "place_ops_wall": ("Live wall", "实时大屏"),
     "place_ops_risk": ("Risk today", "今日风控"),
     "place_ops_cases": ("Cases", "案件"),
+    "place_ops_disputes": ("Disputes", "争议"),
     "place_ops_freezes": ("Freezes", "冻结"),
     "place_ops_lists": ("Lists", "名单"),
     "place_ops_rules": ("Rules", "规则"),

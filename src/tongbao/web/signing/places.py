@@ -47,6 +47,7 @@ OPS: tuple[Group, ...] = (
         (
             Place("risk", "/ops/risk", O.CASES_READ, "shield"),
             Place("cases", "/ops/risk/cases", O.CASES_READ, "flag"),
+            Place("disputes", "/ops/disputes", O.ALL_DISPUTES_READ, "flag"),
             Place("freezes", "/ops/risk/freezes", O.CASES_READ, "freeze"),
             Place("lists", "/ops/risk/lists", O.CASES_READ, "table"),
             Place("rules", "/ops/risk/rules", O.CASES_READ, "rules"),
@@ -126,11 +127,10 @@ WALLET: tuple[Place, ...] = (
     Place("home", "/wallet", None, "home"),
     Place("pay_code", "/wallet/code", None, "qr"),
     Place("bills", "/wallet/bills", None, "bill"),
-    Place("methods", "/wallet/methods", None, "card"),
     Place("security", "/wallet/security", None, "shield"),
-    Place("privacy", "/wallet/privacy", None, "eye"),
     Place("me", "/wallet/me", None, "person"),
 )
+"""Five, as many as a thumb finds; what is seldom needed stands below ``me``."""
 
 
 def built(app: FastAPI) -> frozenset[str]:
