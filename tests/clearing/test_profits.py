@@ -40,7 +40,9 @@ async def shop(database: Database, ids: IdFactory) -> AsyncIterator[Shop]:
 
 async def report(shop: Shop, *by: str, live: bool = False) -> tuple[ProfitLine, ...]:
     profits = Profits(shop.house.database)
-    return await profits.report(FROM, UNTIL, zone="UTC", live=live, by=by, of=ProfitFilter(book_id=shop.book_id))
+    return await profits.report(
+        FROM, UNTIL, zone="UTC", live=live, by=by, of=ProfitFilter(book_id=shop.book_id)
+    )
 
 
 async def two_months(shop: Shop) -> None:

@@ -7,14 +7,23 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
 from playwright.async_api import Page
 from starlette.types import ASGIApp, Receive, Scope, Send
-from tests.faces.browser import serving
+from tests.faces.browser import (
+    LANGUAGES,
+    MODES,
+    WIDE,
+    PageIn,
+    assert_accessible,
+    assert_elder,
+    assert_no_sideways,
+    console_errors,
+    serving,
+)
 from tests.parties.conftest import PASSWORD, scope_of
 from tests.payments.scripted import UNRESOLVED, ScriptedChannel, approved, declined
 from tests.web.v2_house import Tenant
-from tests.web.whole_house import CHANNELS, Whole, open_whole
+from tests.web.whole_house import BASE, CHANNELS, Whole, open_whole
 
 from tongbao.channels.schema import (
     Action,
@@ -28,15 +37,36 @@ from tongbao.channels.schema import (
 from tongbao.core.db import Database
 from tongbao.core.ids import int_text, parse_uuid
 from tongbao.parties.schema import MERCHANT_PREFIX, MerchantRole, Person
+from tongbao.payments.schema.checkout import LineItem
 from tongbao.payments.schema.webhooks import EndpointDraft
-from tongbao.web.merchant import selling
-from tongbao.web.ui import saved_views
 
 HOSTILE = '<img src=x onerror=alert(1)> "O\'Brien" ‮אבג'
 QR = Answer(
     outcome=Outcome.ACTION_REQUIRED,
     action=Action(kind=ActionKind.SHOW_QR, qr_text="https://qr.alipay.com/bax03431ljhokirwl38f00a7"),
 )
+
+TRADE_PAGES = {
+    "today": "",
+    "payments": "/payments",
+    "payment": "/payments/{cascaded}",
+    "disputed": "/payments/{disputed}",
+    "refund form": "/payments/{plain}/refund",
+    "capture form": "/payments/{held}/capture",
+    "refunds": "/refunds",
+    "refund": "/refunds/{refund}",
+}
+OTHER_PAGES = {
+    "disputes": "/disputes",
+    "dispute": "/disputes/{dispute}",
+    "links": "/links",
+    "new link": "/links/new",
+    "link": "/links/{link}",
+    "poster": "/links/{link}/poster",
+    "till": "/till",
+    "customers": "/customers",
+    "customer": "/customers/{hostile}",
+}
 
 
 @dataclass
@@ -76,7 +106,12 @@ class Shop:
     async def pay(self, name: str, amount: int, *replies: Answer, **fields: str) -> str:
         """A payment by card; returns its id, also of one that was declined."""
         self.script(*replies)
-        order = {"amount": str(amount), "currency": "cny", "confirm": "true", "payment_method": "pm_card_visa"}
+        order = {
+            "amount": str(amount),
+            "currency": "cny",
+            "confirm": "true",
+            "payment_method": "pm_card_visa",
+        }
         made = await self.api("/v1/payment_intents", **(order | fields))
         intent: str = made["id"] if "id" in made else made["error"]["payment_intent"]["id"]
         self.named[name] = intent
@@ -127,26 +162,25 @@ async def open_shop(database: Database, dsn: str, home: Path, *, full: bool = Tr
     front = _Front()
     async with serving(front) as base, open_whole(database, dsn, home, base) as whole:
         front.app = whole.app
-        include(whole)
-        tenant = await whole.tenant()
-        owner = await whole.people.member(scope_of(tenant.merchant), MerchantRole.OWNER, PASSWORD)
-        shop = Shop(whole, base, tenant, owner, _scripted(whole))
-        if full:
-            await _trade(shop)
-        yield shop
+        yield await _opened(whole, base, full=full)
 
 
-def include(whole: Whole) -> None:
-    """Put the routes of the portal into the application, unless it has them already."""
-    app: Any = whole.app
-    while not isinstance(app, FastAPI):
-        app = app._app
-    known = {getattr(route, "path", "") for route in app.routes}
-    if "/views/{table}" not in known:
-        app.include_router(saved_views.router())
-    if "/merchant/{merchant}/payments" not in known:
-        for routes in selling.routers(whole.house):
-            app.include_router(routes)
+@contextlib.asynccontextmanager
+async def open_quiet_shop(
+    database: Database, dsn: str, home: Path, *, full: bool = True
+) -> AsyncIterator[Shop]:
+    """The same without a port, for tests that ask the application itself."""
+    async with open_whole(database, dsn, home) as whole:
+        yield await _opened(whole, BASE, full=full)
+
+
+async def _opened(whole: Whole, base: str, *, full: bool) -> Shop:
+    tenant = await whole.tenant()
+    owner = await whole.people.member(scope_of(tenant.merchant), MerchantRole.OWNER, PASSWORD)
+    shop = Shop(whole, base, tenant, owner, _scripted(whole))
+    if full:
+        await _trade(shop)
+    return shop
 
 
 class _Front:
@@ -174,24 +208,56 @@ async def _trade(shop: Shop) -> None:
         await whole.house.endpoints.create(connection, shop.tenant.scope, draft)
     mei = (await shop.api("/v1/customers", name="陈美", email="mei@example.com"))["id"]
     odd = (await shop.api("/v1/customers", name=HOSTILE, email="odd@example.com"))["id"]
-    shop.named |= {"mei": mei, "odd": odd}
+    shop.named |= {"mei": mei, "hostile": odd}
     for day in range(7):
         await shop.pay(f"day{day}", 8_800 + 1_700 * day, receipt_email="an@example.com")
         clock.advance(timedelta(hours=5))
         await shop.pay(f"evening{day}", 23_500 - 900 * day, description="Tea for two")
         clock.advance(timedelta(hours=19))
     await shop.settle()
-    await shop.pay("plain", 16_800, customer=mei, description="Longjing, 100 g", **{"metadata[order]": "A-1042"})
+    await shop.pay(
+        "plain", 16_800, customer=mei, description="Longjing, 100 g", **{"metadata[order]": "A-1042"}
+    )
     await shop.pay("odd", 5_900, customer=odd, description=HOSTILE, receipt_email="odd@example.com")
     no = declined(Reason.INSUFFICIENT_FUNDS, "51")
-    await shop.pay("declined", 29_900, declined(Reason.CHANNEL_UNAVAILABLE, "91"), no, receipt_email="bo@example.com")
+    await shop.pay(
+        "declined", 29_900, declined(Reason.CHANNEL_UNAVAILABLE, "91"), no, receipt_email="bo@example.com"
+    )
     await shop.pay("cascaded", 12_400, declined(Reason.CHANNEL_UNAVAILABLE, "91"), description="明前龙井")
     await shop.pay("held", 64_000, capture_method="manual", description="Room deposit")
     await shop.pay("unresolved", 7_700, UNRESOLVED)
     clock.advance(timedelta(minutes=20))
     refunded = await shop.pay("refunded", 18_000, receipt_email="an@example.com")
-    refund = await shop.api("/v1/refunds", payment_intent=refunded, amount="6000", reason="requested_by_customer")
+    refund = await shop.api(
+        "/v1/refunds", payment_intent=refunded, amount="6000", reason="requested_by_customer"
+    )
     shop.named["refund"] = refund["id"]
+    link = await whole.house.payments.sessions.create_link(
+        shop.tenant.scope, (LineItem(name="茶道体验课", unit_minor=26_800),), "CNY"
+    )
+    assert link.view is not None
+    shop.named["link"] = link.view.reference
     shop.named["dispute"] = await shop.dispute(await shop.pay("disputed", 45_600, customer=mei))
     clock.advance(timedelta(minutes=40))
     await shop.settle()
+
+
+def address(shop: Shop, path: str) -> str:
+    """Where a page is, with the ids of what the shop has in their places."""
+    return shop.base + shop.home + path.format(**shop.named)
+
+
+async def look(shop: Shop, page_in: PageIn, path: str) -> None:
+    """Look at a page in every mode and language, and fail for anything that somebody could not use."""
+    for mode in MODES:
+        page = await shop.signed_in(await page_in(mode, "en", WIDE, shop.base))
+        for language in LANGUAGES:
+            answer = await page.goto(f"{address(shop, path)}?lang={language}")
+            assert answer is not None
+            assert answer.status == 200
+            assert await page.evaluate("document.documentElement.lang") == language
+            await assert_accessible(page)
+            await assert_no_sideways(page)
+        if mode == "elder":
+            await assert_elder(page)
+        assert console_errors(page) == []

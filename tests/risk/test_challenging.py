@@ -220,6 +220,17 @@ async def test_changed_amounts_at_once_leave_one_open_challenge(desk: Desk) -> N
     assert [each.state for each in found.items].count(ChallengeState.OPEN) == 1
 
 
+async def test_challenges_of_a_payment_are_told_oldest_first_and_no_others(desk: Desk) -> None:
+    order = desk.order()
+    first = await desk.challenging.open(order)
+    second = await desk.challenging.open(desk.changed(order, amount_minor=1_701))
+    await desk.challenging.open(desk.order())
+    book_id, subject_id = order.purpose.book_id, order.purpose.subject_id
+    found = await desk.challenging.of_subject(book_id, subject_id)
+    assert [each.id for each in found] == [first.id, second.id]
+    assert await desk.challenging.of_subject(book_id + 1, subject_id) == []
+
+
 async def test_sixth_challenge_within_an_hour_is_refused(desk: Desk) -> None:
     order = desk.order()
     for _ in range(5):

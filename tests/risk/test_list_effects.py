@@ -62,6 +62,15 @@ async def test_block_counts_what_it_declined_while_it_stood(past: Past) -> None:
     assert (await effect_of(past, entry)).payment_count == 2
 
 
+async def test_sum_that_is_a_round_number_is_told_to_the_last_hundredth(past: Past) -> None:
+    card = f"card_{past.book_id}"
+    entry = await listed(past, "round", ListEffect.BLOCK, ListKind.CARD, card)
+    for value in (4_000, 6_000):
+        await past.judge(value=value)
+    found = await effect_of(past, entry)
+    assert (found.values, found.blocked_values) == ((("EUR", 10_000),), (("EUR", 10_000),))
+
+
 async def test_allow_counts_what_it_let_through_and_the_frauds_among_them(past: Past) -> None:
     entry = await listed(past, "good", ListEffect.ALLOW, ListKind.CUSTOMER, f"cus_{past.book_id}")
     looked = await past.judge()

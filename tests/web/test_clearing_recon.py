@@ -116,7 +116,11 @@ async def test_file_without_lines_is_of_the_day_that_is_given(whole: Whole) -> N
         assert (await mei.post(f"{RECON}/files", params=params, content=HEAD.encode())).status_code == 400
         params["on"] = "2026-02-27"
         file = told(await mei.post(f"{RECON}/files", params=params, content=HEAD.encode()), 201)
-        assert (file["from_on"], file["until_on"], file["period_by"]) == ("2026-02-27", "2026-02-27", "sender")
+        assert (file["from_on"], file["until_on"], file["period_by"]) == (
+            "2026-02-27",
+            "2026-02-27",
+            "sender",
+        )
 
 
 async def test_file_that_is_none_is_refused_with_its_reason(whole: Whole) -> None:

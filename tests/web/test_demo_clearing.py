@@ -3,6 +3,7 @@
 import io
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,12 @@ from tests.web.whole_house import Whole, open_whole
 from tongbao.channels.service.banks import Order, OrderMessage, build_banks
 from tongbao.clearing.adapters.opening import open_file
 from tongbao.clearing.schema.agreements import CUTS_A_DAY_MAX, Cycle
+from tongbao.clearing.schema.batches import Batch, BatchState, Totals
 from tongbao.clearing.schema.lines import Line
+from tongbao.clearing.store import batches as batch_store
 from tongbao.core.db import Database
 from tongbao.core.http import HttpClient
+from tongbao.ledger.schema import BookId, Transfer
 from tongbao.parties.service.demo import DEMO, open_demo
 from tongbao.simulator import day_files
 from tongbao.simulator.bank_clerk import BankClerk
@@ -27,10 +31,16 @@ CHANNELS = ("card_east", "alipay", "wechatpay")
 
 
 @pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bank")
+
+
+@pytest.fixture(scope="module")
 async def whole(
-    database: Database, dsn: str, tmp_path_factory: pytest.TempPathFactory
+    database: Database, dsn: str, tmp_path_factory: pytest.TempPathFactory, bank: Path
 ) -> AsyncIterator[Whole]:
-    async with open_whole(database, dsn, tmp_path_factory.mktemp("house")) as opened:
+    home = tmp_path_factory.mktemp("house")
+    async with open_whole(database, dsn, home, banks=[demo_bank(bank)]) as opened:
         yield opened
 
 
@@ -61,6 +71,74 @@ def refunded(of: Payment) -> Payment:
         at=NOON + timedelta(hours=1),
     )
     return of
+
+
+async def approved(whole: Whole, amount_minor: int) -> Batch:
+    """An approved batch of a merchant of the demonstration that is paid in yuan, its money on ``available``."""
+    house, now = whole.house, whole.clock.now()
+    (merchant,) = [each for each in DEMO if each.draft.default_currency == "CNY"]
+    book_id = BookId(merchant.test_book_id)
+    accounts = house.runtime.ledger.accounts
+    await accounts.open_book(f"demo-{book_id}", "merchant", "Tea", ("CNY",), book_id=book_id)
+    source = await accounts.account_by_code(book_id, "in_transit", "CNY")
+    target = await accounts.account_by_code(book_id, "available", "CNY")
+    result = await house.runtime.ledger.posting.post_one(
+        Transfer(
+            key=whole.ids.uuid(),
+            book_id=book_id,
+            debit_account_id=source.account_id,
+            credit_account_id=target.account_id,
+            amount_minor=amount_minor,
+            asset_id=source.asset_id,
+            code="test",
+        )
+    )
+    assert result.accepted
+    batch = Batch(
+        id=whole.ids.uuid(),
+        book_id=book_id,
+        live=False,
+        currency="CNY",
+        cut_at=now,
+        payout_on=now.date(),
+        state=BatchState.APPROVED,
+        totals=Totals(count=1, gross_minor=amount_minor),
+        paid_minor=amount_minor,
+        created_at=now,
+        updated_at=now,
+    )
+    async with house.runtime.database.transaction() as connection:
+        await batch_store.insert(connection, batch)
+    return batch
+
+
+async def stepped(whole: Whole) -> None:
+    """Let payouts do everything that is due."""
+    for _ in range(20):
+        if not await whole.house.clearing.paying.step():
+            return
+    raise AssertionError("paying never came to its end")
+
+
+def test_clerk_goes_on_with_numbers_and_balances_after_a_new_start_and_shows_everything_once(
+    tmp_path: Path,
+) -> None:
+    headers = []
+    for number in range(3):
+        clerk = BankClerk(tmp_path / "out", tmp_path / "into", "1")
+        for _ in range(2):
+            clerk.credit("CNY", 100 + number, f"C{number}")
+        assert (clerk.close_day(NOON), clerk.close_day(NOON)) == (1, 0)
+        (path,) = (tmp_path / "into").glob("*.xml")
+        reader = open_file(io.BytesIO(path.read_bytes()), demo_clearing.terms_of(demo_clearing.BANK))
+        assert [each.gross_minor for each in reader if isinstance(each, Line)] == [100 + number]
+        headers.append(reader.header)
+        path.unlink()
+    assert [each.sequence for each in headers] == [1, 2, 3]
+    for before, after in pairwise(headers):
+        assert before.closing is not None
+        assert after.opening is not None
+        assert before.closing.amount_minor == after.opening.amount_minor
 
 
 async def test_every_merchant_gets_an_agreement_and_an_account_once(whole: Whole, tmp_path: Path) -> None:
@@ -145,3 +223,39 @@ async def test_clerk_books_every_payout_of_a_message_once(tmp_path: Path) -> Non
         ]
     finally:
         await http.close()
+
+
+async def test_batch_is_paid_and_reconciled_by_the_statement_at_the_end_of_the_banks_day(
+    whole: Whole, bank: Path
+) -> None:
+    clearing = whole.house.clearing
+    await open_demo(whole.house.parties)
+    world = World(whole.clock, 1)
+    demo = DemoClearing(clearing, whole.clock, world, CHANNELS, bank)
+    await demo.open()
+    # The account of the merchant cools down first.
+    whole.clock.advance(timedelta(days=3))
+    await demo.round()
+    batch = await approved(whole, 12_345)
+    payment = world.ask("wechatpay", "pa_wechat", 5_000, "CNY")
+    assert isinstance(payment, Payment)
+    world.approve(payment, captured=True)
+
+    async def state() -> BatchState:
+        return (await clearing.settling.get(batch.book_id, batch.id)).state
+
+    await stepped(whole)
+    await demo.round()
+    await stepped(whole)
+    assert await state() is BatchState.PAID
+    whole.clock.advance(demo_clearing.BANK_DAY)
+    await demo.round()
+    await stepped(whole)
+    assert await state() is BatchState.RECONCILED
+    # What the bank brought is taken in, and both bills of the channel: the payout and the withdrawal stand on the statement.
+    today = whole.clock.now().date() + timedelta(days=1)
+    funds = await clearing.reconciling.run(demo_clearing.FUNDS, today, "mei")
+    assert (funds.matched_count, funds.break_count) == (2, 0)
+    shown = await clearing.reconciling.run(demo_clearing.BANK, today, "mei")
+    assert (shown.reported_count, shown.matched_count, shown.break_count) == (2, 2, 0)
+    assert await clearing.channel_money.step(demo_clearing.WECHAT) == 1

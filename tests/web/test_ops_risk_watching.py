@@ -5,7 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.web.test_ops_pages import LANGUAGES, get
+from tests.web.risk_pages import LANGUAGES, get
+from tests.web.signed_in import SignedIn, become
 from tests.web.test_ops_risk_pages import judged, model_facts, publish, send, went_to
 from tests.web.whole_house import Whole, open_whole
 
@@ -18,7 +19,7 @@ from tongbao.risk.schema.tiers import Tier
 from tongbao.risk.schema.watches import KeptAlarm, Watch
 from tongbao.risk.service.case_setting import CaseSettingDesk
 from tongbao.risk.store import watches
-from tongbao.web.locale import ops as words
+from tongbao.web.ops import risk_words as words
 
 SETTINGS = "/ops/risk/case-settings"
 
@@ -33,8 +34,8 @@ async def whole(
 
 
 @pytest.fixture(autouse=True)
-def nobody(whole: Whole) -> None:
-    whole.http.cookies.clear()
+async def mei(whole: Whole) -> SignedIn:
+    return await become(whole, "Mei")
 
 
 async def test_time_without_payments_has_no_trade_off(whole: Whole) -> None:
@@ -43,7 +44,7 @@ async def test_time_without_payments_has_no_trade_off(whole: Whole) -> None:
         assert words.TEXTS["x_tradeoff_empty"][place] in page
 
 
-async def test_prices_for_a_capacity_are_drafted_from_the_page(whole: Whole) -> None:
+async def test_prices_for_a_capacity_are_drafted_from_the_page(whole: Whole, mei: SignedIn) -> None:
     tenant = await whole.tenant()
     for amount in (1_999, 4_999, 99_999):
         await whole.pay(tenant, amount)
@@ -54,15 +55,15 @@ async def test_prices_for_a_capacity_are_drafted_from_the_page(whole: Whole) -> 
     for language, said in zip(LANGUAGES, ("policy of today", "当前策略"), strict=True):
         text = await get(whole, page, language=language)
         assert said in text
-        assert 'class="front"' in text
+        assert words.TEXTS["front_chart"][LANGUAGES.index(language)] in text
         assert words.TEXTS["tradeoff_draft"][LANGUAGES.index(language)] in text
-    form = {"form": "draft", "step_up_price": "12.5", "review_price": "300", "note": "fewer", "actor": "Mei"}
+    form = {"form": "draft", "step_up_price": "12.5", "review_price": "300", "note": "fewer"}
     went_to(await send(whole, page, form), f"{page}&drafted=1")
     drafted = await whole.house.decisions.policies.version("risk", 1)
     assert (drafted.spec, drafted.note, drafted.created_by) == (
         {"step_up_price": 12.5, "review_price": 300.0},
         "fewer",
-        "Mei",
+        mei.actor,
     )
     assert "Version 1 is drafted" in await get(whole, f"{page}&drafted=1")
     wrong = await send(whole, page, form | {"step_up_price": "much"})
@@ -83,7 +84,6 @@ async def test_settings_are_changed_and_a_second_person_agrees(whole: Whole) -> 
         "rules": "burst\nspree\n",
         "worth": "",
         "note": "faster",
-        "actor": "Mei",
     }
     wrong = await send(whole, SETTINGS, form | {"fresh_h": "soon"})
     assert (wrong.status_code, 'value="soon"' in wrong.text) == (400, True)
@@ -98,11 +98,11 @@ async def test_settings_are_changed_and_a_second_person_agrees(whole: Whole) -> 
     went_to(await send(whole, SETTINGS, more), f"{SETTINGS}?said=settings_asked")
     for language, said in zip(LANGUAGES, ("9,000.00", "9,000.00"), strict=True):
         assert said in await get(whole, SETTINGS, language=language)
-    answer = {"form": "approve", "version": "2", "actor": "Mei"}
+    answer = {"form": "approve", "version": "2"}
     assert (await send(whole, SETTINGS, answer)).status_code == 403
-    whole.http.cookies.clear()
-    went_to(await send(whole, SETTINGS, answer | {"actor": "Li"}), f"{SETTINGS}?said=settings_made")
-    assert (await send(whole, SETTINGS, {"form": "refuse", "version": "2", "actor": "Li"})).status_code == 409
+    await become(whole, "Li")
+    went_to(await send(whole, SETTINGS, answer), f"{SETTINGS}?said=settings_made")
+    assert (await send(whole, SETTINGS, {"form": "refuse", "version": "2"})).status_code == 409
 
 
 async def test_models_page_tells_alarms_features_and_whom_it_bothers(whole: Whole) -> None:

@@ -520,3 +520,11 @@ class Seal(msgspec.Struct, frozen=True):
     seal_hash: bytes
     keys: bytes
     leaves: bytes
+
+
+class Unsealed(NamedTuple):
+    """Transfers that no seal holds: how many, since when the oldest; ``moved_at``: when the sealer last did something."""
+
+    count: int
+    oldest_at: datetime | None
+    moved_at: datetime

@@ -575,3 +575,13 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     public_key: bytes
     first_seen_at: datetime
     last_seen_at: datetime
+
+
+class Acknowledgment(msgspec.Struct, frozen=True):
+    """What somebody said about an alert that has stood since an instant."""
+
+    alert: str
+    since: datetime
+    actor: str
+    note: str
+    at: datetime

@@ -25,7 +25,7 @@ from tongbao.risk.service.hindsight import Hindsight
 from tongbao.routing.service import compiling as routing_compiling
 from tongbao.routing.service.backtesting import Backtesting
 from tongbao.routing.service.trying import Trying
-from tongbao.web import explorer, pages
+from tongbao.web import explorer
 from tongbao.web.api import (
     answers,
     channels,
@@ -53,14 +53,15 @@ from tongbao.web.api.v1.app import Api
 from tongbao.web.api.v1.joining import VaultCards
 from tongbao.web.cashier import routes as cashier
 from tongbao.web.house import House
-from tongbao.web.merchant import selling
-from tongbao.web.ops import disputes
+from tongbao.web.merchant import selling, workshop
+from tongbao.web.ops import disputes, money
 from tongbao.web.ops import routes as ops
 from tongbao.web.signing import routes as signing
-from tongbao.web.signing.refusing import behind
+from tongbao.web.signing.refusing import behind, error_page
 from tongbao.web.signing.rooms import Doors, guards_of, open_signing
 from tongbao.web.step_up.routes import step_up_router
 from tongbao.web.ui import assets, gallery, saved_views
+from tongbao.web.wallet import routes as wallet
 from tongbao.web.workers import Workers
 
 SECURITY_HEADERS = {
@@ -102,12 +103,15 @@ def create_app(house: House, workers: Workers, metrics: Metrics, doors: Doors | 
     answers.install(app)
     app.include_router(ledger_api.router(runtime.ledger))
     app.include_router(_books(house))
-    app.include_router(ops.router(house))
+    app.include_router(ops.router(house, house.hub, workers))
     for routes in signing.routers(open_signing(house, doors)):
         app.include_router(routes)
     for routes in (
         *selling.routers(house, house.hub),
+        *workshop.routers(house, house.hub),
+        *wallet.routers(house, None if doors is None else doors.keeper),
         disputes.router(house),
+        *money.routers(house),
         gallery.router(house.hub),
         saved_views.router(),
     ):
@@ -160,7 +164,7 @@ def _books(house: House) -> APIRouter:
     """Return the explorer of the books, for whoever may read them; anybody may choose how pages look."""
     guard = guards_of(house).of_operator(OperatorPermission.BOOKS_READ)
     pages_of_books = explorer.router(house.runtime.ledger)
-    return behind(pages_of_books, guard, pages.error_page, frozenset({"/preferences"}))
+    return behind(pages_of_books, guard, error_page, frozenset({"/preferences"}))
 
 
 def _payment_routes(house: House, calls: Calls, gate: Gate, judged: RiskServices) -> list[APIRouter]:

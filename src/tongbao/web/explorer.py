@@ -1,8 +1,9 @@
 """The ledger explorer: the books for people's eyes. Overview, books, statements, transfers, proof on demand.
 
 Server-rendered and complete without JavaScript; a small script refreshes the overview's numbers from
-``/?fragment=live``. It reads only: the one form that does something asks for a verification. There is no sign-in
-yet, so it is served on loopback only.
+``/ops/ledger?fragment=live``. It reads only: the one form that does something asks for a verification. It stands behind a
+guard that lets in operators who may read books and leaves them at ``request.state.visitor``. The addresses that it had
+before lead to those that it has now.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import RedirectResponse
 
 from tongbao.core.errors import InvalidRequest
 from tongbao.core.ids import parse_int, parse_uuid
@@ -17,10 +19,20 @@ from tongbao.ledger.errors import UnknownAccount, UnknownBook, UnknownTransfer
 from tongbao.ledger.schema import ACCOUNT_PREFIX, TRANSFER_PREFIX, AccountId, BalanceAt, Book, StatementPage
 from tongbao.ledger.service.ledger import Ledger
 from tongbao.ledger.service.reading import Axis
-from tongbao.web import charts, ledger_views, pages
+from tongbao.parties.service.sign_in import check_csrf
+from tongbao.web import ledger_views, pages
 from tongbao.web.figures import Figures
 from tongbao.web.page_route import page_route
+from tongbao.web.signing import frames
+from tongbao.web.signing.addresses import FRONT
+from tongbao.web.signing.guarding import OperatorVisitor
+from tongbao.web.signing.refusing import error_page
+from tongbao.web.ui import figure
+from tongbao.web.ui.charts_lines import area
 
+PREFIX = "/ops/ledger"
+OLD_FRONT = "/"
+"""Where the explorer was; it leads to the front door until that stands there itself."""
 ENTRIES_SHOWN = 50
 FINDINGS_SHOWN = 100
 QUERY_CHARS_MAX = 200
@@ -30,15 +42,21 @@ HASH_BYTES = 32
 def router(ledger: Ledger) -> APIRouter:
     """Return the routes of the explorer over an open ledger."""
     explorer = _Explorer(ledger)
-    routes = APIRouter(include_in_schema=False, route_class=page_route(pages.error_page))
+    routes = APIRouter(include_in_schema=False, route_class=page_route(error_page))
     for path, answer in (
-        ("/", explorer.overview),
-        ("/books/{code}", explorer.book),
-        ("/books/{code}/accounts/{account}", explorer.account),
-        ("/transfers/{code}/{key}", explorer.transfer),
+        (PREFIX, explorer.overview),
+        (f"{PREFIX}/books/{{code}}", explorer.book),
+        (f"{PREFIX}/books/{{code}}/accounts/{{account}}", explorer.account),
+        (f"{PREFIX}/transfers/{{code}}/{{key}}", explorer.transfer),
     ):
         routes.add_api_route(path, answer, methods=["GET", "HEAD"], response_model=None)
-    routes.add_api_route("/books/{code}/verify", explorer.verify, methods=["POST"], response_model=None)
+    routes.add_api_route(
+        f"{PREFIX}/books/{{code}}/verify", explorer.verify, methods=["POST"], response_model=None
+    )
+    for path in ("/books/{code}", "/books/{code}/accounts/{account}", "/transfers/{code}/{key}"):
+        routes.add_api_route(path, _moved, methods=["GET", "HEAD"], response_model=None)
+    if FRONT != OLD_FRONT:
+        routes.add_api_route(OLD_FRONT, _front, methods=["GET", "HEAD"], response_model=None)
     routes.add_api_route("/preferences", pages.change_preferences, methods=["POST"], response_model=None)
     return routes
 
@@ -62,6 +80,29 @@ def mount_static(app: FastAPI) -> None:
     )
 
 
+async def _moved(request: Request) -> Response:
+    """Answer where a page is now."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    # The path as it was asked for: what was encoded in it stays so.
+    raw = request.scope.get("raw_path") or request.url.path.encode()
+    return RedirectResponse(f"{PREFIX}{raw.decode('latin-1').partition('?')[0]}{query}", 308)
+
+
+async def _front(request: Request) -> Response:
+    """Answer where the front door is; not for ever, since it may come to stand here."""
+    del request
+    return RedirectResponse(FRONT, 307, {"Cache-Control": "no-store"})
+
+
+def _answer(request: Request, template: str, context: dict[str, object], status: int = 200) -> Response:
+    """Answer a page in the console's frame, whose visitor the guard has left at the request."""
+    visitor: OperatorVisitor = request.state.visitor
+    # The books have words of their own, some of which sign-in uses for something else.
+    own = {"t": pages.translator(pages.preferences(request).language), "flash": None}
+    page = frames.Page(f"ops/ledger/{template}", "ledger", {**own, **context}, status)
+    return frames.operator(request, visitor, page)
+
+
 class _Explorer:
     """Answers the pages."""
 
@@ -74,10 +115,10 @@ class _Explorer:
         """Answer the first page, or its live part alone."""
         context: dict[str, object] = {"view": await self._overviews.read(), "now": self._ledger.clock.now()}
         if request.query_params.get("fragment") == "live":
-            return pages.render(request, "_live.html", context)
+            return pages.render(request, "ops/ledger/_live.html", context)
         wanted = _query(request, "q").strip().lower()
         found = await ledger_views.find_books(self._ledger, wanted, _query(request, "after"))
-        return pages.render(request, "overview.html", {**context, "wanted": wanted, "found": found})
+        return _answer(request, "overview.html", {**context, "wanted": wanted, "found": found})
 
     async def book(self, request: Request, code: str) -> Response:
         """Answer one book: its accounts, holds and newest seal."""
@@ -99,11 +140,13 @@ class _Explorer:
             "limits": ledger_views.limits,
             "now": self._ledger.clock.now(),
         }
-        return pages.render(request, "book.html", context)
+        return _answer(request, "book.html", context)
 
     async def verify(self, request: Request, code: str) -> Response:
         """Answer with the result of verifying a book now; one at a time, since it reads everything."""
         fields = await pages.form(request)
+        visitor: OperatorVisitor = request.state.visitor
+        check_csrf(visitor.token, fields.get("csrf", ""))
         book = await self._book(code)
         remembered = _hash(fields.get("remembered", ""))
         async with self._verifying:
@@ -113,7 +156,7 @@ class _Explorer:
             for finding in report.findings[:FINDINGS_SHOWN]
         ]
         context = {"book": book, "report": report, "findings": findings, "shown": FINDINGS_SHOWN}
-        return pages.render(request, "verified.html", context)
+        return _answer(request, "verified.html", context)
 
     async def account(self, request: Request, code: str, account: str) -> Response:
         """Answer the statement of one account."""
@@ -149,7 +192,7 @@ class _Explorer:
             "axis": _axis(request),
             "now": self._ledger.clock.now(),
         }
-        return pages.render(request, "account.html", context, 400 if wrong else 200)
+        return _answer(request, "account.html", context, 400 if wrong else 200)
 
     async def transfer(self, request: Request, code: str, key: str) -> Response:
         """Answer one transfer."""
@@ -159,7 +202,7 @@ class _Explorer:
         except ValueError:
             raise UnknownTransfer(key) from None
         view = await ledger_views.transfer_view(self._ledger, book, wanted)
-        return pages.render(request, "transfer.html", {"book": book, "view": view, "row": view.row})
+        return _answer(request, "transfer.html", {"book": book, "view": view, "row": view.row})
 
     async def _book(self, code: str) -> Book:
         """Return a book by its code; text that the database cannot even hold names none."""
@@ -209,22 +252,25 @@ def _hash(text: str) -> bytes | None:
     return digest
 
 
-def _chart(request: Request, page: StatementPage, balances: list[int]) -> object:
+def _chart(request: Request, page: StatementPage, balances: list[int]) -> figure.Figure | None:
     """Return the line of a page's balances; None where there is nothing to draw."""
     if len(balances) < 2:
         return None
     language = pages.preferences(request).language
-    figures, scale = Figures(language), page.account.scale
-    label = pages.translator(language)(
+    figures, account = Figures(language), page.account
+    t = pages.translator(language)
+    words = t(
         "chart_words",
         n=len(balances),
-        first=figures.amount(balances[0], scale),
-        last=figures.amount(balances[-1], scale),
-        low=figures.amount(min(balances), scale),
-        high=figures.amount(max(balances), scale),
-        asset=page.account.asset,
+        first=figures.amount(balances[0], account.scale),
+        last=figures.amount(balances[-1], account.scale),
+        low=figures.amount(min(balances), account.scale),
+        high=figures.amount(max(balances), account.scale),
+        asset=account.asset,
     )
-    return charts.step_line(balances, label)
+    sealed = [entry for entry in reversed(page.entries) if entry.balance_minor is not None]
+    axis = figure.Axis(str(words), str(t("time")), lambda minor: figures.amount(round(minor), account.scale))
+    return area(balances, [f"{each.recorded_at:%Y-%m-%d %H:%M}" for each in sealed], axis, str(t("balance")))
 
 
 def _transfer_key(where: str) -> UUID | None:

@@ -88,6 +88,12 @@ def render(request: Request, template: str, context: Mapping[str, object], statu
     return response
 
 
+def part(language: str, template: str, context: Mapping[str, object]) -> str:
+    """Return a part of a page in a language, for whoever sends it alone: it knows no request and no reader."""
+    shown = {"ui": Kit(language), "figures": Figures(language), "t": translator(language), **context}
+    return _templates.get_template(template).render(shown)
+
+
 def translator(language: str) -> Callable[..., Markup]:
     """Return the function that gives a text by its key, with values escaped into it."""
 

@@ -46,4 +46,4 @@ async def test_demo_payer_signs_in_with_a_code(browser: Browser, tmp_path: Path)
     log_ins = await DemoPeople(tmp_path).open(house)
     payer = next(each for each in log_ins if each.face == "wallet")
     path, code = await browser.code_for(payer.email)
-    assert (await browser.post(path, {"code": code}, path)).headers["location"] == "/wallet/security"
+    assert (await browser.post(path, {"code": code}, path)).headers["location"] == "/wallet"

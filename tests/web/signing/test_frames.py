@@ -108,10 +108,10 @@ async def test_wallet_shows_its_doors_once_they_are_built(faces: Browser) -> Non
 
 
 async def test_front_door_tells_log_ins_of_a_demonstration_alone(faces: Browser, browser: Browser) -> None:
-    shown = await faces.get("/welcome")
+    shown = await faces.get("/")
     assert "amber-fjord" in shown
     assert "amber-fjord" in await faces.get("/sign-in")
-    assert words.TEXTS["demo_log_ins"][0] not in await browser.get("/welcome")
+    assert words.TEXTS["demo_log_ins"][0] not in await browser.get("/")
 
 
 def test_every_place_has_words_and_a_drawing_of_its_own_key() -> None:

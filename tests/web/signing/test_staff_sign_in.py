@@ -359,20 +359,20 @@ async def test_pages_of_the_house_say_who_may_see_them(browser: Browser) -> None
     assert "cases.read" in page
     assert "Risk analyst" in page
     assert "风控分析员" in await browser.get("/ops/risk", 403, "zh-CN")
-    assert (await browser.http.get("/books/house")).status_code == 403
-    assert (await browser.http.get("/")).status_code == 403
+    assert (await browser.http.get("/ops/ledger/books/house")).status_code == 403
+    assert (await browser.http.get("/ops/ledger")).status_code == 403
 
 
 async def test_books_are_for_those_who_may_read_them(browser: Browser) -> None:
-    assert (await browser.http.get("/")).headers["location"] == "/sign-in?next=/"
+    assert (await browser.http.get("/ops/ledger")).headers["location"] == "/sign-in?next=/ops/ledger"
     await browser.sign_in(await browser.staff(OperatorRole.AUDITOR))
-    await browser.get("/")
+    await browser.get("/ops/ledger")
     kept = await browser.http.post("/preferences", data={"lang": "zh-CN", "back": "/"})
     assert kept.status_code == 303
 
 
 async def test_every_page_of_sign_in_is_in_both_languages(browser: Browser) -> None:
-    for path in ("/sign-in", "/sign-in/recover", "/wallet/sign-in", "/wallet/join", "/welcome"):
+    for path in ("/sign-in", "/sign-in/recover", "/wallet/sign-in", "/wallet/join", "/"):
         english, chinese = await browser.get(path), await browser.get(path, language="zh-CN")
         assert '<html lang="en"' in english
         assert '<html lang="zh-CN"' in chinese

@@ -8,7 +8,7 @@ from tests.web.signing.conftest import Browser
 from tongbao.parties.schema import OperatorRole
 from tongbao.web.locale import signing as words
 
-SECURITY = "/wallet/security"
+SECURITY, HOME = "/wallet/security", "/wallet"
 
 
 def address(browser: Browser) -> str:
@@ -19,7 +19,7 @@ def address(browser: Browser) -> str:
 async def test_wallet_is_opened_with_a_name_an_address_and_a_code(browser: Browser, other: Browser) -> None:
     contact = address(browser)
     answer = await browser.join("Li Na <b>", contact)
-    assert (answer.status_code, answer.headers["location"]) == (303, SECURITY)
+    assert (answer.status_code, answer.headers["location"]) == (303, HOME)
     cookie = next(each for each in answer.headers.get_list("set-cookie") if each.startswith("wallet="))
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
@@ -28,7 +28,7 @@ async def test_wallet_is_opened_with_a_name_an_address_and_a_code(browser: Brows
     assert f"{contact[:1]}***@" in page
     path, code = await other.code_for(contact.upper())
     back = await other.post(path, {"code": code}, path)
-    assert back.headers["location"] == SECURITY
+    assert back.headers["location"] == HOME
 
 
 async def test_token_is_new_with_each_sign_in_and_the_old_one_dead(browser: Browser) -> None:
@@ -176,7 +176,7 @@ async def test_form_of_the_wallet_carries_the_token_of_its_session(browser: Brow
 
 async def test_next_of_the_wallet_leads_nowhere_else(browser: Browser) -> None:
     answer = await browser.join("Li Na", address(browser), next="//evil.example")
-    assert answer.headers["location"] == SECURITY
+    assert answer.headers["location"] == HOME
     path, code = await browser.code_for(address(browser))
     assert 'name="next"' not in await browser.get(f"{path}?next=//evil.example")
     assert code == ""

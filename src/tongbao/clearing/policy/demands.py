@@ -12,10 +12,10 @@ from tongbao.clearing.policy.hand_moves import HandMove
 from tongbao.clearing.schema.adjustments import REFERENCE_CHARS_MAX, Deed
 from tongbao.clearing.schema.demands import (
     AGE_DAYS,
-    AgeRow,
     DEMAND_MOVES,
     RECEIPTS_MAX,
     STANDING,
+    AgeRow,
     DebtAge,
     Demand,
     DemandOrder,

@@ -180,9 +180,7 @@ def negated(priced: Priced) -> Priced:
     """Return the opposite of what was charged."""
     return priced_of(
         [
-            FeePart(
-                part.name, part.bearer, -part.amount_minor, -part.tax_minor, part.tax_name, part.tax_e6
-            )
+            FeePart(part.name, part.bearer, -part.amount_minor, -part.tax_minor, part.tax_name, part.tax_e6)
             for part in priced.parts
         ]
     )

@@ -139,6 +139,11 @@ class Experiments(Units):
         async with self._database.connection() as connection:
             return await store.experiments(connection, book_id)
 
+    async def everywhere(self) -> list[Experiment]:
+        """Return the experiments of all books, those that run first, then the newest, at most 200; for the house."""
+        async with self._database.connection() as connection:
+            return await store.everywhere(connection)
+
     async def read(self, book_id: int, name: str) -> Readout:
         """Return what may be concluded now. A planned look that is due is taken and kept; reading more often adds nothing.
 

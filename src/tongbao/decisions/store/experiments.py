@@ -29,6 +29,9 @@ _ONE = "SELECT body FROM decisions.experiment WHERE book_id = $1 AND name = $2"
 _LOCK = _ONE + " FOR NO KEY UPDATE"
 _COUNT = "SELECT count(*) FROM decisions.experiment WHERE book_id = $1 AND state IN ('draft', 'running')"
 _LIST = "SELECT body FROM decisions.experiment WHERE book_id = $1 ORDER BY created_at DESC, name LIMIT $2"
+_EVERYWHERE = """
+SELECT body FROM decisions.experiment ORDER BY (state = 'running') DESC, created_at DESC, book_id, name LIMIT $1
+"""
 _RUNNING = """
 SELECT body FROM decisions.experiment WHERE book_id = $1 AND state = 'running' ORDER BY name LIMIT $2
 """
@@ -163,6 +166,11 @@ async def experiments(connection: Connection, book_id: int) -> list[Experiment]:
     """Return the experiments of a book, the newest first, at most ``EXPERIMENTS_MAX``."""
     rows = await connection.fetch(_LIST, book_id, EXPERIMENTS_MAX)
     return [_experiment(row) for row in rows]
+
+
+async def everywhere(connection: Connection) -> list[Experiment]:
+    """Return the experiments of all books, those that run first, then the newest, at most ``EXPERIMENTS_MAX``."""
+    return [_experiment(row) for row in await connection.fetch(_EVERYWHERE, EXPERIMENTS_MAX)]
 
 
 async def busy_books(connection: Connection, limit: int) -> list[int]:

@@ -17,8 +17,9 @@ from tongbao.core.events.outbox import Outbox
 from tongbao.core.metrics import Metrics
 from tongbao.core.partitions import Partitioned
 from tongbao.ledger import sealed
-from tongbao.ledger.schema import BookId, Seal, Sealed
+from tongbao.ledger.schema import BookId, Seal, Sealed, Unsealed
 from tongbao.ledger.store import seals as store
+from tongbao.ledger.store import unsealed as unsealed_store
 
 WINDOW_TRANSFERS_MAX = 32_768
 """Rows in one round; a single larger batch is sealed whole."""
@@ -84,6 +85,11 @@ class Sealing:
             last = await store.last_seals(connection, [book_id])
         seal_no, next_seq, digest = last.get(book_id, (0, 1, sealed.GENESIS))
         return SealHead(seal_no, next_seq - 1, digest)
+
+    async def unsealed(self) -> Unsealed:
+        """Return what no seal holds yet."""
+        async with self._database.connection() as connection:
+            return await unsealed_store.unsealed(connection)
 
     async def seal_round(self) -> int | None:
         """Seal one window of finished batches in one transaction.

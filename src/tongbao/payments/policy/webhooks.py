@@ -37,6 +37,7 @@ from tongbao.payments.schema.webhooks import (
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  # the beginning of every secret, no secret itself
 DISABLED_EVENT = "webhook_endpoint.disabled"
+TEST_EVENT = "webhook_endpoint.test"
 RETRY_AFTER_S = (10, 60, 300, 1_800, 7_200, 21_600, 43_200, 86_400, 86_400)
 """Pauses after the first, second … failed attempt, about 2.9 days in all; then the delivery is dead."""
 JITTER_SHARE = 0.1
@@ -91,6 +92,23 @@ def _event(delivered: Delivered, place: int, kind: str, document: Document | End
         position=delivered.position,
         place=place,
         snapshot=_ENCODER.encode(document).decode(),
+    )
+
+
+def test_event(endpoint: Endpoint, at: datetime) -> EventRow:
+    """Return the event by which a merchant tries an endpoint: about the endpoint itself, one for each instant."""
+    return EventRow(
+        book_id=endpoint.book_id,
+        id=derive(endpoint.id, f"test/{at.isoformat()}"),
+        live=endpoint.live,
+        type=TEST_EVENT,
+        object_kind=str(endpoint.__struct_config__.tag),
+        object_id=endpoint.id,
+        sequence=endpoint.version,
+        created_at=at,
+        position=0,
+        place=0,
+        snapshot=_ENCODER.encode(endpoint).decode(),
     )
 
 

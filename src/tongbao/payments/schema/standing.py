@@ -2,6 +2,7 @@
 
 import enum
 
+from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.intents import Certainty, Intent, IntentState, RiskState
 
 
@@ -10,6 +11,7 @@ class Standing(enum.StrEnum):
 
     UNKNOWN = "unknown"  # nobody knows how its attempt ended, or two tell it differently
     REVIEW = "review"
+    DISPUTED = "disputed"  # and not decided yet
     REFUNDED = "refunded"
     PARTLY_REFUNDED = "partly_refunded"
     BLOCKED = "blocked"  # by risk control
@@ -25,12 +27,14 @@ class Standing(enum.StrEnum):
 _WAITING = (IntentState.REQUIRES_PAYMENT_METHOD, IntentState.REQUIRES_CONFIRMATION)
 
 
-def standing_of(intent: Intent) -> Standing:
-    """Return how a payment stands; the same order of questions stands as SQL in ``store.overviews``."""
+def standing_of(intent: Intent, attempt: Attempt | None = None) -> Standing:
+    """Return how a payment stands, with its latest attempt where that is known; the same order of questions stands as SQL in ``store.overviews``."""
     if intent.certainty is not Certainty.KNOWN:
         return Standing.UNKNOWN
     if intent.risk_state is RiskState.REVIEW and intent.state is not IntentState.CANCELED:
         return Standing.REVIEW
+    if attempt is not None and attempt.disputed_minor:
+        return Standing.DISPUTED
     if intent.state is IntentState.SUCCEEDED and intent.amount_refunded_minor:
         is_whole = intent.amount_refunded_minor >= intent.amount_received_minor
         return Standing.REFUNDED if is_whole else Standing.PARTLY_REFUNDED

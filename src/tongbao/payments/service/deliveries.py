@@ -23,6 +23,7 @@ from tongbao.payments.schema.webhooks import (
     Replayed,
     ReplayOrder,
 )
+from tongbao.payments.store import deliveries as delivery_store
 from tongbao.payments.store import resending as store
 from tongbao.payments.store import webhooks
 
@@ -87,6 +88,21 @@ class Deliveries:
         delivery = await store.one(connection, scope.book_id, event_id, endpoint_id)
         if delivery is None:
             raise Missing(EVENT_PREFIX, event_id)
+        return delivery
+
+    async def test(self, connection: Connection, scope: Scope, endpoint_id: UUID) -> Delivery:
+        """Send an endpoint, and no other, an event that says nothing but that it is a test; joins the transaction.
+
+        Tried again like any other. Raises Missing, Conflict ``webhook_endpoint_disabled``.
+        """
+        endpoint = await _enabled(connection, scope, endpoint_id)
+        now = self._clock.now()
+        event = policy.test_event(endpoint, now)
+        await webhooks.insert_events(connection, [event])
+        await delivery_store.insert(connection, [(event, endpoint_id)], now)
+        delivery = await store.one(connection, scope.book_id, event.id, endpoint_id)
+        if delivery is None:
+            raise Missing(EVENT_PREFIX, event.id)
         return delivery
 
     async def replay(

@@ -34,6 +34,11 @@ IsLive = Callable[[int], Awaitable[bool]]
 """Whether the money in a wallet, by its book, is real; raises NotFound for a book that is no wallet."""
 
 
+def free_up_to(currency: str) -> Money:
+    """Return the most that a code pays by itself, without a proof of its payer; raise InvalidRequest for no currency."""
+    return Money.of_major(policy.FREE_MAJOR_MAX.get(currency, policy.FREE_MAJOR_MAX_OTHER), currency)
+
+
 class PayCode(NamedTuple):
     """A code as it is shown, and until when it is good."""
 

@@ -20,6 +20,7 @@ _STANDING = """
 CASE
     WHEN coalesce(i.body ->> 'certainty', 'known') <> 'known' THEN 'unknown'
     WHEN i.body ->> 'risk_state' = 'review' AND i.state <> 'canceled' THEN 'review'
+    WHEN coalesce((a.body ->> 'disputed_minor')::bigint, 0) > 0 THEN 'disputed'
     WHEN i.state = 'succeeded' AND coalesce((i.body ->> 'amount_refunded_minor')::bigint, 0) > 0 THEN
         CASE WHEN (i.body ->> 'amount_refunded_minor')::bigint
             >= coalesce((i.body ->> 'amount_received_minor')::bigint, 0) THEN 'refunded' ELSE 'partly_refunded' END

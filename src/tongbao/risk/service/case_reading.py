@@ -59,6 +59,7 @@ LEARNED_DAYS = 90
 """Closed cases of so many days say how long the next ones take."""
 REACH_DAYS = 90
 """How long before a case was opened its neighbors are looked at."""
+SIMILAR_MAX = 6
 TIMELINE_DAYS = 30
 TIMELINE_PAYMENTS_MAX = 100
 """The latest payments of the entity that stand in the timeline beside those of the case."""
@@ -176,6 +177,17 @@ class CaseReading:
         """Return whom the entity of a case met, two hops far; raise NotFound ``case_missing``."""
         async with self._database.transaction(read_only=True, snapshot=True) as connection:
             return await neighborhood_of(connection, await found(connection, case_id, book_id))
+
+    async def similar(self, case: CaseFile, web: Neighborhood, limit: int = SIMILAR_MAX) -> list[CaseFile]:
+        """Return other cases, newest first, of the entity of a case or of one within two hops; hubs are left out.
+
+        ``web``: its neighborhood. Closed ones count for ``LEARNED_DAYS`` days. Raises InvalidRequest ``case_limit_invalid``.
+        """
+        _check_limit(limit)
+        near = [EntityKey(each.entity, each.key) for each in web.nodes if not each.is_hub]
+        since = self._clock.now() - timedelta(days=LEARNED_DAYS)
+        async with self._database.connection() as connection:
+            return await store.of_entities(connection, case, near, since, limit)
 
     async def summary(self, case_id: UUID, language: str, book_id: int | None = None) -> Summary:
         """Return the draft and what was signed. Raises NotFound ``case_missing``, InvalidRequest ``language_unknown``."""

@@ -21,6 +21,7 @@ from tongbao.risk.schema.cases import (
     CaseScope,
     CaseState,
     Cause,
+    EntityKey,
 )
 
 NO_ENTITY = -1
@@ -78,6 +79,13 @@ SELECT body FROM risk.case_file
 WHERE closed_at IS NULL AND state = 'waiting' AND live = $1 AND ($2::bigint IS NULL OR book_id = $2)
     AND assignee <> $3
 ORDER BY due_at, id LIMIT $4
+"""
+_OF_ENTITIES = """
+SELECT c.body FROM risk.case_file AS c
+JOIN unnest($1::smallint[], $2::text[]) AS k (entity, key) ON c.entity = k.entity AND c.key = k.key
+WHERE c.live = $3 AND c.id <> $4 AND ($5::bigint IS NULL OR c.book_id = $5)
+    AND (c.closed_at IS NULL OR c.closed_at >= $6)
+ORDER BY c.id DESC LIMIT $7
 """
 _OPEN_COUNT = "SELECT count(*) FROM (SELECT 1 FROM risk.case_file WHERE closed_at IS NULL LIMIT $1) AS c"
 _WORKED = """
@@ -214,6 +222,19 @@ async def page(
 async def waiting(connection: Connection, scope: CaseScope, actor: str, limit: int) -> list[CaseFile]:
     """Return the cases that wait for somebody else than whoever asked, the first due first."""
     rows = await connection.fetch(_WAITING, scope.live, scope.book_id, actor, limit)
+    return [_file(row["body"]) for row in rows]
+
+
+async def of_entities(
+    connection: Connection, case: CaseFile, entities: Sequence[EntityKey], since: datetime, limit: int
+) -> list[CaseFile]:
+    """Return the other cases of these entities, newest first: open ones, and those closed since.
+
+    A case of one book is set beside cases of that book alone.
+    """
+    kinds, keys = [int(each.entity) for each in entities], [each.key for each in entities]
+    book_id = case.book_id or None
+    rows = await connection.fetch(_OF_ENTITIES, kinds, keys, case.live, case.id, book_id, since, limit)
     return [_file(row["body"]) for row in rows]
 
 

@@ -123,9 +123,7 @@ async def latest(connection: Connection, purpose: Purpose) -> Challenge | None:
     return _challenge(row)
 
 
-async def of_subject(
-    connection: Connection, book_id: int, subject_id: UUID, limit: int
-) -> list[Challenge]:
+async def of_subject(connection: Connection, book_id: int, subject_id: UUID, limit: int) -> list[Challenge]:
     """Return the challenges of a payment, oldest first."""
     return [_kept(row).challenge for row in await connection.fetch(_OF_SUBJECT, book_id, subject_id, limit)]
 

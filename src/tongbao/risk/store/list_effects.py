@@ -17,8 +17,9 @@ _TOLD = """
     count(*), count(DISTINCT e.subject_id),
     count(DISTINCT e.subject_id) FILTER (WHERE e.tier = 'decline' AND 'listed_blocked' = ANY(e.reasons)),
     count(DISTINCT e.subject_id) FILTER (WHERE 'listed_allowed' = ANY(e.reasons)),
-    count(DISTINCT e.subject_id) FILTER (WHERE e.is_fraud), sum(e.value),
-    coalesce(sum(e.value) FILTER (WHERE e.tier = 'decline' AND 'listed_blocked' = ANY(e.reasons)), 0), max(e.at)
+    count(DISTINCT e.subject_id) FILTER (WHERE e.is_fraud), sum(e.value)::bigint,
+    coalesce(sum(e.value) FILTER (WHERE e.tier = 'decline' AND 'listed_blocked' = ANY(e.reasons)), 0)::bigint,
+    max(e.at)
 """
 _BY_LINK = (
     "SELECT a.id, e.currency,"
@@ -118,5 +119,4 @@ def _columns(
 def _did(row: Sequence[object]) -> Did:
     values = list(row)
     values[0] = UUID(str(values[0]))
-    values[7], values[8] = int(str(values[7])), int(str(values[8]))
     return Did(*values)  # type: ignore[arg-type]  # the columns of the statement, in their order

@@ -25,7 +25,7 @@ from tongbao.routing.policy.ranking import Z90
 from tongbao.routing.policy.reckoning import reckon
 from tongbao.routing.policy.traffic import Known
 from tongbao.routing.schema.volumes import Used, no_rates
-from tongbao.routing.service.compiling import POLICY, Compiled, compile_spec
+from tongbao.routing.service.compiling import DEFAULT, POLICY, Compiled, compile_spec
 from tongbao.routing.service.logged import payment_of, shifted
 
 APPROVED = "approved"
@@ -95,6 +95,16 @@ class Replaying:
         )
         await self._policies.replayed(policy, version, report, actor)
         return report
+
+    async def again(self, decision: Decision) -> Mapping[str, float]:
+        """Return with which probabilities the version that made a decision chooses with what was known then; see ``target``.
+
+        Raises NotFound ``policy_version_unknown``, and what compiling the version raises.
+        """
+        if not decision.version:
+            return self.target(DEFAULT, decision)
+        made = await self._policies.version(decision.policy, decision.version)
+        return self.target(compile_spec(made.spec, self._channels), decision)
 
     def target(self, compiled: Compiled, decision: Decision) -> Mapping[str, float]:
         """Return with which probabilities a policy would have chosen, knowing what was known at a decision.

@@ -27,6 +27,7 @@ from tongbao.core.errors import Conflict
 from tongbao.core.events.running import Events
 from tongbao.core.logs import configure_logs
 from tongbao.core.process import settle_garbage_collector
+from tongbao.parties.service.demo import DEMO
 from tongbao.simulator.city.schema import CityTerms
 from tongbao.simulator.street import Street
 from tongbao.web.app import create_app
@@ -110,9 +111,8 @@ async def _serve(settings: Settings, listening: socket.socket, console: Console,
         events = Events(runtime.database, clock, runtime.ledger.ids, runtime.metrics, house.subscriptions())
         workers = Workers(house, events, runtime.metrics, seal_interval_s=settings.seal_interval_s)
         log_ins = await _people(demo, house) if with_demo else []
-        app = create_app(
-            house, workers, runtime.metrics, Doors(tuple(log_ins), shows_codes=True) if with_demo else None
-        )
+        doors = Doors(tuple(log_ins), shows_codes=True, keeper=DEMO[0].merchant_id) if with_demo else None
+        app = create_app(house, workers, runtime.metrics, doors)
         served = Instants(app, clock) if isinstance(clock, SteppedClock) else app
         server = Server(configured(served), house.hub.close)
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="server")

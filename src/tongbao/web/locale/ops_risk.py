@@ -6,17 +6,7 @@ are worded by the room that makes them.
 
 TEXTS: dict[str, tuple[str, str]] = {
     "risk": ("Risk control", "风控"),
-    "risk_tabs": ("Pages of risk control", "风控页面"),
-    "tab_today": ("Today", "今日"),
-    "tab_cases": ("Cases", "案件"),
-    "tab_freezes": ("Freezes", "冻结"),
-    "tab_lists": ("Lists", "名单"),
-    "tab_rules": ("Rules", "规则"),
-    "tab_tradeoff": ("Capacity", "容量"),
-    "tab_models": ("Models", "模型"),
     # Who acts.
-    "acting_as": ("Acting as {name}", "操作者：{name}"),
-    "sign_out": ("Sign out", "退出登录"),
     "x_permission_missing": ("Your role may not do this. {detail}", "您的角色无此权限。{detail}"),
     "refused": ("Not done", "未完成"),
     "see_form": ("Back to what you typed", "回到填写内容"),
@@ -98,15 +88,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "take_next": ("Take the next case", "领取下一案件"),
     "queue": ("Queue", "队列"),
-    "queue_note": ("{n} shown at most", "最多显示 {n} 件"),
     "queue_empty": (
         "Nobody waits: no payment asks for a person's eyes.",
         "队列为空：没有付款需要人工查看。",
     ),
     "mine": ("In your hands", "我的案件"),
-    "agree": ("Waits for your agreement", "待我复核"),
     "others": ("With colleagues", "同事处理中"),
-    "closed_lately": ("Closed lately", "最近结案"),
     "case": ("Case", "案件"),
     "severity": ("Severity", "严重程度"),
     "held": ("Held", "暂扣金额"),
@@ -119,7 +106,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "with": ("With", "处理人"),
     "outcome": ("Outcome", "结论"),
     "about": ("About", "主体"),
-    "no_closed": ("No case was closed yet.", "还没有结案记录。"),
     # One case.
     "case_of": ("Case of {who}", "{who} 的案件"),
     "opened": ("Opened", "立案时间"),
@@ -193,7 +179,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "label": ("Label", "标记"),
     "is_fraud": ("fraud", "欺诈"),
     "is_genuine": ("genuine", "正常"),
-    "no_label": ("none", "无"),
     "is_held": ("held", "暂扣中"),
     "ruled_release": ("released", "已放行"),
     "ruled_reject": ("rejected", "已拒绝"),
@@ -333,7 +318,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Version {n} was drafted. It decides nothing until somebody publishes it.",
         "第 {n} 版草稿已保存，发布前不影响决策。",
     ),
-    "to_policies": ("To the policies", "前往策略页发布"),
     "backtest": ("Back-test", "回测"),
     "backtest_button": ("Check and back-test", "检查并回测"),
     "backtest_note": (

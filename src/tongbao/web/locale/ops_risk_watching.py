@@ -81,7 +81,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "prices_found": ("Prices that keep to it", "对应的影子价格"),
     "price_step_up": ("Price of a step-up, beyond its fee", "验证影子价格（手续费之外）"),
     "price_review": ("Price of a review, beyond its fee", "审核影子价格（手续费之外）"),
-    "tradeoff_draft": ("Draft the policy with these prices", "以此价格起草策略"),
+    "tradeoff_draft": ("Draft these prices", "以此价格起草策略"),
     "tradeoff_draft_note": (
         "A draft decides nothing. It is replayed on the log before anybody may publish it.",
         "草稿不影响决策，发布前须在决策日志上重放。",

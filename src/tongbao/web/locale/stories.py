@@ -10,6 +10,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "stands_requires_action": ("Waits for the payer", "等待付款人操作"),
     "stands_processing": ("On its way", "处理中"),
     "stands_unknown": ("Outcome unknown", "结果未知"),
+    "stands_disputed": ("Disputed", "争议中"),
     "stands_review": ("Under review", "审核中"),
     "stands_requires_capture": ("To be captured", "待扣款"),
     "stands_succeeded": ("Paid", "已付款"),

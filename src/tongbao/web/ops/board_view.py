@@ -14,7 +14,6 @@ from tongbao.core.errors import LimitExceeded
 from tongbao.routing.schema.health import Counts, Dimension, Estimate, HealthScope, Period, RateRow, Step
 from tongbao.routing.schema.notices import Notice, NoticeKind
 from tongbao.web.house import House
-from tongbao.web.ops.drawing import Span
 
 DAY = timedelta(days=1)
 RECENT = timedelta(minutes=15)
@@ -34,6 +33,14 @@ CLOSED, HALF_OPEN, OPEN = range(3)
 COURSE_FLOORS = (0.9, 0.8, 0.6, 0.4, 0.2, 0.0)
 _BY = (Dimension.METHOD, Dimension.CHANNEL)
 _Pair = tuple[str, str]
+
+
+class Span(NamedTuple):
+    """A number with its interval, ``low <= value <= high``."""
+
+    value: float
+    low: float
+    high: float
 
 
 class ChannelRow(NamedTuple):

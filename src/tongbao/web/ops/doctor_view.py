@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tongbao.routing.schema.health import Action, Cause, Diagnosis, Estimate, HealthScope, Period
 from tongbao.routing.service.health import Health
-from tongbao.web.ops.drawing import Span
+from tongbao.web.ops.board_view import Span
 
 PERIODS = {
     "15m": timedelta(minutes=15),

@@ -52,6 +52,13 @@ class Found(NamedTuple):
         page = f"/ops/payments/{uuid_text(Intent.PREFIX, self.intent_id)}/decisions"
         return page if self.decision_id is None else f"{page}#{uuid_text(DECISION_PREFIX, self.decision_id)}"
 
+    @property
+    def page(self) -> str:
+        """Where its whole story is told; a decision that was asked for is shown among the others."""
+        if self.decision_id is not None:
+            return self.address
+        return f"/ops/payments/{uuid_text(Intent.PREFIX, self.intent_id)}"
+
 
 class Card(NamedTuple):
     """One decision with what came of it, and the attempt that it became, where it did."""
@@ -113,6 +120,11 @@ class Lineage:
         cards = tuple(Card(each, attempts.get(each.decision.id), _ordered(each.decision)) for each in traced)
         known = await risk_decisions.known_of(self._house.risk.assessing, [each.decision for each in traced])
         return PaymentView(merchant, story, cards, known)
+
+    async def place(self, wanted: UUID, text: str) -> tuple[Merchant, Scope]:
+        """Return whose payment it is, and the scope that it is read with; raise NotFound ``payment_unknown``."""
+        (merchant, scope), _ = await self._anywhere(wanted, text)
+        return merchant, scope
 
     async def latest(self) -> list[Learned]:
         """Return decisions of a moment ago, newest first: from the shortest window that holds enough of them."""

@@ -18,14 +18,14 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 from markupsafe import Markup
 
 from tongbao.core.errors import AppError, InvariantBroken, NotFound
-from tongbao.core.ids import int_text, parse_int, parse_uuid
+from tongbao.core.ids import int_text, parse_int, parse_uuid, uuid_text
 from tongbao.ledger.schema import BOOK_PREFIX
-from tongbao.parties.schema import OperatorPermission
-from tongbao.parties.service.access import operator_of_job, require_operator
+from tongbao.parties.schema import PERSON_PREFIX, OperatorPermission
+from tongbao.parties.service.access import operator_of_job, require_operator, roles_with
 from tongbao.web import errors, pages
 from tongbao.web.house import House
 from tongbao.web.locale import ledger, ops_money
-from tongbao.web.ops.entering import Entrance, names_of
+from tongbao.web.ops.entering import PERSON, Entrance, names_of
 from tongbao.web.page_route import page_route
 from tongbao.web.signing import frames
 from tongbao.web.signing.guarding import Guards, OperatorVisitor
@@ -40,6 +40,17 @@ ROWS = 25
 BYTES_MAX = 200_000
 """A form may hold a price list."""
 O = OperatorPermission  # noqa: E741  # one letter, as in the matrix of roles
+NEAR = {
+    "recon": (("breaks", "/ops/breaks"), ("matched", "/ops/matched"), ("sources", "/ops/sources")),
+    "out": (
+        ("batches", "/ops/batches"),
+        ("payouts", "/ops/payouts"),
+        ("destinations", "/ops/payouts/accounts"),
+        ("fees", "/ops/fees"),
+    ),
+    "days": (("days", "/ops/days"), ("profits", "/ops/days/profits")),
+}
+"""Pages that stand beside each other."""
 MODES = {"live": True, "test": False}
 PageRoute = page_route(error_page)
 """The kind of route of every page here: what goes wrong is told by a page."""
@@ -53,7 +64,7 @@ class Money:
         self.clearing = house.clearing
         self.guards: Guards = guards_of(house)
         self._entrance = Entrance(house)
-        self._reader = operator_of_job("console", frozenset({O.MERCHANTS_READ}))
+        self._reader = operator_of_job("console", frozenset({O.MERCHANTS_READ, O.STAFF_READ}))
 
     async def desk(self, request: Request, permission: OperatorPermission = O.BOOKS_READ) -> "Desk":
         """Let a visitor in who may look; raises as ``Guards.operator`` does."""
@@ -65,6 +76,16 @@ class Money:
     def now(self) -> datetime:
         """Return the instant it is now."""
         return self.house.runtime.clock.now()
+
+    async def colleagues(self, permission: OperatorPermission) -> list[tuple[str, str]]:
+        """Return who of the house may do something: how trails name them, and their names in order."""
+        allowed = set(roles_with(permission))
+        found = [
+            (f"{PERSON}{uuid_text(PERSON_PREFIX, each.person.person_id)}", each.person.name)
+            for each in await self.house.parties.people.staff(self._reader)
+            if each.person.disabled_at is None and allowed.intersection(each.roles)
+        ]
+        return sorted(found, key=lambda each: each[1])
 
     async def merchants(self, books: Iterable[int | None]) -> dict[int, str]:
         """Return the names of the merchants whose books these are; a book of nobody has none."""
@@ -219,6 +240,10 @@ class Desk:
             problem = Markup("{} <span lang='en'>{}</span>").format(problem, error.detail)
         return Failed(problem, errors.answer(error).status, fields)
 
+    def near(self, group: str) -> list[tuple[str, str, str]]:
+        """Return the pages that belong together with this one: key, words and address."""
+        return [(key, str(self.t(f"near_{key}")), address) for key, address in NEAR[group]]
+
     def query(self, table: Table) -> Query:
         """Return what this request asks of a table."""
         return tables.read(table, self.request.query_params)
@@ -256,9 +281,8 @@ class Desk:
         found = self.request.query_params.get(name, "")
         return found if found in known else otherwise
 
-    def tabs(self, group: str, path: str, current: str, keys: Sequence[str], name: str) -> list[tuple[str, ...]]:
+    def tabs(self, group: str, path: str, keys: Sequence[str], name: str) -> list[tuple[str, ...]]:
         """Return the tabs of a page: key, words and address; the words are ``<group>_<key>``."""
-        del current
         return [(key, str(self.t(f"{group}_{key}")), f"{path}?{urlencode({name: key})}") for key in keys]
 
 

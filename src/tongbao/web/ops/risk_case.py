@@ -1,5 +1,6 @@
 """One case: what happened and why, whom it touches, and what may be done with it by whom."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -25,9 +26,12 @@ from tongbao.risk.service import case_showing, wording
 from tongbao.risk.service.case_reading import Summary
 from tongbao.risk.service.case_showing import CaseWords, Picture
 from tongbao.risk.service.cases import Hand
+from tongbao.web.ops import risk_drawings
 from tongbao.web.ops.entering import colleagues_of, with_names
 from tongbao.web.ops.risk_desk import Desk, Failed, Shown, Typed, language_of, words_of
 from tongbao.web.ops.risk_queue import TONES
+from tongbao.web.ops.risk_words import Say, translator
+from tongbao.web.ui.figure import Figure
 
 PAYMENTS_SHOWN = 40
 EVIDENCE_SHOWN = 60
@@ -61,6 +65,18 @@ class CaseView(NamedTuple):
     picture: Picture
     svg: Markup
     freeze: Freeze | None
+    similar: list[CaseFile]
+    weights: Figure | None
+
+
+class Told(NamedTuple):
+    """A line of the evidence as the timeline of the kit draws it."""
+
+    at: object
+    title: str
+    line: str
+    tone: str
+    glyph: str
 
 
 class CasePage:
@@ -128,6 +144,8 @@ class CasePage:
         return "signed"
 
     async def _close(self, hand: Hand, typed: Typed) -> str:
+        if not typed.text("note"):
+            raise InvalidRequest("case_note_missing", "say why the case is closed so")
         closed = await self._cases.close(hand, disposal_of(typed))
         return "asked" if closed.is_waiting else "closed"
 
@@ -142,8 +160,12 @@ class CasePage:
     async def _page(self, request: Request, case_id: UUID, failed: Failed | None) -> Response:
         language = language_of(request)
         view = await self._view(case_id, language)
+        say = translator(language)
         context = {
             "view": view,
+            "told": [_told(request, each, say) for each in view.evidence],
+            "words": lambda case: case_showing.case_words(case, language),
+            "tones": TONES,
             "case": view.case,
             "language": language,
             "colleagues": colleagues_of(request),
@@ -168,7 +190,8 @@ class CasePage:
         evidence = await reading.timeline(case_id)
         trail = await reading.trail(case_id)
         summary = await reading.summary(case_id, language)
-        picture = case_showing.picture_of(case, await reading.neighborhood(case_id), language)
+        web = await reading.neighborhood(case_id)
+        picture = case_showing.picture_of(case, web, language)
         shown = evidence[-EVIDENCE_SHOWN:]
         texts = case_showing.evidence_words(shown, language)
         return CaseView(
@@ -187,9 +210,29 @@ class CasePage:
             suggestion=case_showing.suggestion_words(summary, language),
             picture=picture,
             # Everything from outside was escaped where it was drawn.
-            svg=Markup(picture.svg),  # noqa: S704 - drawn by us, escaped there
+            svg=Markup(_sized(picture.svg)),  # noqa: S704 - drawn by us, escaped there
             freeze=await self._freeze(case),
+            similar=await reading.similar(case, web),
+            weights=await self._weights(payments, language),
         )
+
+    async def _weights(self, payments: list[CasePayment], language: str) -> Figure | None:
+        """Return what each reason added to the score of the riskiest payment; None where that was not kept."""
+        if not payments:
+            return None
+        riskiest = max(payments, key=lambda each: each.score or 0.0)
+        house = self._desk.house
+        looks = await house.risk.assessing.looks(riskiest.book_id, riskiest.subject_id)
+        decision_id = next((each.decision_id for each in looks if each.id == riskiest.event_id), None)
+        if decision_id is None:
+            return None
+        try:
+            traced = await house.decisions.log.decision(riskiest.book_id, decision_id)
+        except NotFound:
+            return None
+        said = [wording.why_said(each, language) for each in traced.decision.reasons]
+        weighed = risk_drawings.weighed(said)
+        return risk_drawings.weights(weighed, translator(language)) if weighed else None
 
     async def _freeze(self, case: CaseFile) -> Freeze | None:
         """Return the freeze that holds for the entity of a case, where one of the latest does."""
@@ -230,6 +273,31 @@ def disposal_of(typed: Typed) -> Disposal:
         freeze=typed.text("freeze") == "1",
         note=typed.text("note"),
     )
+
+
+_GLYPHS = {
+    "payment": ("card", "plain"),
+    "decision": ("shield", "plain"),
+    "proof": ("key", "plain"),
+    "end": ("check", "plain"),
+    "alert": ("bell", "warn"),
+    "label": ("flag", "error"),
+    "act": ("person", "review"),
+}
+
+
+def _told(request: Request, entry: Entry, say: Say) -> Told:
+    glyph, tone = _GLYPHS[entry.kind]
+    line = "" if entry.is_of_case else say("of_entity")
+    return Told(entry.at, with_names(request, entry.text), line, tone if entry.is_of_case else "plain", glyph)
+
+
+def _sized(svg: str) -> str:
+    """Return a drawing with the size of its own canvas, so that its letters keep theirs wherever it stands."""
+    found = re.search(r'viewBox="0 0 ([0-9]+) ([0-9]+)"', svg)
+    if found is None:
+        return svg
+    return svg.replace("<svg ", f'<svg width="{found[1]}" height="{found[2]}" ', 1)
 
 
 def changes_of(line: CaseEvent, language: str) -> list[tuple[str, str, str]]:

@@ -152,7 +152,9 @@ class Desk:
             "entity_text": lambda entity: words_of(wording.ENTITIES, entity, language),
         }
         status = 200 if failed is None else errors.answer(failed.error).status
-        page = frames.Page(f"ops/{shown.template}", shown.place, {**frame, **shown.context}, status)
+        # The frame has a switch of modes of its own, for merchants; these pages name theirs in the address.
+        context = {"which" if key == "mode" else key: value for key, value in shown.context.items()}
+        page = frames.Page(f"ops/{shown.template}", shown.place, {**frame, **context}, status)
         return frames.operator(request, visitor, page)
 
 

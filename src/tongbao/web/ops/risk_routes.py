@@ -15,6 +15,7 @@ from tongbao.web.ops.risk_queue import QueuePage
 from tongbao.web.ops.risk_rules import RulesPage
 from tongbao.web.ops.risk_today import TodayPage
 from tongbao.web.ops.risk_tradeoff import TradeOffPage
+from tongbao.web.ops.risk_version import VersionPage
 from tongbao.web.page_route import page_route
 
 
@@ -23,6 +24,7 @@ def router(house: House) -> APIRouter:
     desk = Desk(house)
     today, queue, case = TodayPage(desk), QueuePage(desk), CasePage(desk)
     freezes, lists, rules, models = FreezesPage(desk), ListsPage(desk), RulesPage(desk), ModelsPage(desk)
+    version = VersionPage(desk)
     tradeoff = TradeOffPage(desk, desk.hindsight)
     settings = CaseSettingsPage(desk, desk.hindsight.case_settings)
     routes = APIRouter(prefix="/ops/risk", include_in_schema=False, route_class=page_route(error_page))
@@ -36,6 +38,7 @@ def router(house: House) -> APIRouter:
         ("/freezes", freezes.show),
         ("/lists", lists.show),
         ("/rules", rules.show),
+        ("/rules/{version}", version.show),
         ("/tradeoff", tradeoff.show),
         ("/models", models.show),
         ("/models/{digest}", models.card),
@@ -48,6 +51,7 @@ def router(house: House) -> APIRouter:
         ("/freezes", freezes.act),
         ("/lists", lists.act),
         ("/rules", rules.act),
+        ("/rules/{version}", version.act),
         ("/tradeoff", tradeoff.act),
     ):
         routes.add_api_route(path, act, methods=["POST"], dependencies=enters, response_model=None)

@@ -5,12 +5,16 @@ from datetime import timedelta
 from fastapi import Request, Response
 
 from tongbao.core.errors import AppError, InvalidRequest, LimitExceeded
+from tongbao.decisions.schema.policies import Rollout
 from tongbao.parties.schema import OperatorPermission
+from tongbao.risk.service.compiling import POLICY
 from tongbao.risk.service.rule_drafting import RULES_CHARS_MAX, STARTER_RULES, Checked, TriedRules
+from tongbao.web.ops import risk_rule_rows
 from tongbao.web.ops.rendering import query
 from tongbao.web.ops.risk_desk import MODES, Desk, Failed, Shown, Typed, language_of, problem_text
 
 HITS_DAYS = 7
+VERSIONS_SHOWN = 10
 TRIED = timedelta(days=7)
 
 
@@ -31,6 +35,8 @@ class RulesPage:
         found = await drafting.check(_text(typed), language_of(request))
         if typed.text("act") == "test" and found.wrong is None:
             return await self._page(request, typed, found, None, await self._tried(request, typed))
+        if typed.text("act") == "append":
+            return await self._appended(request, typed)
         if typed.text("act") != "draft":
             return await self._page(request, typed, found, None)
 
@@ -41,12 +47,25 @@ class RulesPage:
             if not typed.text("note"):
                 raise InvalidRequest("policy_text_invalid", "a draft says what changes, and why")
             made = await drafting.draft(_text(typed), typed.text("note"), typed.actor)
-            return f"/ops/risk/rules?drafted={made.version}"
+            mode = query(request, "mode")
+            return f"/ops/risk/rules?drafted={made.version}" + (f"&mode={mode}" if mode in MODES else "")
 
         async def again(failed: Failed) -> Response:
             return await self._page(request, failed.typed, found, failed)
 
         return await self._desk.act(typed, draft, again)
+
+    async def _appended(self, request: Request, typed: Typed) -> Response:
+        """Answer the editor with the rule of the rows in it, checked; or with what the rows lack."""
+        try:
+            text = risk_rule_rows.appended(_text(typed), typed)
+        except InvalidRequest as error:
+            found = await self._desk.drafting.check(_text(typed), language_of(request))
+            return await self._page(request, typed, found, Failed(typed, error))
+        kept = {name: value for name, value in typed.fields.items() if not name.startswith("row_")}
+        written = typed._replace(fields=kept | {"rules": text})
+        checked = await self._desk.drafting.check(text, language_of(request))
+        return await self._page(request, written, checked, None)
 
     async def _tried(self, request: Request, typed: Typed) -> TriedRules | AppError:
         """Return what the rules would have done lately, or why that cannot be told."""
@@ -72,8 +91,16 @@ class RulesPage:
             text = STARTER_RULES
         if typed is not None:
             text = _text(typed)
+        rollout = in_force.rollout
+        versions = await self._desk.house.decisions.policies.versions(POLICY, limit=VERSIONS_SHOWN)
         context = {
             "mode": mode,
+            "versions": [(each, role_of(rollout, each.version)) for each in versions],
+            "signals": risk_rule_rows.signals(language_of(request)),
+            "row_numbers": range(1, risk_rule_rows.ROWS + 1),
+            "comparisons": risk_rule_rows.COMPARISONS,
+            "rule_acts": risk_rule_rows.ACTS,
+            "is_rowed": typed is not None and typed.text("act") == "append",
             "in_force": in_force,
             "hits": await self._desk.overviewing.rule_hits(MODES[mode], timedelta(days=HITS_DAYS)),
             "hits_days": HITS_DAYS,
@@ -89,6 +116,17 @@ class RulesPage:
             "drafted": drafted if drafted.isdecimal() else "",
         }
         return self._desk.page(request, Shown("risk_rules.html", "rules", context, failed))
+
+
+def role_of(rollout: Rollout | None, number: int) -> str:
+    """Return what a version is in a roll-out; empty where it is nothing."""
+    if rollout is None:
+        return ""
+    if number == rollout.champion:
+        return "champion"
+    if number == rollout.challenger:
+        return "challenger"
+    return "shadow" if number == rollout.shadow else ""
 
 
 def _text(typed: Typed) -> str:

@@ -1,18 +1,21 @@
 """What friction buys: the trade-off of tiers on payments of the log, prices for a wanted capacity, and a draft with them."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
 
 from fastapi import Request, Response
-from markupsafe import Markup
 
 from tongbao.core.errors import AppError, InvalidRequest, LimitExceeded
 from tongbao.decisions.schema.log import Range
 from tongbao.parties.schema import OperatorPermission
 from tongbao.risk.service.hindsight import Hindsight
-from tongbao.risk.service.pricing_capacity import Budgets, Row, SpecPrices, TradeOff
+from tongbao.risk.service.pricing_capacity import Budgets, SpecPrices, TradeOff
+from tongbao.web.ops import risk_drawings
 from tongbao.web.ops.rendering import choice, query
 from tongbao.web.ops.risk_desk import MODES, Desk, Failed, Shown, Typed, language_of, problem_text
+from tongbao.web.ops.risk_words import translator
+from tongbao.web.ui.figure import Figure
 
 PERIODS = {"1d": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 PERIOD = "7d"
@@ -23,9 +26,7 @@ class TradeOffView(NamedTuple):
     """What the page shows of a trade-off in a language."""
 
     found: TradeOff
-    svg: Markup
-    header: tuple[str, ...]
-    rows: list[Row]
+    figure: Figure
     sentences: list[str]
 
 
@@ -72,7 +73,7 @@ class TradeOffPage:
             "why_not": problem_text(found, language) if isinstance(found, AppError) else "",
             "drafted": drafted if drafted.isdecimal() else "",
         }
-        return self._desk.page(request, Shown("risk_tradeoff.html", "tradeoff", context, failed))
+        return self._desk.page(request, Shown("risk_tradeoff.html", "rules", context, failed))
 
     async def _found(self, request: Request, live: bool, length: timedelta) -> TradeOff | AppError:
         """Return the trade-off, or why it cannot be told."""
@@ -87,14 +88,12 @@ class TradeOffPage:
 
 
 def _view(found: TradeOff, language: str) -> TradeOffView:
-    return TradeOffView(
-        found,
-        # Drawn from numbers and words of the house alone.
-        Markup(found.chart(language)),  # noqa: S704 - drawn by us, escaped there
-        found.header(language),
-        found.rows(language),
-        found.sentences(language),
+    figure = risk_drawings.front(found.points, found.today, found.priced, translator(language))
+    numbers = tuple(
+        name if place == 0 else (name, "num") for place, name in enumerate(found.header(language))
     )
+    rows = tuple(row.cells for row in found.rows(language))
+    return TradeOffView(found, replace(figure, heads=numbers, rows=rows), found.sentences(language))
 
 
 def _asked(text: str) -> float | None:

@@ -3,7 +3,7 @@
 from urllib.parse import quote, unquote, urlsplit
 
 ADDRESS_CHARS_MAX = 2_000
-FRONT = "/welcome"
+FRONT = "/"
 """Where the front door of the house is."""
 
 

@@ -70,8 +70,12 @@ OPS: tuple[Group, ...] = (
         (
             Place("breaks", "/ops/breaks", O.BOOKS_READ, "alert"),
             Place("matched", "/ops/matched", O.BOOKS_READ, "check"),
+            Place("sources", "/ops/sources", O.BOOKS_READ, "download"),
+            Place("batches", "/ops/batches", O.BOOKS_READ, "bill"),
             Place("payouts", "/ops/payouts", O.BOOKS_READ, "bank"),
+            Place("fees", "/ops/fees", O.BOOKS_READ, "scale"),
             Place("days", "/ops/days", O.BOOKS_READ, "calendar"),
+            Place("profits", "/ops/days/profits", O.BOOKS_READ, "chart"),
             Place("ledger", "/ops/ledger", O.BOOKS_READ, "book"),
         ),
     ),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from tongbao.parties.schema import MerchantId
 from tongbao.parties.service.holder_passkeys import HolderPasskeys
 from tongbao.parties.service.payer_codes import PayerCodes
 from tongbao.web.house import House
@@ -24,10 +25,14 @@ class DemoLogIn:
 
 @dataclass(frozen=True)
 class Doors:
-    """What a demonstration shows that no other house does: log-ins, and codes on the page that asks for them."""
+    """What a demonstration shows that no other house does: log-ins, and codes on the page that asks for them.
+
+    ``keeper``: the merchant whose test book takes what payers put into their wallets.
+    """
 
     log_ins: tuple[DemoLogIn, ...] = ()
     shows_codes: bool = False
+    keeper: MerchantId | None = None
 
 
 @dataclass(frozen=True)

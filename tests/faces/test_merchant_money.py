@@ -1,0 +1,72 @@
+"""The merchant's money on its way out, in a browser: every page in every mode, and an account changed by two people."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import expect
+from tests.faces.browser import LANGUAGES, MODES, PageIn, console_errors
+from tests.faces.merchant_money_place import CODE, Till, open_till
+from tests.faces.merchant_walks import walk
+
+from tongbao.core.db import Database
+
+PATHS = (
+    "/settlements",
+    "/settlements/adjustments",
+    "/settlements/{batch2}",
+    "/payouts",
+    "/payouts/{payout0}",
+    "/payouts/accounts",
+    "/payouts/accounts/new",
+    "/payouts/accounts/{proposed}",
+    "/bill",
+    "/bill/where?q={payment}",
+    "/statements",
+    "/statements/2026-11",
+    "/receipts",
+)
+
+
+@pytest.fixture(scope="module")
+async def till(database: Database, dsn: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Till]:
+    async with open_till(database, dsn, tmp_path_factory.mktemp("house"), port=True) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("mode", MODES)
+async def test_pages_are_sound(till: Till, page_in: PageIn, mode: str, language: str) -> None:
+    await walk(till, page_in, PATHS, mode, language)
+
+
+async def test_account_is_changed_by_two_people(till: Till, page_in: PageIn) -> None:
+    mei = await till.signed_in(await page_in(base=till.base))
+    await mei.goto(f"{till.base}{till.home}/payouts")
+    await mei.get_by_role("link", name="Change the account").click()
+    await mei.get_by_label("Holder of the account").fill("New Tea House")
+    await mei.get_by_label("Account number").fill("6222020200334455")
+    await mei.get_by_label("Code of the bank").fill(CODE)
+    await mei.get_by_label("Country, two letters").fill("CN")
+    await mei.get_by_role("button", name="Propose it").click()
+    await expect(mei.get_by_text("You proposed it, so somebody else")).to_be_visible()
+    address = mei.url.partition("?")[0]
+
+    chen = await till.signed_in(await page_in(base=till.base), till.second)
+    await chen.goto(address)
+    await chen.locator("summary", has_text="Confirm it").click()
+    await chen.get_by_role("button", name="Confirm it").click()
+    await expect(chen.get_by_text("Confirmed. It cools down now.")).to_be_visible()
+    await expect(chen.get_by_text("Nothing is paid to it until")).to_be_visible()
+    assert not console_errors(mei) + console_errors(chen)
+
+
+async def test_money_is_followed_without_a_script(till: Till, page_in: PageIn) -> None:
+    page = await till.signed_in(await page_in(base=till.base, script=False))
+    await page.goto(f"{till.base}{till.home}/bill")
+    await page.get_by_role("link", name="Where is my money?").click()
+    field = page.get_by_label("Any id or order number")
+    await field.fill(till.named["payment"])
+    await field.press("Enter")
+    await expect(page.get_by_role("link", name="Cut into a batch")).to_be_visible()
+    await page.get_by_role("link", name="Cut into a batch").first.click()
+    await expect(page.get_by_role("heading", name="Fees by their part")).to_be_visible()

@@ -1,0 +1,63 @@
+"""The merchant's workshop in a browser: every page in every mode, a key made and revoked, an endpoint tried."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import expect
+from tests.faces.browser import LANGUAGES, MODES, PageIn, console_errors
+from tests.faces.merchant_money_place import Till, open_till
+from tests.faces.merchant_walks import walk
+
+from tongbao.core.db import Database
+
+PATHS = (
+    "live:/stores",
+    "live:/stores/{store}",
+    "live:/people",
+    "/keys",
+    "/keys/new",
+    "/keys/{key}",
+    "/webhooks",
+    "/webhooks/new",
+    "/webhooks/{endpoint}",
+    "/webhooks/{endpoint}/events/{event}",
+    "/developers",
+)
+
+
+@pytest.fixture(scope="module")
+async def till(database: Database, dsn: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Till]:
+    async with open_till(database, dsn, tmp_path_factory.mktemp("house"), port=True) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("mode", MODES)
+async def test_pages_are_sound(till: Till, page_in: PageIn, mode: str, language: str) -> None:
+    await walk(till, page_in, PATHS, mode, language)
+
+
+async def test_key_is_made_shown_once_and_revoked(till: Till, page_in: PageIn) -> None:
+    page = await till.signed_in(await page_in(base=till.base))
+    await page.goto(f"{till.base}{till.home}/keys")
+    await page.get_by_role("link", name="Create a key").click()
+    await page.get_by_label("What it is for").fill("till at the door")
+    await page.get_by_role("button", name="Create it").click()
+    await expect(page.locator(".secret code")).to_contain_text("sk_test_")
+    await page.get_by_role("link", name="All keys").click()
+    await page.get_by_role("link", name="till at the door").click()
+    await page.locator("summary", has_text="Revoke it").click()
+    await page.get_by_label("Reason").fill("the till was stolen")
+    await page.get_by_role("button", name="Revoke it").click()
+    await expect(page.get_by_text("The key opens nothing any more.")).to_be_visible()
+    assert not console_errors(page)
+
+
+async def test_endpoint_is_tried_without_a_script(till: Till, page_in: PageIn) -> None:
+    page = await till.signed_in(await page_in(base=till.base, script=False))
+    await page.goto(f"{till.base}{till.home}/webhooks/{till.named['endpoint']}")
+    await page.get_by_role("button", name="Send a test").click()
+    await expect(page.get_by_text("A test is on its way")).to_be_visible()
+    await page.get_by_role("link", name="webhook_endpoint.test").first.click()
+    await page.get_by_role("button", name="Send again").click()
+    await expect(page.get_by_text("It is sent again now.")).to_be_visible()
