@@ -19,7 +19,7 @@ export PIP_ROOT_USER_ACTION := ignore
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup run test check bench soak format lint types contracts migrations peers clean
-.PHONY: style quick whole
+.PHONY: style quick whole pictures
 
 step = @printf '== %s\n' '$(1)'
 
@@ -66,6 +66,9 @@ migrations: $(STAMP) ## check that the schema runs on every engine
 	@$(BIN)/python -m tongbao.core.migrations.lint
 
 peers: $(PEER_STAMPS) ## install the programs that tests talk to, each apart from the project
+
+pictures: $(STAMP) ## take the pictures of the README
+	@$(BIN)/pytest tests/faces/pictures.py
 
 clean: ## remove the environment and all caches, never the data in .tongbao
 	@rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -5,7 +5,7 @@ A line's ``key`` is text of ASCII that no other line of any room has; lines are 
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 PAGE_MAX = 200
 
@@ -38,6 +38,14 @@ class Wanted(NamedTuple):
         """The parts as every statement takes them: the place, the actor, the time, one row more than is wanted."""
         at, key = self.before or (None, None)
         return at, key, self.actor, self.since, self.until, max(1, min(self.limit, PAGE_MAX)) + 1
+
+
+class Trail(Protocol):
+    """The acts of one room."""
+
+    async def lines(self, wanted: Wanted) -> Sequence[Line]:
+        """Return the newest lines that are wanted, one more than the limit where there are more."""
+        ...
 
 
 def merged(found: Iterable[Sequence[Line]], limit: int) -> tuple[list[Line], bool]:

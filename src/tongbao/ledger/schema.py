@@ -522,7 +522,7 @@ class Seal(msgspec.Struct, frozen=True):
     leaves: bytes
 
 
-class Unsealed(NamedTuple):
+class Unsealed(msgspec.Struct, frozen=True):
     """Transfers that no seal holds: how many, since when the oldest; ``moved_at``: when the sealer last did something."""
 
     count: int

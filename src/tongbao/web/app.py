@@ -7,10 +7,9 @@
 - ``/v2/channels/{name}/notifications``: what channels tell us. ``/l``, ``/c``: the hosted checkout for payers.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -52,6 +51,7 @@ from tongbao.web.api.supposing import Supposing
 from tongbao.web.api.v1.app import Api
 from tongbao.web.api.v1.joining import VaultCards
 from tongbao.web.cashier import routes as cashier
+from tongbao.web.guarding_headers import GuardingHeaders
 from tongbao.web.house import House
 from tongbao.web.merchant import selling, workshop
 from tongbao.web.ops import disputes, money
@@ -132,13 +132,6 @@ def create_app(house: House, workers: Workers, metrics: Metrics, doors: Doors | 
         )
     )
 
-    @app.middleware("http")
-    async def secure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await call_next(request)
-        for name, value in SECURITY_HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response
-
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> JSONResponse:
         return JSONResponse({"status": "ok"})
@@ -157,7 +150,8 @@ def create_app(house: House, workers: Workers, metrics: Metrics, doors: Doors | 
     async def exposition() -> Response:
         return Response(metrics.render(), media_type=prometheus.CONTENT_TYPE)
 
-    return _Front(HotAssess(app, gate, calls, judged, SECURITY_HEADERS), house.api)
+    front = _Front(HotAssess(app, gate, calls, judged, SECURITY_HEADERS), house.api)
+    return GuardingHeaders(front, SECURITY_HEADERS)
 
 
 def _books(house: House) -> APIRouter:

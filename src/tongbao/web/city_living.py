@@ -104,7 +104,8 @@ async def prove_books(house: House) -> tuple[int, bool]:
 
 def _kept(acts: Acts, visits: list[Visit], telling: Telling) -> Iterator[tuple[Day, tuple[Visit, ...]]]:
     """Yield the days, keeping their visits for the figures at the end."""
-    for day, of_day in acts.days():
+    for day, planned in acts.days():
+        of_day = tuple(planned)
         visits += of_day
         telling.begun(day, len(of_day))
         yield day, of_day

@@ -19,7 +19,7 @@ from tongbao.parties.schema import MerchantState, OperatorPermission
 from tongbao.parties.service.access import operator_of_job
 from tongbao.parties.service.acknowledgments import Acknowledgments
 from tongbao.parties.service.trail import Trail as PartiesTrail
-from tongbao.payments.schema.house_overviews import HouseWanted
+from tongbao.payments.schema.house_overviews import HouseWanted, Waiting
 from tongbao.payments.schema.standing import Standing
 from tongbao.payments.service.house_overviews import HouseOverviews
 from tongbao.risk.service.trail import Trail as RiskTrail
@@ -78,7 +78,7 @@ async def test_nothing_waits_where_every_payment_was_answered(whole: Whole) -> N
     tenant = await whole.tenant()
     await whole.pay(tenant)
     overviews, books = HouseOverviews(whole.house.runtime.database), [tenant.scope.book_id]
-    assert await overviews.unresolved(books) == (0, None)
+    assert await overviews.unresolved(books) == Waiting(0, None)
     assert await overviews.hooks(books, whole.clock.now() - timedelta(days=1)) == (0, 0, 0, None)
 
 

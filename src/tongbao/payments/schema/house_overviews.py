@@ -37,7 +37,7 @@ class HousePayment(NamedTuple):
     attempt: Attempt | None
 
 
-class Waiting(NamedTuple):
+class Waiting(msgspec.Struct, frozen=True):
     """Attempts whose end is not known: how many, and since when the oldest waits; None where there is none."""
 
     count: int

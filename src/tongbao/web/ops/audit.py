@@ -1,7 +1,7 @@
 """``/ops/audit``: who did what, when and why, over every room that keeps a trail; filtered, exported, walked back by pages."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
@@ -10,8 +10,9 @@ from markupsafe import Markup
 
 from tongbao.clearing.service.trail import Trail as ClearingTrail
 from tongbao.core import trails
+from tongbao.core.db import Database
 from tongbao.core.ids import int_text, uuid_text
-from tongbao.core.trails import Line, Wanted
+from tongbao.core.trails import Line, Trail, Wanted
 from tongbao.decisions.service.trail import Trail as DecisionsTrail
 from tongbao.parties.schema import MERCHANT_PREFIX, OperatorPermission
 from tongbao.parties.service.trail import Trail as PartiesTrail
@@ -22,7 +23,7 @@ from tongbao.web.ops.rendering_desk import ROWS, Desk, Pages, Say, Shown
 from tongbao.web.ui.tables import EXPORT_ROWS_MAX, Column, Filter, Query, Row, Table
 
 PATH = "/ops/audit"
-TRAILS = {
+TRAILS: dict[str, Callable[[Database], Trail]] = {
     "parties": PartiesTrail,
     "decisions": DecisionsTrail,
     "risk": RiskTrail,

@@ -251,7 +251,8 @@ def candidates(view: View, others: Sequence[View]) -> list[Candidate]:
             days,
             gap,
             1 / rivals if gap == 0 and days <= NEAR_DAYS else 0.0,
-            next((side.reference for side in (*other.expected, *other.reported) if side.reference), ""),
+            next((each.reference for each in other.expected if each.reference), "")
+            or next((each.reference for each in other.reported if each.reference), ""),
         )
         for gap, days, other in found[:CANDIDATES_MAX]
     ]

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Request, Response
 
 from tongbao.clearing.schema.days import Day, DayReport, DayState
+from tongbao.clearing.schema.statements import ProfitLine
 from tongbao.clearing.service.closing import HOUSE_ZONE
 from tongbao.clearing.service.profits import totals
 from tongbao.core.errors import AppError, Conflict, InvalidRequest, NotFound
@@ -96,7 +97,7 @@ class _Days:
         last = _maybe_day(query.filters.get("to", "")) or today
         live = MODES[query.filters.get("mode", "live")]
         problem: Failed | None = None
-        lines = ()
+        lines: tuple[ProfitLine, ...] = ()
         try:
             if not 0 <= (last - first).days <= PROFIT_DAYS_MAX:
                 raise InvalidRequest("statement_time_invalid", "the days are to be in order and not too many")

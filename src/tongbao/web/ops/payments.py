@@ -42,8 +42,8 @@ async def _list(desk: Desk) -> Response:
         try:
             return RedirectResponse((await Lineage(desk.house).find(query.q)).page, 303)
         except NotFound:
-            rows = desk.table(query, shown, (), PATH)
-            told = {"title": desk.t("payments"), "line": desk.t("not_found", q=query.q), "view": rows}
+            empty = desk.table(query, shown, (), PATH)
+            told = {"title": desk.t("payments"), "line": desk.t("not_found", q=query.q), "view": empty}
             return desk.page(Shown("list.html", "payments", told, 404))
     books = tuple(
         book
@@ -66,12 +66,12 @@ async def _list(desk: Desk) -> Response:
     page = await overviews.newest(wanted)
     rows = [Row(view.cells(each, owners, desk)) for each in page.items]
     after = page.items[-1].intent.reference if page.has_more else ""
-    table = desk.table(query, shown, rows, PATH, after, str(desk.t("payments_none")))
+    view_table = desk.table(query, shown, rows, PATH, after, str(desk.t("payments_none")))
     return desk.page(
         Shown(
             "list.html",
             "payments",
-            {"title": desk.t("payments"), "line": desk.t("payments_all_line"), "view": table},
+            {"title": desk.t("payments"), "line": desk.t("payments_all_line"), "view": view_table},
         )
     )
 

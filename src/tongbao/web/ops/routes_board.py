@@ -100,7 +100,7 @@ def _kpis(view: BoardView, desk: Desk) -> list[tuple[object, ...]]:
 
 def _rows(group: MethodRows, desk: Desk) -> list[tuple[str | Markup, ...]]:
     ui = desk.ui
-    rows = []
+    rows: list[tuple[str | Markup, ...]] = []
     for row in group.rows:
         course = [each for each in row.course if each is not None]
         rows.append(
