@@ -19,7 +19,7 @@ export PIP_ROOT_USER_ACTION := ignore
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup run test check bench soak format lint types contracts migrations peers clean
-.PHONY: style quick whole pictures
+.PHONY: style quick whole looks pictures
 
 step = @printf '== %s\n' '$(1)'
 
@@ -66,6 +66,9 @@ migrations: $(STAMP) ## check that the schema runs on every engine
 	@$(BIN)/python -m tongbao.core.migrations.lint
 
 peers: $(PEER_STAMPS) ## install the programs that tests talk to, each apart from the project
+
+looks: $(STAMP) ## look at every page in every mode and language
+	@TONGBAO_LOOKS=all $(BIN)/pytest tests/faces -n 2 --dist loadfile $(PYTEST_ARGS)
 
 pictures: $(STAMP) ## take the pictures of the README
 	@$(BIN)/pytest tests/faces/pictures.py

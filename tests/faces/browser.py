@@ -7,6 +7,7 @@ where there is no chromium. Every error that a page writes to its console is kep
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,6 +27,13 @@ FLAGS = (
 )
 MODES = ("light", "dark", "elder")
 LANGUAGES = ("en", "zh-CN")
+ALL_LOOKS = tuple((mode, language) for mode in MODES for language in LANGUAGES)
+LOOKS = (
+    ALL_LOOKS
+    if os.environ.get("TONGBAO_LOOKS") == "all"
+    else (("light", "en"), ("dark", "zh-CN"), ("elder", "zh-CN"))
+)
+"""How every page is looked at: each mode once and both languages, or in every combination (``make looks``)."""
 WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 WIDE, PHONE, NARROW = 1280, 390, 320
 HEIGHT = 900

@@ -7,8 +7,7 @@ import pytest
 from playwright.async_api import Page, expect
 from tests.faces.browser import (
     BINARY,
-    LANGUAGES,
-    MODES,
+    LOOKS,
     NARROW,
     PHONE,
     PageIn,
@@ -38,8 +37,7 @@ async def base() -> AsyncIterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(("mode", "language"), LOOKS)
 async def test_every_page_is_accessible_and_says_nothing_to_the_console(
     page_in: PageIn, base: str, mode: str, language: str
 ) -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from playwright.async_api import expect
-from tests.faces.browser import LANGUAGES, MODES, PageIn, console_errors
+from tests.faces.browser import LOOKS, PageIn, console_errors
 from tests.faces.merchant_money_place import Till, open_till
 from tests.faces.merchant_walks import walk
 
@@ -31,8 +31,7 @@ async def till(database: Database, dsn: str, tmp_path_factory: pytest.TempPathFa
         yield opened
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("mode", "language"), LOOKS)
 async def test_pages_are_sound(till: Till, page_in: PageIn, mode: str, language: str) -> None:
     await walk(till, page_in, PATHS, mode, language)
 

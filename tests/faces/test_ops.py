@@ -6,8 +6,7 @@ from datetime import timedelta
 import pytest
 from playwright.async_api import Page, expect
 from tests.faces.browser import (
-    LANGUAGES,
-    MODES,
+    LOOKS,
     NARROW,
     PageIn,
     assert_accessible,
@@ -43,10 +42,6 @@ PAGES = (
     "/ops/people",
     "/ops/audit",
 )
-LOOKS = [(mode, LANGUAGES[number % 2]) for number, mode in enumerate(MODES)] + [
-    ("light", "zh-CN"),
-    ("elder", "zh-CN"),
-]
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,7 @@ import pytest
 from playwright.async_api import FilePayload, Page, expect
 from tests.faces.browser import (
     BINARY,
-    LANGUAGES,
-    MODES,
+    LOOKS,
     PHONE,
     PageIn,
     assert_accessible,
@@ -44,8 +43,7 @@ async def sit(page: Page, place: Place, who: SignedIn) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(("mode", "language"), LOOKS)
 async def test_every_page_is_accessible_and_says_nothing_to_the_console(
     page_in: PageIn, place: Place, paths: list[str], mode: str, language: str
 ) -> None:

@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Page, expect
 from tests.faces.browser import (
-    LANGUAGES,
-    MODES,
+    LOOKS,
     PHONE,
     WIDE,
     PageIn,
@@ -60,8 +59,7 @@ async def opened(house: House, page_in: PageIn, who: str, path: str, width: int 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(("mode", "language"), LOOKS)
 async def test_page_is_accessible_in_every_mode_and_language(
     house: House, page_in: PageIn, mode: str, language: str
 ) -> None:

@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.faces.browser import (
-    LANGUAGES,
-    MODES,
+    LOOKS,
     PHONE,
     PageIn,
     assert_accessible,
@@ -39,8 +38,7 @@ async def purse(
         yield opened
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(("mode", "language"), LOOKS)
 async def test_every_page_is_accessible(purse: Purse, page_in: PageIn, mode: str, language: str) -> None:
     page = await purse.signed_in(await page_in(mode, language, PHONE, purse.base))
     for path in PAGES.values():

@@ -88,8 +88,10 @@ class _SecurityPage:
 
     async def _add(self, request: Request, visitor: PayerVisitor, fields: dict[str, str]) -> Response:
         enrolment = await self._sign_in.enrolment(visitor.session)
+        if enrolment is Enrolment.WAITS:
+            raise NotPermitted("enrolment_waits", "a recovery has begun, and its time is not over")
         if enrolment not in _OPEN:
-            raise NotPermitted(f"enrolment_{enrolment.value}", "this session may not add a passkey")
+            raise NotPermitted("enrolment_needs_passkey", "sign in with a passkey to add one")
         label = fields.get("label", "").strip() or browser_name(agent_of(request))
         answer = fields.get("response", "").encode()
         kept = await self._signing.passkeys.save(_enrolling(visitor), answer, label)
