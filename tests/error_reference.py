@@ -6,6 +6,7 @@ interfaces themselves choose.
 """
 
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -69,6 +70,7 @@ class Raised(NamedTuple):
         return "start" if self.place.startswith(AT_START) else self.place.partition("/")[0]
 
 
+@functools.cache
 def raised() -> tuple[list[Raised], set[str]]:
     """Return every error that the rooms make, and the places whose code cannot be read."""
     found: list[Raised] = []

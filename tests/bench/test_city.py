@@ -11,6 +11,7 @@ from tongbao.core.errors import InvariantBroken
 TINY = city.Sizes(days=1, visits=8, payers=12, shops=3, tpcb_seconds=1, pgbench_scale=1)
 
 
+@pytest.mark.nightly
 async def test_run_measures_speed_and_finds_equal_seeds_equal() -> None:
     said: list[str] = []
     figures = await city.run(TINY, said.append)

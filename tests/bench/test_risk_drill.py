@@ -317,6 +317,7 @@ def test_payment_id_reads_what_the_shop_was_told() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 async def test_drill_passes_good_payers_stops_attacks_and_survives_a_kill(home: Path) -> None:
     report = await risk_drill.run(home, plan=risk_drill.QUICK, say=lambda _: None)
     assert report.sound, (report.broken_promises, report.faults)
