@@ -7,6 +7,7 @@ from tests.web.signing.conftest import Browser
 
 from tongbao.parties.schema import OperatorRole
 from tongbao.parties.service.demo import open_demo
+from tongbao.web.demo_link import open_link
 from tongbao.web.demo_people import PEOPLE_FILE, DemoPeople, merchant_of
 from tongbao.web.signing.rooms import DemoLogIn
 
@@ -47,3 +48,13 @@ async def test_demo_payer_signs_in_with_a_code(browser: Browser, tmp_path: Path)
     payer = next(each for each in log_ins if each.face == "wallet")
     path, code = await browser.code_for(payer.email)
     assert (await browser.post(path, {"code": code}, path)).headers["location"] == "/wallet"
+
+
+async def test_demo_link_is_made_once_and_can_be_paid(browser: Browser) -> None:
+    house = browser.whole.house
+    await open_demo(house.parties)
+    link = await open_link(house)
+    assert await open_link(house) == link
+    followed = await browser.http.get(link)
+    assert followed.status_code == 303
+    assert "/c/" in followed.headers["location"]

@@ -39,6 +39,7 @@ from tongbao.web.city_past import Past, State, keep_past, new_terms, read_past
 from tongbao.web.commands.city_bar import shown_days
 from tongbao.web.commands.listening import Server, configured, listen
 from tongbao.web.demo import KEYS_FILE, Demo
+from tongbao.web.demo_link import open_link
 from tongbao.web.demo_people import PEOPLE_FILE, DemoPeople
 from tongbao.web.house import House, open_house
 from tongbao.web.pace import Pace
@@ -111,7 +112,7 @@ async def _serve(settings: Settings, listening: socket.socket, console: Console,
         events = Events(runtime.database, clock, runtime.ledger.ids, runtime.metrics, house.subscriptions())
         workers = Workers(house, events, runtime.metrics, seal_interval_s=settings.seal_interval_s)
         log_ins = await _people(demo, house) if with_demo else []
-        doors = Doors(tuple(log_ins), shows_codes=True, keeper=DEMO[0].merchant_id) if with_demo else None
+        doors = await _doors(house, log_ins) if with_demo else None
         app = create_app(house, workers, runtime.metrics, doors)
         served = Instants(app, clock) if isinstance(clock, SteppedClock) else app
         server = Server(configured(served), house.hub.close)
@@ -208,6 +209,10 @@ async def _people(demo: Demo, house: House) -> list[DemoLogIn]:
     """Open the merchants of the demonstration and let its people in; return how they sign in."""
     await demo.open_merchants(house)
     return await DemoPeople(demo.home).open(house)
+
+
+async def _doors(house: House, log_ins: Sequence[DemoLogIn]) -> Doors:
+    return Doors(tuple(log_ins), shows_codes=True, keeper=DEMO[0].merchant_id, cashier=await open_link(house))
 
 
 def _demo_settings(with_demo: bool) -> dict[str, object]:

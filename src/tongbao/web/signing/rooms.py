@@ -27,12 +27,13 @@ class DemoLogIn:
 class Doors:
     """What a demonstration shows that no other house does: log-ins, and codes on the page that asks for them.
 
-    ``keeper``: the merchant whose test book takes what payers put into their wallets.
+    ``keeper``: the merchant whose test book takes what payers put into their wallets. ``cashier``: a link to pay by.
     """
 
     log_ins: tuple[DemoLogIn, ...] = ()
     shows_codes: bool = False
     keeper: MerchantId | None = None
+    cashier: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,5 +13,5 @@ def routers(signing: Signing) -> list[APIRouter]:
         me_routes.router(signing),
         wallet_routes.router(signing),
         wallet_security.router(signing),
-        welcome.router(signing.doors),
+        welcome.router(signing.doors, cashier=signing.doors.cashier),
     ]
