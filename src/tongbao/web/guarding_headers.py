@@ -8,9 +8,11 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_CACHE, _TYPE, _HTML = b"cache-control", b"content-type", b"text/html"
+
 
 class GuardingHeaders:
-    """Adds ``headers`` to the answers of an application."""
+    """Adds ``headers`` to the answers of an application; a page that does not say otherwise is kept by nobody."""
 
     def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
         self._app = app
@@ -27,6 +29,10 @@ class GuardingHeaders:
                 given = list(message.get("headers", ()))
                 said = {name.lower() for name, _ in given}
                 added = [each for each in self._headers if each[0] not in said]
+                if _CACHE not in said and any(
+                    name.lower() == _TYPE and value.startswith(_HTML) for name, value in given
+                ):
+                    added.append((_CACHE, b"no-store"))
                 message = {**message, "headers": [*given, *added]}
             await send(message)
 
