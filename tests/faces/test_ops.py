@@ -72,6 +72,7 @@ async def opened(shop: Shop, page: Page, who: SignedIn, path: str) -> Page:
     return page
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("mode", "language"), LOOKS)
 async def test_every_page_is_accessible_and_never_scrolls_sideways(
     shop: Shop, lin: SignedIn, page_in: PageIn, mode: str, language: str

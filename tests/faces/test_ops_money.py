@@ -43,6 +43,7 @@ async def sit(page: Page, place: Place, who: SignedIn) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("mode", "language"), LOOKS)
 async def test_every_page_is_accessible_and_says_nothing_to_the_console(
     page_in: PageIn, place: Place, paths: list[str], mode: str, language: str
