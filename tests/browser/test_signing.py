@@ -102,7 +102,7 @@ async def test_person_adds_a_passkey_and_signs_in_without_a_word(place: Place, p
     await page.until(READY + "location.pathname === '/sign-in' && " + SHOWN)
     before = await page.run("document.cookie")
     await page.click("[data-passkey=get] button")
-    await page.until(READY + "location.pathname === '/ops/routing'")
+    await page.until(READY + "location.pathname === '/ops/today'")
     assert before == await page.run("document.cookie") == ""  # no script sees a cookie of sign-in
     assert page.complaints == []
 
