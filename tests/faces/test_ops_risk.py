@@ -58,7 +58,7 @@ async def opened(house: House, page_in: PageIn, who: str, path: str, width: int 
     return page
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("mode", "language"), LOOKS)
 async def test_page_is_accessible_in_every_mode_and_language(
     house: House, page_in: PageIn, mode: str, language: str
