@@ -5,7 +5,7 @@ language is negotiated by ``?lang=``, cookie, then ``Accept-Language``. Nothing 
 carries inline style or script, so that the strictest content policy holds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
@@ -13,14 +13,14 @@ from urllib.parse import parse_qsl, urlencode
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from tongbao.core.errors import AppError, InvalidRequest
-from tongbao.web import errors, figures
+from tongbao.web import errors, figures, wording
 from tongbao.web.figures import Figures
 from tongbao.web.locale import ledger as words
 from tongbao.web.ui import assets
 from tongbao.web.ui.kit import Kit
+from tongbao.web.wording import Say
 
 HERE = Path(__file__).parent
 STATIC_PREFIX = assets.PREFIX
@@ -94,14 +94,9 @@ def part(language: str, template: str, context: Mapping[str, object]) -> str:
     return _templates.get_template(template).render(shown)
 
 
-def translator(language: str) -> Callable[..., Markup]:
+def translator(language: str) -> Say:
     """Return the function that gives a text by its key, with values escaped into it."""
-
-    def translate(key: str, **values: object) -> Markup:
-        # The catalogue is part of the program; only the values come from outside.
-        return Markup(words.text(key, language)).format(**values)  # noqa: S704
-
-    return translate
+    return wording.translator(language, words.TEXTS)
 
 
 def finding_key(what: str) -> str:

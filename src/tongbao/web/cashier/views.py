@@ -1,7 +1,7 @@
 """What the pages of the checkout show, in the payer's language: amounts, items, receipt, code, reasons."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -20,10 +20,11 @@ from tongbao.payments.schema.intents import Intent, IntentState, RiskState
 from tongbao.payments.schema.orders import IntentView
 from tongbao.payments.service.step_ups import is_waiting
 from tongbao.risk.service.payer_words import payer_sentence
-from tongbao.web import pages
+from tongbao.web import pages, wording
 from tongbao.web.cashier import faces, telling
 from tongbao.web.figures import Figures
 from tongbao.web.locale import cashier as words
+from tongbao.web.wording import Say
 
 ITEMS_SHOWN = 5
 """More items than these are folded away."""
@@ -124,15 +125,9 @@ def keep_choices(request: Request, response: Response, wanted: pages.Preferences
     return response
 
 
-def translator(language: str) -> Callable[..., Markup]:
+def translator(language: str) -> Say:
     """Return the function that gives a text by its key, with values escaped into it."""
-
-    def translate(key: str, **values: object) -> Markup:
-        # The catalogue is part of the program; only the values come from outside.
-        found = Markup(words.text(key, language))  # noqa: S704
-        return found.format(**values) if values else found
-
-    return translate
+    return wording.translator(language, words.TEXTS)
 
 
 def of_session(

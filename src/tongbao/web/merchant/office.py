@@ -13,9 +13,11 @@ from tongbao.core.db import Connection
 from tongbao.core.errors import AppError, InvariantBroken
 from tongbao.core.ids import uuid_text
 from tongbao.parties.schema import PERSON_PREFIX, Permission
-from tongbao.web.locale import ledger, merchant, merchant_money, merchant_workshop
+from tongbao.web import wording
+from tongbao.web.locale import merchant, merchant_money, merchant_workshop
 from tongbao.web.merchant.payments_view import named
-from tongbao.web.merchant.portal import PROBLEM_TEXT, Desk, Portal, Shown, text
+from tongbao.web.merchant.portal import CATALOGUES as PORTAL_CATALOGUES
+from tongbao.web.merchant.portal import PROBLEM_TEXT, Desk, Portal, Shown
 from tongbao.web.ui.table_views import TableView
 from tongbao.web.ui.tables import Query, Row, Table
 
@@ -35,12 +37,7 @@ class Office(Desk):
 
     def t(self, key: str, **values: object) -> Markup:
         """Return a text by its key."""
-        for known in CATALOGUES:
-            if key in known:
-                place = ledger.LANGUAGES.index(self.language)
-                # The catalogue is part of the program; only the values come from outside.
-                return Markup(known[key][place]).format(**values)  # noqa: S704 - our own catalogue
-        return text(self.language, key, **values)
+        return wording.text(self.language, (*CATALOGUES, *PORTAL_CATALOGUES), key, values)
 
     def known(self, key: str, otherwise: str) -> str | Markup:
         """Return the text of a key that a later version may not have; then ``otherwise``."""

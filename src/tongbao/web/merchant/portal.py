@@ -21,10 +21,10 @@ from tongbao.core.requests.running import kept_until
 from tongbao.parties.schema import MERCHANT_PREFIX, Permission
 from tongbao.payments.service.overviews import Overviews
 from tongbao.payments.service.pay_codes import PayCodes
-from tongbao.web import errors, pages
+from tongbao.web import errors, pages, wording
 from tongbao.web.api.pay_codes import open_pay_codes
 from tongbao.web.house import House
-from tongbao.web.locale import ledger, merchant, stories
+from tongbao.web.locale import merchant, stories
 from tongbao.web.page_route import page_route
 from tongbao.web.signing import frames
 from tongbao.web.signing.guarding import MODE_COOKIE, MODES, Guards, MerchantVisitor
@@ -41,6 +41,7 @@ from tongbao.web.ui.tables import Query, Row, Table
 PREFIX = "/merchant/{merchant}"
 ONCE_BYTES = 12
 ONCE_CHARS = (8, 64)
+CATALOGUES = (merchant.TEXTS, stories.TEXTS)
 PROBLEM_TEXT = "p_"
 PageRoute = page_route(error_page)
 """The kind of route of every page here: what goes wrong is told by a page."""
@@ -255,10 +256,7 @@ def open_portal(house: House, hub: Hub | None = None) -> Portal:
 
 def text(language: str, key: str, **values: object) -> Markup:
     """Return a text of the portal or of stories by its key, with values escaped into it; raise KeyError for an unknown one."""
-    place = ledger.LANGUAGES.index(language)
-    found = merchant.TEXTS.get(key) or stories.TEXTS[key]
-    # The catalogue is part of the program; only the values come from outside.
-    return Markup(found[place]).format(**values)  # noqa: S704 - our own catalogue
+    return wording.text(language, CATALOGUES, key, values)
 
 
 def base_of(visitor: MerchantVisitor) -> str:

@@ -19,8 +19,9 @@ from tongbao.parties.service.trail import Trail as PartiesTrail
 from tongbao.risk.schema.cases import case_text
 from tongbao.risk.service.trail import Trail as RiskTrail
 from tongbao.web.ops.entering import names_of
-from tongbao.web.ops.rendering_desk import ROWS, Desk, Pages, Say, Shown
+from tongbao.web.ops.rendering_desk import ROWS, Desk, Pages, Shown
 from tongbao.web.ui.tables import EXPORT_ROWS_MAX, Column, Filter, Query, Row, Table
+from tongbao.web.wording import Say
 
 PATH = "/ops/audit"
 TRAILS: dict[str, Callable[[Database], Trail]] = {

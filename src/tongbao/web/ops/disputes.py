@@ -19,12 +19,13 @@ from tongbao.web.ops import risk_cells as cells
 from tongbao.web.ops.entering import Entrance, visitor_of
 from tongbao.web.ops.rendering import query
 from tongbao.web.ops.risk_desk import MODES, Desk, Shown, error_page, language_of
-from tongbao.web.ops.risk_words import TEXTS, Say, translator
+from tongbao.web.ops.risk_words import TEXTS, translator
 from tongbao.web.page_route import page_route
 from tongbao.web.ui import saved_views, tables
 from tongbao.web.ui.kit import Kit
 from tongbao.web.ui.table_views import TableView
 from tongbao.web.ui.tables import Column, Filter, Row, Table
+from tongbao.web.wording import Say
 
 PATH = "/ops/disputes"
 SHOWN = 50

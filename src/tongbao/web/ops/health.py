@@ -9,8 +9,9 @@ from tongbao.parties.schema import OperatorPermission
 from tongbao.web.ops import alerts
 from tongbao.web.ops.alerts_policy import SEALING_LATE, is_behind
 from tongbao.web.ops.health_reading import Reading
-from tongbao.web.ops.rendering_desk import Desk, Pages, Say, Shown, known_text, texts
+from tongbao.web.ops.rendering_desk import Desk, Pages, Shown, known_text, texts
 from tongbao.web.ui.kit import Kit
+from tongbao.web.wording import Say
 
 MEGABYTE = 1_000_000
 

@@ -19,8 +19,9 @@ from tongbao.parties.schema import (
 )
 from tongbao.payments.schema.house_overviews import HouseWanted
 from tongbao.web.ops import payments_view
-from tongbao.web.ops.rendering_desk import ROWS, Desk, Pages, Say, Shown
+from tongbao.web.ops.rendering_desk import ROWS, Desk, Pages, Shown
 from tongbao.web.ui.tables import EXPORT_ROWS_MAX, Column, Filter, Query, Row, Table
+from tongbao.web.wording import Say
 
 PATH = "/ops/merchants"
 TONES = {MerchantState.OPEN: "ok", MerchantState.SUSPENDED: "warn", MerchantState.CLOSED: "plain"}

@@ -22,7 +22,7 @@ from tongbao.core.ids import int_text, parse_int, parse_uuid, uuid_text
 from tongbao.ledger.schema import BOOK_PREFIX
 from tongbao.parties.schema import PERSON_PREFIX, OperatorPermission
 from tongbao.parties.service.access import operator_of_job, require_operator, roles_with
-from tongbao.web import errors, pages
+from tongbao.web import errors, pages, wording
 from tongbao.web.house import House
 from tongbao.web.locale import ledger, ops_money
 from tongbao.web.ops.entering import PERSON, Entrance, names_of
@@ -288,9 +288,7 @@ class Desk:
 
 def text(language: str, key: str, **values: object) -> Markup:
     """Return a text of these pages by its key, with values escaped into it; raise KeyError for an unknown one."""
-    found = ops_money.TEXTS.get(key) or ledger.TEXTS[key]
-    # The catalogue is part of the program; only the values come from outside.
-    return Markup(found[ledger.LANGUAGES.index(language)]).format(**values)  # noqa: S704 - our own catalogue
+    return wording.text(language, (ops_money.TEXTS, ledger.TEXTS), key, values)
 
 
 def path_id(prefix: str, reference: str) -> UUID:

@@ -11,10 +11,11 @@ from tongbao.payments.schema.house_overviews import HousePayment, HouseWanted
 from tongbao.payments.schema.intents import Intent
 from tongbao.payments.schema.standing import Standing
 from tongbao.web.ops.health_reading import Owner
-from tongbao.web.ops.rendering_desk import Desk, Say
+from tongbao.web.ops.rendering_desk import Desk
 from tongbao.web.stories import standing
 from tongbao.web.ui.money import plain_amount
 from tongbao.web.ui.tables import Column, Filter, Query, Table
+from tongbao.web.wording import Say
 
 METHODS = ("card", "wallet", "alipay", "wechat_pay")
 

@@ -17,9 +17,9 @@ from markupsafe import Markup
 
 from tongbao.core.errors import AppError, InvariantBroken
 from tongbao.parties.schema import OperatorPermission
-from tongbao.web import errors, pages
+from tongbao.web import errors, pages, wording
 from tongbao.web.house import House
-from tongbao.web.locale import ledger, ops, ops_house, stories
+from tongbao.web.locale import ops, ops_house, stories
 from tongbao.web.ops import board_view
 from tongbao.web.ops.entering import PERSON, Entrance, names_of
 from tongbao.web.ops.health_reading import Readings
@@ -34,6 +34,7 @@ from tongbao.web.ui.kit import Kit
 from tongbao.web.ui.live import Hub
 from tongbao.web.ui.table_views import TableView
 from tongbao.web.ui.tables import Query, Row, Table
+from tongbao.web.wording import Say
 
 ROWS = 25
 MODES = {"live": True, "test": False}
@@ -212,7 +213,7 @@ class Desk:
 
 
 Answer = Callable[[Desk], Awaitable[Response]]
-Say = Callable[..., Markup]
+CATALOGUES = (ops_house.TEXTS, ops.TEXTS, stories.TEXTS)
 """Gives a text by its key, with values escaped into it."""
 
 
@@ -255,21 +256,14 @@ async def mode_of(floor: Floor, request: Request) -> str:
 
 def known_text(key: str) -> bool:
     """Return whether there is a text for a key."""
-    return key in ops_house.TEXTS or key in ops.TEXTS or key in stories.TEXTS
+    return any(key in each for each in CATALOGUES)
 
 
 def text(language: str, key: str, **values: object) -> Markup:
     """Return a text of these pages by its key, with values escaped into it; raise KeyError for an unknown one."""
-    place = ledger.LANGUAGES.index(language)
-    found = ops_house.TEXTS.get(key) or ops.TEXTS.get(key) or stories.TEXTS[key]
-    # The catalogue is part of the program; only the values come from outside.
-    return Markup(found[place]).format(**values)  # noqa: S704 - our own catalogue
+    return wording.text(language, CATALOGUES, key, values)
 
 
 def texts(language: str) -> Say:
     """Return the function that gives texts in one language."""
-
-    def say(key: str, **values: object) -> Markup:
-        return text(language, key, **values)
-
-    return say
+    return wording.translator(language, *CATALOGUES)

@@ -30,8 +30,9 @@ from tongbao.web.ops import risk_drawings
 from tongbao.web.ops.entering import colleagues_of, with_names
 from tongbao.web.ops.risk_desk import Desk, Failed, Shown, Typed, language_of, words_of
 from tongbao.web.ops.risk_queue import TONES
-from tongbao.web.ops.risk_words import Say, translator
+from tongbao.web.ops.risk_words import translator
 from tongbao.web.ui.figure import Figure
+from tongbao.web.wording import Say
 
 PAYMENTS_SHOWN = 40
 EVIDENCE_SHOWN = 60

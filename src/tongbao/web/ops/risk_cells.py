@@ -5,9 +5,9 @@ from datetime import datetime
 from babel.dates import format_timedelta
 from markupsafe import Markup
 
-from tongbao.web.ops.risk_words import Say
 from tongbao.web.ui import money
 from tongbao.web.ui.kit import Kit
+from tongbao.web.wording import Say
 
 
 def link(href: str, text: str, line: str = "") -> Markup:

@@ -24,13 +24,14 @@ from tongbao.web import errors, pages
 from tongbao.web.house import House
 from tongbao.web.ops.entering import names_of, visitor_of
 from tongbao.web.ops.rendering import choice, percent, query, spread
-from tongbao.web.ops.risk_words import TEXTS, Say, translator
+from tongbao.web.ops.risk_words import TEXTS, translator
 from tongbao.web.signing import frames
 from tongbao.web.signing.guarding import OperatorVisitor
 from tongbao.web.signing.refusing import error_page as plain_error_page
 from tongbao.web.signing.refusing import refusal
 from tongbao.web.signing.rooms import guards_of
 from tongbao.web.ui.kit import Kit
+from tongbao.web.wording import Say
 
 MODES = {"live": True, "test": False}
 FORM_BYTES_MAX = 300_000

@@ -10,7 +10,6 @@ from tongbao.risk.service.model_curves import Curves
 from tongbao.risk.service.pricing_capacity import Point
 from tongbao.risk.service.wording import Said, feature_words
 from tongbao.web.ops.rendering import percent
-from tongbao.web.ops.risk_words import Say
 from tongbao.web.ui import charts_bars, charts_curves
 from tongbao.web.ui.charts_curves import Curve
 from tongbao.web.ui.figure import (
@@ -26,6 +25,7 @@ from tongbao.web.ui.figure import (
     scale_of,
     spread,
 )
+from tongbao.web.wording import Say
 
 HEIGHT = 200
 PSI_LOOK = 0.2

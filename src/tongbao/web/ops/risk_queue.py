@@ -20,11 +20,12 @@ from tongbao.web.ops import risk_cells as cells
 from tongbao.web.ops.entering import names_of, visitor_of
 from tongbao.web.ops.rendering import choice, query
 from tongbao.web.ops.risk_desk import MODES, Desk, Failed, Shown, Typed, language_of, words_of
-from tongbao.web.ops.risk_words import Say, translator
+from tongbao.web.ops.risk_words import translator
 from tongbao.web.ui import saved_views, tables
 from tongbao.web.ui.kit import Kit
 from tongbao.web.ui.table_views import TableView
 from tongbao.web.ui.tables import Column, Filter, Query, Row, Table
+from tongbao.web.wording import Say
 
 PATH = "/ops/risk/cases"
 CLOSED_SHOWN = 50

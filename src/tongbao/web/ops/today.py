@@ -12,10 +12,11 @@ from tongbao.routing.schema.health import Cell
 from tongbao.routing.schema.payments import Mark
 from tongbao.web.ops import alerts
 from tongbao.web.ops.health_reading import MONEY_BACK, Reading
-from tongbao.web.ops.rendering_desk import Desk, Pages, Say, Shown, texts
+from tongbao.web.ops.rendering_desk import Desk, Pages, Shown, texts
 from tongbao.web.ui import charts_bars, charts_lines
 from tongbao.web.ui.figure import Axis, Figure, Series
 from tongbao.web.ui.kit import Kit
+from tongbao.web.wording import Say
 
 MINUTES = int(MONEY_BACK / timedelta(minutes=1))
 RECENT_MINUTES = 15

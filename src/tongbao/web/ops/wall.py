@@ -11,9 +11,10 @@ from tongbao.parties.schema import OperatorPermission
 from tongbao.web.ops import alerts, today
 from tongbao.web.ops.board_view import CLOSED, OPEN
 from tongbao.web.ops.health_reading import Reading
-from tongbao.web.ops.rendering_desk import Desk, Pages, Say, Shown, texts
+from tongbao.web.ops.rendering_desk import Desk, Pages, Shown, texts
 from tongbao.web.signing import frames
 from tongbao.web.ui.kit import Kit
+from tongbao.web.wording import Say
 
 SCENES = ("money", "rails", "risk", "settlement")
 SCENE_S = 12

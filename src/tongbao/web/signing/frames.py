@@ -13,13 +13,14 @@ from markupsafe import Markup
 
 from tongbao.core.ids import int_text, uuid_text
 from tongbao.parties.schema import MERCHANT_PREFIX
-from tongbao.web import pages
+from tongbao.web import pages, wording
 from tongbao.web.locale import frames as frame_words
 from tongbao.web.locale import ledger
 from tongbao.web.locale import signing as words
 from tongbao.web.signing import places
 from tongbao.web.signing.addresses import FRONT
 from tongbao.web.signing.guarding import MerchantVisitor, OperatorVisitor, PayerVisitor, Visitor
+from tongbao.web.wording import Say
 
 
 class Page(NamedTuple):
@@ -89,18 +90,9 @@ def plain(request: Request, page: Page, csrf: str = "") -> Response:
     return _answer(request, page, {"csrf": csrf})
 
 
-def translator(language: str) -> Callable[..., Markup]:
+def translator(language: str) -> Say:
     """Return the function that gives a text of sign-in, frames or the explorer by its key, with values escaped into it."""
-    place = ledger.LANGUAGES.index(language)
-
-    def translate(key: str, **values: object) -> Markup:
-        for known in (words.TEXTS, frame_words.TEXTS):
-            if key in known:
-                # The catalogue is part of the program; only the values come from outside.
-                return Markup(known[key][place]).format(**values)  # noqa: S704 - our own catalogue
-        return Markup(ledger.TEXTS[key][place]).format(**values)  # noqa: S704 - our own catalogue
-
-    return translate
+    return wording.translator(language, words.TEXTS, frame_words.TEXTS, ledger.TEXTS)
 
 
 def _answer(request: Request, page: Page, frame: Mapping[str, object]) -> Response:

@@ -1,9 +1,8 @@
 """What the step-up pages show, in the payer's language: payee and amount, where the code went, what went wrong."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from fastapi import Request, Response
-from markupsafe import Markup
 
 from tongbao.core.money import Money, format_money
 from tongbao.risk.schema.challenges import (
@@ -14,10 +13,12 @@ from tongbao.risk.schema.challenges import (
     Means,
     StepUpLink,
 )
-from tongbao.web import pages
+from tongbao.web import pages, wording
 from tongbao.web.cashier import faces
 from tongbao.web.cashier import views as checkout
+from tongbao.web.locale import cashier as cashier_words
 from tongbao.web.locale import step_up as words
+from tongbao.web.wording import Say
 
 PROBLEMS = (
     *("wrong", "form", "soon", "sends", "unsent", "busy"),
@@ -62,14 +63,9 @@ def page(request: Request, template: str, context: Mapping[str, object], status:
     return checkout.keep_choices(request, response, wanted)
 
 
-def translator(language: str) -> Callable[..., Markup]:
-    """Return the function that gives a text by its key, with values escaped into it."""
-
-    def translate(key: str, **values: object) -> Markup:
-        # The catalogue is part of the program; only the values come from outside.
-        return Markup(words.text(key, language)).format(**values)  # noqa: S704
-
-    return translate
+def translator(language: str) -> Say:
+    """Return the function that gives a text by its key, of the checkout where there is none here."""
+    return wording.translator(language, words.TEXTS, cashier_words.TEXTS)
 
 
 def of_link(request: Request, link: StepUpLink) -> dict[str, object]:

@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from tongbao.channels.schema import Card, Method, Reason, kind_of
 from tongbao.channels.service.codes import reason_info
-from tongbao.web.locale import ledger, stories
+from tongbao.web import wording
+from tongbao.web.locale import stories
 from tongbao.web.ui.kit import Kit
 
 
@@ -51,9 +52,7 @@ class Reader:
 
     def t(self, key: str, **values: object) -> Markup:
         """Return a text by its key, with values escaped into it; raise KeyError for an unknown key."""
-        text = stories.TEXTS[key][ledger.LANGUAGES.index(self.language)]
-        # The catalogue is part of the program; only the values come from outside.
-        return Markup(text).format(**values)  # noqa: S704 - our own catalogue
+        return wording.text(self.language, (stories.TEXTS,), key, values)
 
     def known(self, key: str, otherwise: str) -> str | Markup:
         """Return the text of a key that a later version may not have; then ``otherwise``."""

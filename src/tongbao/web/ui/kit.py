@@ -6,6 +6,7 @@ from datetime import datetime
 from babel.plural import PluralRule
 from markupsafe import Markup
 
+from tongbao.web import wording
 from tongbao.web.figures import Figures
 from tongbao.web.locale import ui as words
 from tongbao.web.locale.ledger import LANGUAGES
@@ -27,8 +28,7 @@ class Kit:
 
     def t(self, key: str, **values: object) -> Markup:
         """Return a text of the kit by its key, with values escaped into it; raise KeyError for an unknown key."""
-        # The catalogue is part of the program; only the values come from outside.
-        return Markup(words.text(key, self._place)).format(**values)  # noqa: S704 - our own catalogue
+        return wording.text(self.language, (words.TEXTS,), key, values)
 
     def plural(self, key: str, number: int, **values: object) -> Markup:
         """Return a text with forms of number, by the plural rule of the language; ``count`` is filled in."""

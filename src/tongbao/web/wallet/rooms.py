@@ -14,12 +14,11 @@ from tongbao.parties.schema import Merchant, MerchantId, OperatorPermission, Sco
 from tongbao.parties.service.access import operator_of_job
 from tongbao.payments.service.pay_codes import PayCodes
 from tongbao.payments.service.payer_reads import Held, PayerReads
-from tongbao.web import pages
+from tongbao.web import pages, wording
 from tongbao.web.api.pay_codes import ACCOUNTS_MAX, open_pay_codes
 from tongbao.web.api.wallets import FUNDING
 from tongbao.web.house import House
 from tongbao.web.locale import wallet as words
-from tongbao.web.locale.ledger import LANGUAGES
 from tongbao.web.page_route import page_route
 from tongbao.web.signing import frames
 from tongbao.web.signing.guarding import Guards, PayerVisitor
@@ -116,8 +115,7 @@ def kit_of(request: Request) -> Kit:
 
 def text(language: str, key: str, **values: object) -> Markup:
     """Return a text of the wallet by its key, with values escaped into it; raise KeyError for an unknown key."""
-    # The catalogue is part of the program; only the values come from outside.
-    return Markup(words.TEXTS[key][LANGUAGES.index(language)]).format(**values)  # noqa: S704 - our own catalogue
+    return wording.text(language, (words.TEXTS,), key, values)
 
 
 def answer(request: Request, visitor: PayerVisitor, page: Shown) -> Response:
