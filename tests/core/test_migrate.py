@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 from alembic import command
-from alembic.config import Config
 
 from tongbao.core import migrate
 from tongbao.core.embedded.server import EmbeddedServer
 from tongbao.core.errors import Conflict
+from tongbao.core.migrations import running
 
 UPGRADE = (
     "import asyncio, sys; from tongbao.core import migrate; print(asyncio.run(migrate.upgrade(sys.argv[1])))"
@@ -41,6 +41,17 @@ async def schema(dsn: str) -> list[tuple[object, ...]]:
         return [tuple(row) for row in await connection.fetch(SCHEMA)]
     finally:
         await connection.close()
+
+
+def test_files_of_migrations_begin_with_their_revisions() -> None:
+    newest, *_ = running.revisions()
+    assert migrate.head() == newest
+    assert {path.stem[:4] for path in migrate.VERSIONS.glob("[0-9]*.py")} == set(running.revisions())
+
+
+def test_starting_a_migrated_house_does_not_load_alembic() -> None:
+    asked = "import sys; from tongbao.core import migrate; print('alembic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True).stdout == "False\n"
 
 
 async def test_upgrade_fresh_database_reaches_the_newest_revision(empty: str) -> None:
@@ -88,10 +99,7 @@ async def test_upgrade_database_of_a_newer_program_is_refused_untouched(empty: s
 async def test_downgrade_and_upgrade_gives_the_same_schema(empty: str) -> None:
     await migrate.upgrade(empty)
     before = await schema(empty)
-    config = Config()
-    config.set_main_option("script_location", str(migrate.MIGRATIONS))
-    config.attributes["dsn"] = empty
-    await asyncio.to_thread(command.downgrade, config, "base")
+    await asyncio.to_thread(command.downgrade, running.config(empty), "base")
     assert await migrate.current(empty) is None
     assert await schema(empty) == []
     await migrate.upgrade(empty)

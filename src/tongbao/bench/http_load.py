@@ -22,7 +22,8 @@ class Spec(msgspec.Struct, kw_only=True):
     """What to send, over connections spread over ``ports``; ``rate`` per second opens the loop.
 
     With ``is_once`` each request carries an ``Idempotency-Key`` of its own, begun by ``run``.
-    ``body`` may hold ``{n}``, a number that grows, and ``{method}``, the one of ``methods`` that belongs to the key.
+    ``body`` may hold ``{n}``, a number that grows, and ``{method}``, the one of ``methods`` that belongs to the key, or
+    one drawn from its ``payers``.
     """
 
     host: str
@@ -36,6 +37,7 @@ class Spec(msgspec.Struct, kw_only=True):
     expect: str
     keys: list[str]
     methods: dict[str, str] = {}
+    payers: dict[str, list[str]] = {}
     run: str
     is_once: bool = True
 
@@ -161,7 +163,8 @@ class Load:
     def _send(self, connection: _Connection, began: float) -> None:
         self._number += 1
         key = self._random.choice(self._spec.keys)
-        method = self._spec.methods.get(key, "")
+        payers = self._spec.payers.get(key)
+        method = self._random.choice(payers) if payers else self._spec.methods.get(key, "")
         once = f"Idempotency-Key: {self._spec.run}-{self._number}\r\n" if self._spec.is_once else ""
         body = self._spec.body.replace("{n}", str(self._number)).replace("{method}", method)
         connection.send(

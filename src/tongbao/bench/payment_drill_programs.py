@@ -45,6 +45,13 @@ class Program:
         """Return whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The number of the process; raise Unavailable ``drill_process_ended`` where none was started."""
+        if self._process is None:
+            raise Unavailable("drill_process_ended", f"{self.name} was never started")
+        return self._process.pid
+
     async def start(self) -> None:
         """Start the process; wait until it listens or, where it has no port, says its first word.
 

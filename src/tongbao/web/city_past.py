@@ -41,7 +41,7 @@ LIVE_VISITS = 12_000
 AFTERMATH = timedelta(days=60)
 """So long after the past its last refunds, complaints and reports of fraud come."""
 NOON = 12
-ROUNDS_EVERY = timedelta(hours=3)
+ROUNDS_EVERY = timedelta(hours=6)
 OF_DEMO = {ShopKind.TEA_HOUSE: 0, ShopKind.BOOKSHOP: 1}
 """Shops of the city that are merchants of the demonstration, where they sell in its currency."""
 

@@ -19,18 +19,20 @@ from tongbao.simulator.sandbox.server import Sandbox
 from tongbao.web.house import House
 from tongbao.web.workers import Workers
 
-ROUND_EVERY, SELDOM_EVERY, DAY = timedelta(hours=6), timedelta(hours=12), timedelta(days=1)
+ROUND_EVERY, SELDOM_EVERY = timedelta(hours=6), timedelta(hours=12)
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
 DAILY = (
     "partitions",
     "guardrails",
     "experiments",
     "models",
     "retraining",
-    "discoveries",
     "retention",
     "vault",
 )
 """Loops whose rounds are due once a day."""
+WEEKLY = ("discoveries",)
+"""Loops that read weeks of payments for what people look at later."""
 SELDOM = ("sealer", "checks", "webhooks")
 """Loops that change nothing a payer meets: due every ``SELDOM_EVERY``, with those of clearing; the rest at every round."""
 CLEARING = "clearing_"
@@ -64,16 +66,15 @@ class CityWork:
         self._events = events
         self._clock = clock
         self._sandbox = sandbox
+        self._weekly: list[tuple[str, Round]] = []
         self._daily: list[tuple[str, Round]] = []
         self._seldom: list[tuple[str, Round]] = []
         self._often: list[tuple[str, Round]] = []
         for name, _, work in workers.loops:
-            is_seldom = name in SELDOM or name.startswith(CLEARING)
-            works = self._daily if name in DAILY else self._seldom if is_seldom else self._often
-            works.append((name, work))
+            self._rhythm(name).append((name, work))
         # Payments of the city are made in test mode; the loops of the house learn from live ones alone.
         self._daily.append(("retraining_of_tests", lambda: house.risk.retraining.train_if_due(live=False)))
-        self._daily.append(("discoveries_of_tests", lambda: house.risk.discovering.run_if_due(live=False)))
+        self._weekly.append(("discoveries_of_tests", lambda: house.risk.discovering.run_if_due(live=False)))
         self._due: list[tuple[timedelta, Round]] = []
         self._next: list[datetime] = []
 
@@ -81,7 +82,8 @@ class CityWork:
         """Prepare the house for the clock's instant, and count rounds from there."""
         await self._events.relay.prepare()
         now = self._clock.now()
-        self._due = [(every, self._round), (SELDOM_EVERY, self._seldom_round), (DAY, self._day)]
+        self._due = [(every, self._round), (SELDOM_EVERY, self._seldom_round)]
+        self._due += [(DAY, self._day), (WEEK, self._week)]
         self._due += [(each.every, partial(self._try, each.name, each.work)) for each in extras]
         self._next = [now + pause for pause, _ in self._due]
         await self._try_all(self._daily)
@@ -124,6 +126,15 @@ class CityWork:
         await self._round()
         await self._seldom_round()
         await self._day()
+        await self._week()
+
+    def _rhythm(self, name: str) -> list[tuple[str, Round]]:
+        """Return the rounds among which a loop of the house is done."""
+        if name in WEEKLY:
+            return self._weekly
+        if name in DAILY:
+            return self._daily
+        return self._seldom if name in SELDOM or name.startswith(CLEARING) else self._often
 
     def _step(self, at: datetime) -> None:
         if at > self._clock.now():
@@ -144,6 +155,9 @@ class CityWork:
     async def _day(self) -> None:
         await self._try_all(self._daily)
         await self._read()
+
+    async def _week(self) -> None:
+        await self._try_all(self._weekly)
 
     async def _read(self) -> None:
         """Let everything that reads facts read what is new, and what comes of it, until nothing is."""

@@ -3,8 +3,10 @@
 The list of all groups costs no imports, so that help is printed and small commands run at once.
 """
 
+import gc
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import typer
@@ -27,7 +29,8 @@ class Door(TyperCommand):
 
     def _behind(self) -> Any:
         module, _, attribute = self._place.partition(":")
-        found = getattr(importlib.import_module(module), attribute)
+        with _no_collection():
+            found = getattr(importlib.import_module(module), attribute)
         if isinstance(found, typer.Typer):
             return typer.main.get_group(found)
         single = typer.Typer(add_completion=False)
@@ -47,3 +50,14 @@ class Doors(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a door by its name, None where there is none."""
         return self.doors.get(cmd_name) or super().get_command(ctx, cmd_name)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Look for no garbage in the block: modules live as long as the program, and looking is a sixth of loading them."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

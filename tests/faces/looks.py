@@ -1,0 +1,72 @@
+"""Looks at a page in every mode: it is loaded once in a language, and its mode is changed where it stands.
+
+The mode of a page is an attribute of its root; nothing else of it differs, but for pages that say less to older users. Those are
+loaded again (``sparing``). Every combination of mode and language is looked at, each as a whole.
+"""
+
+from collections.abc import Iterable
+
+from playwright.async_api import Page
+from tests.faces.browser import console_errors, sideways, too_small, violations
+
+UNFOLD = "document.querySelectorAll('details').forEach((each) => { each.name = ''; each.open = true; })"
+SWITCH = """(mode) => {
+  document.documentElement.dataset.theme = mode === 'dark' ? 'dark' : 'light';
+  document.documentElement.toggleAttribute('data-elder', mode === 'elder');
+}"""
+MODE_OF = """() => [document.documentElement.lang, 'elder' in document.documentElement.dataset]"""
+
+
+async def wrong_with(
+    page: Page, address: str, language: str, *, status: int = 200, sparing: bool = False, unfold: bool = False
+) -> list[str]:
+    """Return what somebody could not use of a page, in light, dark and large text, and empty where there is nothing.
+
+    ``page`` was opened in the language and in light; ``sparing`` pages are loaded again for large text, and ``unfold`` opens
+    what is folded before each look.
+    """
+    found = await _open(page, address, status, (language, False), unfold)
+    found += [f"light: {each}" for each in (*await violations(page), *await sideways(page))]
+    await page.emulate_media(color_scheme="dark")
+    await page.evaluate(SWITCH, "dark")
+    # Colors move nothing.
+    found += [f"dark: {each}" for each in await violations(page)]
+    await page.emulate_media(color_scheme="light")
+    if sparing:
+        await _large(page, address, on=True)
+        found += await _open(page, address, status, (language, True), unfold)
+    else:
+        await page.evaluate(SWITCH, "elder")
+    large = (*await violations(page), *await sideways(page), *await too_small(page))
+    if sparing:
+        await _large(page, address, on=False)
+    return [f"{language} {each}" for each in (*found, *(f"elder: {each}" for each in large))]
+
+
+async def wrong_among(
+    page: Page, addresses: Iterable[str], language: str, *, sparing: bool = False, unfold: bool = False
+) -> str:
+    """Return what is wrong with pages that are there, a line for each thing, with what the console was told."""
+    found = []
+    for address in addresses:
+        wrong = await wrong_with(page, address, language, sparing=sparing, unfold=unfold)
+        found += [f"{address} {each}" for each in wrong]
+    return "\n".join([*found, *console_errors(page)])
+
+
+async def _open(
+    page: Page, address: str, status: int, wanted: tuple[str, bool], unfold: bool
+) -> list[str]:
+    """Load a page; what is wrong with its status, its language, its size."""
+    answer = await page.goto(address)
+    assert answer is not None
+    shown = tuple(await page.evaluate(MODE_OF))
+    if unfold:
+        await page.evaluate(UNFOLD)
+    found = [] if answer.status == status else [f"status {answer.status}"]
+    return found if shown == wanted else [*found, f"is shown as {shown}"]
+
+
+async def _large(page: Page, address: str, *, on: bool) -> None:
+    """Choose large text, or the normal one."""
+    await page.context.add_cookies([{"name": "elder", "value": str(int(on)), "url": address}])
