@@ -35,6 +35,7 @@ ROOMS = (
     "routing",
     "risk",
     "decisions",
+    "fx",
     "core",
     "web",
 )
@@ -42,6 +43,7 @@ AT_START = (
     *("core/embedded", "core/migrate.py", "core/copying.py", "core/events/delivery.py", "web/commands"),
     *("risk/service/event_files.py", "risk/service/label_files.py", "risk/service/table_files.py"),
     *("risk/service/replaying_files.py", "risk/service/scored_files.py"),
+    *("fx/policy/ecb_lines.py", "fx/service/importing.py", "fx/service/rate_files.py"),
 )
 """What these raise is met when the program is started or used at the command line, never over HTTP."""
 UNNAMED = frozenset(
@@ -272,6 +274,7 @@ _TITLES = {
     "routing": "Routing",
     "risk": "Risk control",
     "decisions": "Decisions: policies, replays, experiments, conditions",
+    "fx": "Exchange: reference rates, conversions",
     "core": "What all rooms share",
     "web": "The interfaces",
     "start": "At start and at the command line",

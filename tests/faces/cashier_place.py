@@ -23,7 +23,7 @@ from tests.web.whole_house import CHANNELS, Whole, open_whole
 
 from tongbao.channels.schema import Action, ActionKind, Answer, Outcome, Reason
 from tongbao.core.db import Database
-from tongbao.payments.schema.checkout import Extra, ExtraKind, LineItem
+from tongbao.payments.schema.checkout import Extra, ExtraKind, LineItem, OpenAmount
 from tongbao.payments.service.sessions import SessionOrder, SessionView
 
 EVERY_KIND = ("card", "alipay", "wechat_pay")
@@ -138,6 +138,18 @@ async def opened(place: Place) -> str:
     return f"/c/{(await place.session()).session.reference}"
 
 
+async def asking(place: Place) -> str:
+    """A link whose payer chooses the sum."""
+    done = await place.whole.house.payments.sessions.create_link(
+        place.tenant.scope,
+        (LineItem(name="Gift 打赏", unit_minor=2_000),),
+        "cny",
+        open_amount=OpenAmount(least_minor=500, most_minor=500_000, preset_minor=2_000),
+    )
+    assert done.view is not None
+    return f"/l/{done.view.reference}"
+
+
 async def refused(place: Place) -> str:
     """A session whose card was declined over two routes."""
     view = await place.session()
@@ -230,6 +242,7 @@ async def asked(place: Place) -> str:
 
 STATES: dict[str, Callable[[Place], Coroutine[Any, Any, str]]] = {
     "pay": opened,
+    "asking": asking,
     "declined": refused,
     "wait": unresolved,
     "scan": scanned,

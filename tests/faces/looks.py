@@ -5,9 +5,10 @@ loaded again (``sparing``). Every combination of mode and language is looked at,
 """
 
 from collections.abc import Iterable
+from urllib.parse import urljoin
 
 from playwright.async_api import Page
-from tests.faces.browser import console_errors, sideways, too_small, violations
+from tests.faces.browser import COLOR_RULES, console_errors, sideways, too_small, violations
 
 UNFOLD = "document.querySelectorAll('details').forEach((each) => { each.name = ''; each.open = true; })"
 SWITCH = """(mode) => {
@@ -29,8 +30,8 @@ async def wrong_with(
     found += [f"light: {each}" for each in (*await violations(page), *await sideways(page))]
     await page.emulate_media(color_scheme="dark")
     await page.evaluate(SWITCH, "dark")
-    # Colors move nothing.
-    found += [f"dark: {each}" for each in await violations(page)]
+    # Colors move nothing, and change nothing that other rules look at.
+    found += [f"dark: {each}" for each in await violations(page, COLOR_RULES)]
     await page.emulate_media(color_scheme="light")
     if sparing:
         await _large(page, address, on=True)
@@ -54,9 +55,7 @@ async def wrong_among(
     return "\n".join([*found, *console_errors(page)])
 
 
-async def _open(
-    page: Page, address: str, status: int, wanted: tuple[str, bool], unfold: bool
-) -> list[str]:
+async def _open(page: Page, address: str, status: int, wanted: tuple[str, bool], unfold: bool) -> list[str]:
     """Load a page; what is wrong with its status, its language, its size."""
     answer = await page.goto(address)
     assert answer is not None
@@ -68,5 +67,6 @@ async def _open(
 
 
 async def _large(page: Page, address: str, *, on: bool) -> None:
-    """Choose large text, or the normal one."""
-    await page.context.add_cookies([{"name": "elder", "value": str(int(on)), "url": address}])
+    """Choose large text, or the normal one, on the whole site."""
+    site = urljoin(address, "/")
+    await page.context.add_cookies([{"name": "elder", "value": str(int(on)), "url": site}])

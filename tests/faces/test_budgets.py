@@ -153,7 +153,6 @@ async def test_every_place_of_a_merchant_stays_within_its_budget(house: House, p
     assert complaints(spent, CONSOLE) == ""
 
 
-@pytest.mark.nightly
 async def test_every_place_of_the_wallet_stays_within_its_budget(house: House, page_in: PageIn) -> None:
     page = await page_in("light", "en", PHONE, house.base)
     whole = house.whole

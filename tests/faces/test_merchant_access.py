@@ -1,10 +1,11 @@
-"""Pages of the portal in every mode and language: the day, payments and refunds."""
+"""Pages of the portal that takes money, in every mode and language."""
 
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.faces.browser import PageIn
-from tests.faces.merchant_place import TRADE_PAGES, Shop, look, open_shop
+from tests.faces.browser import LANGUAGES, WIDE, PageIn
+from tests.faces.looks import wrong_among
+from tests.faces.merchant_place import PAGES, Shop, address, open_shop
 
 from tongbao.core.db import Database
 
@@ -15,6 +16,8 @@ async def shop(database: Database, dsn: str, tmp_path_factory: pytest.TempPathFa
         yield opened
 
 
-@pytest.mark.parametrize("name", TRADE_PAGES)
-async def test_page_is_accessible_in_every_mode_and_language(shop: Shop, page_in: PageIn, name: str) -> None:
-    await look(shop, page_in, TRADE_PAGES[name])
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_every_page_can_be_used_in_every_mode(shop: Shop, page_in: PageIn, language: str) -> None:
+    page = await shop.signed_in(await page_in("light", language, WIDE, shop.base))
+    wrong = await wrong_among(page, [address(shop, path) for path in PAGES], language)
+    assert not wrong, wrong

@@ -1,33 +1,29 @@
-"""Every page of the wallet in every mode and language, everything unfolded: what axe sees, how large things are, no overflow."""
+"""The wallet and the doors of the house in every mode and language, all unfolded: what axe sees, sizes, no overflow."""
 
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.faces.browser import (
-    LOOKS,
-    PHONE,
-    PageIn,
-    assert_accessible,
-    assert_elder,
-    assert_no_sideways,
-    console_errors,
-)
+from tests.faces.browser import LANGUAGES, PHONE, PageIn
+from tests.faces.looks import wrong_among
 from tests.faces.wallet_place import Purse, open_purse
 
 from tongbao.core.db import Database
 
-PAGES = {
-    "home": "/wallet",
-    "code": "/wallet/code",
-    "bills": "/wallet/bills",
-    "bill": "/wallet/bills/{hostile}",
-    "top_up": "/wallet/top-up",
-    "methods": "/wallet/methods",
-    "mandates": "/wallet/mandates",
-    "me": "/wallet/me",
-    "privacy": "/wallet/privacy",
-}
-OPEN_ALL = "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
+PAGES = (
+    "/wallet",
+    "/wallet/code",
+    "/wallet/bills",
+    "/wallet/bills/{hostile}",
+    "/wallet/top-up",
+    "/wallet/methods",
+    "/wallet/mandates",
+    "/wallet/me",
+    "/wallet/security",
+    "/wallet/privacy",
+)
+
+
+FOR_NOBODY = ("/", "/sign-in", "/sign-in/recover", "/wallet/sign-in")
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +34,18 @@ async def purse(
         yield opened
 
 
-@pytest.mark.parametrize(("mode", "language"), LOOKS)
-async def test_every_page_is_accessible(purse: Purse, page_in: PageIn, mode: str, language: str) -> None:
-    page = await purse.signed_in(await page_in(mode, language, PHONE, purse.base))
-    for path in PAGES.values():
-        answer = await page.goto(purse.base + path.format(**purse.named))
-        assert answer is not None
-        assert answer.status == 200, path
-        await page.evaluate(OPEN_ALL)
-        await assert_accessible(page)
-        if mode != "dark":
-            # Colors move nothing.
-            await assert_no_sideways(page)
-        if mode == "elder":
-            await assert_elder(page)
-    assert console_errors(page) == []
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_every_page_can_be_used_in_every_mode(purse: Purse, page_in: PageIn, language: str) -> None:
+    page = await purse.signed_in(await page_in("light", language, PHONE, purse.base))
+    addresses = [purse.base + path.format(**purse.named) for path in PAGES]
+    wrong = await wrong_among(page, addresses, language, sparing=True, unfold=True)
+    assert not wrong, wrong
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_every_page_before_signing_in_can_be_used_in_every_mode(
+    purse: Purse, page_in: PageIn, language: str
+) -> None:
+    page = await page_in("light", language, PHONE, purse.base)
+    wrong = await wrong_among(page, [purse.base + path for path in FOR_NOBODY], language)
+    assert not wrong, wrong

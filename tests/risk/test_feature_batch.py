@@ -55,7 +55,7 @@ def _synthetic(count: int) -> tuple[batch.Columns, batch.Outcomes]:
     return batch.Columns(at_ms, rng.integers(100, 30_000, count), keys), batch.labels(is_fraud, known_ms)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_build_of_a_hundred_thousand_equals_the_state_fed_one_at_a_time() -> None:
     columns, outcomes = _synthetic(100_000)
     _assert_equal(columns, outcomes)

@@ -3,13 +3,15 @@
 import html
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import httpx
-from structlog.testing import capture_logs
+import structlog
 from tests.web.v2_house import Json, Tenant
 from tests.web.whole_house import Whole, told
 
@@ -55,7 +57,7 @@ class Counter:
 
     async def page(self, path: str, **query: str) -> str:
         """A page as it is shown, notes included; a code that was sent for it is remembered."""
-        with capture_logs() as logs:
+        with heard() as logs:
             answer = await self.browser.get(path, params=query or None)
         assert answer.status_code == 200, answer.text
         self._note(logs)
@@ -64,7 +66,7 @@ class Counter:
     async def send(self, path: str, **fields: str) -> httpx.Response:
         """Send a form of a page."""
         headers = {"content-type": "application/x-www-form-urlencoded", "origin": self.base}
-        with capture_logs() as logs:
+        with heard() as logs:
             answer = await self.browser.post(path, content=urlencode(fields), headers=headers)
         self._note(logs)
         return answer
@@ -89,6 +91,23 @@ class Counter:
         for each in logs:
             if each["event"] == "step_up_code_for_development":
                 self.code = each["code"]
+
+
+@contextmanager
+def heard() -> Iterator[list[Json]]:
+    """What is logged meanwhile. Several may listen at once; structlog's own capture would put back another's pipeline."""
+    logs: list[Json] = []
+
+    def tap(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        logs.append(dict(event))
+        return event
+
+    pipeline = structlog.get_config()["processors"]
+    pipeline.insert(0, tap)
+    try:
+        yield logs
+    finally:
+        pipeline.remove(tap)
 
 
 async def open_counter(whole: Whole, base: str, browser: httpx.AsyncClient) -> Counter:

@@ -26,9 +26,10 @@ from tongbao.core.events.facts import Delivered, topic_of
 from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
 from tongbao.parties.schema import MerchantState
-from tongbao.payments.schema.checkout import LineItem, PaymentLink
+from tongbao.payments.schema.checkout import LineItem, OpenAmount, PaymentLink
 from tongbao.payments.schema.facts import Happened
 from tongbao.payments.schema.intents import CaptureMethod
+from tongbao.payments.schema.orders import PageOrder
 from tongbao.payments.service.sessions import SessionOrder, SessionView
 from tongbao.privacy.adapters.file_keys import FileKeys
 from tongbao.privacy.service.vault import Vault
@@ -179,6 +180,64 @@ async def test_link_opens_a_session_of_its_own_for_everybody(site: Site) -> None
     shown = await site.browser.get(first.headers["location"])
     assert shown.status_code == 200
     assert "CN¥17.00" in shown.text
+
+
+async def open_link(site: Site) -> PaymentLink:
+    """A link whose payer chooses 10 to 500 yuan."""
+    done = await site.v2.house.payments.sessions.create_link(
+        site.tenant.scope,
+        (LineItem(name="<b>Gift</b>", unit_minor=2_000),),
+        "cny",
+        open_amount=OpenAmount(least_minor=1_000, most_minor=50_000, preset_minor=2_000),
+    )
+    assert done.view is not None
+    return done.view
+
+
+async def chosen(site: Site, link: PaymentLink, amount: str, **headers: str) -> httpx.Response:
+    """Send the sum that a payer typed."""
+    sent = {"content-type": "application/x-www-form-urlencoded", "origin": BASE, **headers}
+    return await site.browser.post(
+        f"/l/{link.reference}", content=urlencode({"amount": amount}), headers=sent
+    )
+
+
+async def test_payer_chooses_the_sum_of_an_open_link_and_pays_it(site: Site) -> None:
+    link = await open_link(site)
+    asked = await site.browser.get(f"/l/{link.reference}")
+    assert asked.status_code == 200
+    assert 'value="20.00"' in asked.text
+    assert "From CN¥10.00 to CN¥500.00." in asked.text or "From ¥10.00 to ¥500.00." in asked.text
+    assert "&lt;b&gt;Gift" in asked.text
+    assert not INLINE.search(asked.text)
+    opened = await chosen(site, link, "88.80")
+    assert opened.status_code == 303
+    view = await site.v2.house.payments.sessions.by_reference(opened.headers["location"].rpartition("/")[2])
+    assert view.intent is not None
+    assert (view.intent.amount_minor, view.session.link_id) == (8_880, link.id)
+    site.channel.reply("authorize", approved)
+    assert (await site.send(view)).status_code == 303
+    assert "88.80" in await site.page(view)
+
+
+@pytest.mark.parametrize("typed", ["", "9.99", "500.01", "-20", "1e3", "12.345", "tea", "20;DROP", "9" * 30])
+async def test_sum_that_an_open_link_does_not_take_is_asked_for_again(site: Site, typed: str) -> None:
+    link = await open_link(site)
+    answer = await chosen(site, link, typed)
+    assert answer.status_code == 422
+    assert 'role="alert"' in answer.text
+    page = await site.v2.house.payments.sessions.page(site.tenant.scope, PageOrder(parent_id=link.id))
+    assert page.items == []
+
+
+async def test_open_link_is_not_paid_from_another_site_and_a_fixed_one_takes_no_sum(site: Site) -> None:
+    link = await open_link(site)
+    assert (await chosen(site, link, "20", origin="https://evil.test")).status_code == 403
+    fixed = await site.link()
+    answer = await chosen(site, fixed, "1.00")
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/l/{fixed.reference}")
+    await site.v2.house.payments.sessions.change_link(site.tenant.scope, link.id, active=False)
+    assert (await chosen(site, link, "20")).status_code == 410
 
 
 async def test_link_counts_each_payment_once_and_closes_at_its_most(site: Site) -> None:

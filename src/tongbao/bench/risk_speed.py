@@ -123,13 +123,13 @@ def _figures(rows: list[tuple[float, float, float, float, Tier]], model: Model) 
     )
 
 
-def taught(chance: random.Random) -> tuple[Memory, Model]:
+def taught(chance: random.Random, lessons: int = LESSONS) -> tuple[Memory, Model]:
     """Return a memory that knows everybody, and a model that learned from what it saw on the way."""
     memory = Memory()
     found: list[Floats] = []
     frauds: list[bool] = []
     state = memory.of(True).state
-    for number in range(LESSONS):
+    for number in range(lessons):
         signals = payment(number, chance)
         row = state.features(signals)
         odds = 0.0005 + 0.5 * (row[_RATIO] > 4) + 0.01 * (row[_CARDS] > 4)
@@ -139,7 +139,7 @@ def taught(chance: random.Random) -> tuple[Memory, Model]:
         state.learn(signals)
         if is_fraud:
             memory.learn(_label(signals))
-    at_s = np.arange(LESSONS, dtype=np.float64) * _STEP.total_seconds()
+    at_s = np.arange(lessons, dtype=np.float64) * _STEP.total_seconds()
     return memory, training.fit(Examples(np.array(found), np.array(frauds), at_s, NAMES))
 
 

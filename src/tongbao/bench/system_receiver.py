@@ -13,6 +13,7 @@ import uvloop
 
 HOST = "127.0.0.1"
 HEAD_BYTES_MAX = 65_536
+PART_BYTES_MAX = 4_194_304
 
 
 class Receiver:
@@ -61,6 +62,8 @@ class Watcher:
     def __init__(self, port: int, path: str, cookie: str) -> None:
         self.events = 0
         self.status = 0
+        self.heard = asyncio.Event()
+        self.ended = asyncio.Event()
         self._port = port
         head = f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nAccept-Language: en\r\nCookie: {cookie}\r\n\r\n"
         self._request = head.encode()
@@ -77,14 +80,17 @@ class Watcher:
             await self._task
 
     async def _read(self) -> None:
-        reader, writer = await asyncio.open_connection(HOST, self._port)
+        reader, writer = await asyncio.open_connection(HOST, self._port, limit=PART_BYTES_MAX)
         try:
             writer.write(self._request)
             self.status = int((await reader.readline()).split()[1])
-            while piece := await reader.read(HEAD_BYTES_MAX):
-                self.events += piece.count(b"\nid: ") + piece.startswith(b"id: ")
+            async for line in reader:
+                if line.startswith(b"id: "):
+                    self.events += 1
+                    self.heard.set()
         finally:
             writer.close()
+            self.ended.set()
 
 
 async def _serve(port: int) -> None:

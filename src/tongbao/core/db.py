@@ -4,6 +4,8 @@
   (``Unavailable``), never an endless wait.
 - Reconnecting is single-flight: after the server went away one caller knocks, everybody else waits for it.
   A herd of reconnecting clients would use up ``max_connections`` and keep the server down.
+- A DSN may name several hosts. A process that writes connects to the one that takes writes, wherever that is now; each
+  host has ``HOST_S_MAX`` seconds to answer, so that a machine that is silent does not use up the time of the next one.
 - ``failure_of`` sorts the driver's exceptions by what may be done about them; ``translate`` turns them into
   the error tree of ``core.errors``. Nothing else looks at SQLSTATEs.
 """
@@ -17,9 +19,11 @@ from typing import Any
 import asyncpg
 
 from tongbao.core.errors import AppError, InvalidRequest, InvariantBroken, OutcomeUnknown, Unavailable
+from tongbao.core.hosts import Hosts, want_of
 
 ACQUIRE_S_MAX = 5.0
 CONNECT_S_MAX = 10.0
+HOST_S_MAX = 2.0
 KNOCK_S = 0.1
 COMMAND_MARGIN_S = 5.0
 
@@ -49,6 +53,7 @@ _DRIVER_ERRORS = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
+_READ_ONLY_STATE = "25006"
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -88,11 +93,83 @@ def translate(error: Exception) -> AppError:
     return InvariantBroken("database_refused", f"the database refused a statement ({state})")
 
 
-class Database:
-    """One database as one process sees it. Open with ``async with Database(dsn) as db``."""
+class _Lent(asyncpg.Connection):  # type: ignore[misc]  # the driver ships no types
+    """A connection that is not swept when it comes back to the pool: that was a round trip after every use.
 
-    def __init__(self, dsn: str, *, pool_size: int = 8, statement_timeout_ms: int = 10_000) -> None:
+    Nothing here leaves anything on a connection: settings are those of one transaction, as locks are, cursors end with it,
+    and nobody listens. A transaction that was left open is rolled back all the same.
+    """
+
+    def get_reset_query(self) -> str:
+        """Return what is sent when a connection comes back: nothing."""
+        return ""
+
+
+class _Writing(_Lent):
+    """A connection that never asks the server to give up a commit which may be waiting for a standby.
+
+    PostgreSQL answers such a request by committing on the primary alone and showing it to everybody: the repeat under
+    the same key would find the work done, be acknowledged, and be lost with the primary. So where a COMMIT, or a
+    statement that commits by itself, takes too long, the connection is cut without the request. The server ends running
+    statements by ``statement_timeout``, and the commit becomes visible only when the standby has it.
+    """
+
+    _is_committing = False
+
+    async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:  # noqa: ASYNC109  # the driver's own argument
+        """Run a statement as the driver does."""
+        self._is_committing = query.startswith("COMMIT")
+        try:
+            told: str = await super().execute(query, *args, timeout=timeout)
+        finally:
+            self._is_committing = False
+        return told
+
+    def _cancel_current_command(self, *waiters: object) -> None:
+        """Cancel what runs, unless that may be a commit; the driver calls this on time-outs and canceled tasks."""
+        if self._is_committing or not self.is_in_transaction():
+            # In the next turn of the loop: the driver is about to tell the one who waits.
+            self._loop.call_soon(self.terminate)
+        else:
+            super()._cancel_current_command(*waiters)
+
+
+class _Reading(_Lent):
+    """A connection of a process that only shows, to a server that refuses to write.
+
+    What a page does on the side and does not depend on passes without effect, outside of transactions and truthfully: an
+    UPDATE – a session was seen just now – answers that it changed no row. A lock of a table protects nothing from a
+    process that cannot write. Everything else that would write is refused.
+    """
+
+    async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:  # noqa: ASYNC109  # the driver's own argument
+        """Run a statement as the driver does; see the class for what passes without effect."""
+        verb = query.lstrip()[:10].upper()
+        if verb == "LOCK TABLE":
+            return verb
+        try:
+            told: str = await super().execute(query, *args, timeout=timeout)
+        except asyncpg.ReadOnlySQLTransactionError:
+            if not verb.startswith("UPDATE") or self.is_in_transaction():
+                raise
+            return "UPDATE 0"
+        return told
+
+
+class Database:
+    """One database as one process sees it. Open with ``async with Database(dsn) as db``.
+
+    ``read_only``: for a process that only shows, from a standby where there is one; a statement that would write is
+    Unavailable ``read_only``. Any other process connects to a server that takes writes, unless its DSN says otherwise.
+    """
+
+    def __init__(
+        self, dsn: str, *, pool_size: int = 8, statement_timeout_ms: int = 10_000, read_only: bool = False
+    ) -> None:
         self.dsn = dsn
+        self.read_only = read_only
+        self._connection_class = _Reading if read_only else _Writing
+        self._hosts = Hosts(dsn, want_of(dsn, read_only=read_only), HOST_S_MAX)
         self._pool_size = pool_size
         self._statement_timeout_ms = statement_timeout_ms
         self._pool: Any = None
@@ -100,7 +177,11 @@ class Database:
         self._down = False
 
     async def __aenter__(self) -> "Database":
-        """Open the pool; raise Unavailable ``database_down`` where the server does not answer."""
+        """Open the pool.
+
+        Raises Unavailable ``database_down`` where no server answers, ``database_read_only`` where those that answer take
+        no writes and this process needs one that does.
+        """
         try:
             self._pool = await asyncpg.create_pool(
                 self.dsn,
@@ -110,12 +191,14 @@ class Database:
                 timeout=CONNECT_S_MAX,
                 command_timeout=self._statement_timeout_ms / 1000 + COMMAND_MARGIN_S,
                 server_settings=self._server_settings("tongbao"),
+                connect=self._hosts.connect,
+                connection_class=self._connection_class,
             )
             async with self._pool.acquire(timeout=CONNECT_S_MAX):
                 pass
         except _DRIVER_ERRORS as error:
             await self.close()
-            raise _down() from error
+            raise _down(error) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -145,10 +228,12 @@ class Database:
         except TimeoutError as error:
             raise Unavailable("database_busy", "no database connection became free in time") from error
         except _DRIVER_ERRORS as error:
-            raise _down() from error
+            raise _down(error) from error
         try:
             yield lent
         except _DRIVER_ERRORS as error:
+            if self.read_only and getattr(error, "sqlstate", None) == _READ_ONLY_STATE:
+                raise refused_here() from error
             raise translate(error) from error
         finally:
             await self._give_back(lent)
@@ -178,32 +263,37 @@ class Database:
 
         Single-flight: one caller connects at a time; while the server is down that one knocks every ``KNOCK_S``
         seconds, and the others wait.
-        Raises Unavailable ``database_down`` after ``CONNECT_S_MAX`` seconds.
+        Raises Unavailable ``database_down`` or ``database_read_only`` after ``CONNECT_S_MAX`` seconds.
         """
         deadline = asyncio.get_running_loop().time() + CONNECT_S_MAX
+        last: Exception | None = None
         async with self._knock:
             # Whoever waited while another one knocked in vain has no time left to knock for itself.
             while not self._down or asyncio.get_running_loop().time() < deadline:
                 try:
                     connection = await self._connect(application_name, settings)
-                except _DRIVER_ERRORS:
+                except _DRIVER_ERRORS as error:
+                    last = error
                     self._down = True
                     await asyncio.sleep(KNOCK_S)
                 else:
                     self._down = False
                     return connection
-        raise _down()
+        raise _down(last)
 
     async def _connect(self, application_name: str, settings: dict[str, str]) -> Connection:
-        return await asyncpg.connect(
+        return await self._hosts.connect(
             self.dsn,
             timeout=CONNECT_S_MAX,
             command_timeout=self._statement_timeout_ms / 1000 + COMMAND_MARGIN_S,
             server_settings=self._server_settings(application_name) | settings,
+            connection_class=self._connection_class,
         )
 
     def _server_settings(self, application_name: str) -> dict[str, str]:
-        return {
+        # A process that only shows is refused by a primary, too, where there is no standby to show from.
+        reading = {"default_transaction_read_only": "on"} if self.read_only else {}
+        return reading | {
             "application_name": application_name,
             "statement_timeout": str(self._statement_timeout_ms),
             "idle_in_transaction_session_timeout": "60000",
@@ -211,6 +301,22 @@ class Database:
         }
 
 
-def _down() -> Unavailable:
+def refused_here() -> Unavailable:
+    """Return what an act hears in a process that only shows."""
+    return Unavailable(
+        "read_only",
+        "this process only shows: nothing can be changed here; go to the address that takes payments",
+        retry_after_s=30,
+    )
+
+
+def _down(error: Exception | None = None) -> Unavailable:
     """Return what a caller hears who got no connection: nothing was sent, so nothing was written."""
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return Unavailable(
+            "database_read_only",
+            "the database answers and takes no writes: only a standby is there; name the primary's host, too, or wait "
+            "until the standby is promoted",
+            retry_after_s=2,
+        )
     return Unavailable("database_down", "the database does not answer", retry_after_s=2)

@@ -198,6 +198,29 @@ def sum_money(parts: Iterable[Money], currency: str) -> Money:
     return Money(sum(none._amount_of(part) for part in parts), currency)
 
 
+def divided(numerator: int, denominator: int, rounding: Rounding) -> int:
+    """Return ``numerator / denominator`` as a whole number; the denominator is positive."""
+    floor, rest = divmod(numerator, denominator)
+    if not rest:
+        return floor
+    away = floor if numerator < 0 else floor + 1
+    toward = floor + 1 if numerator < 0 else floor
+    match rounding:
+        case Rounding.FLOOR:
+            return floor
+        case Rounding.CEILING:
+            return floor + 1
+        case Rounding.UP:
+            return away
+        case Rounding.DOWN:
+            return toward
+    if 2 * rest != denominator:
+        return floor + (2 * rest > denominator)
+    if rounding is Rounding.HALF_EVEN:
+        return floor + (floor & 1)
+    return away if rounding is Rounding.HALF_UP else toward
+
+
 def to_json(money: Money) -> MoneyJson:
     """Return the JSON form, ``{"amount": 1234, "currency": "CNY"}``."""
     return {"amount": money.amount_minor, "currency": money.currency}

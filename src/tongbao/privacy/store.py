@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from tongbao.core import copying
 from tongbao.core.db import Connection
 from tongbao.privacy.schema import Item, PersonKey, Purpose, Reveal, WrappedKey
 
@@ -49,6 +50,14 @@ SELECT i.book_id, i.token_id, i.person_id, i.kind, i.key_version AS sealed_versi
 FROM privacy.item AS i
 JOIN privacy.person_key AS k ON k.book_id = i.book_id AND k.person_id = i.person_id
 WHERE i.book_id = $1 AND i.token_id = $2 AND (i.expires_at IS NULL OR i.expires_at > $3)
+"""
+_ITEMS = """
+SELECT i.book_id, i.token_id, i.person_id, i.kind, i.key_version AS sealed_version, i.nonce, i.ciphertext,
+    k.region, k.wrapped_key, k.key_version
+FROM unnest($1::text::bigint[], $2::uuid[]) AS u (book_id, token_id)
+JOIN privacy.item AS i ON i.book_id = u.book_id AND i.token_id = u.token_id
+JOIN privacy.person_key AS k ON k.book_id = i.book_id AND k.person_id = i.person_id
+WHERE i.expires_at IS NULL OR i.expires_at > $3
 """
 _PERSON_OF_ITEM = "SELECT person_id FROM privacy.item WHERE book_id = $1 AND token_id = $2"
 _EXPIRED = """
@@ -153,6 +162,15 @@ async def item_with_key(
     """Return a sealed item and the data key it opens with; None where there is none, or it has expired."""
     row = await connection.fetchrow(_ITEM, book_id, token_id, now)
     return None if row is None else (_item(row), _person_key(row))
+
+
+async def items_with_keys(
+    connection: Connection, places: Sequence[tuple[int, UUID]], now: datetime
+) -> dict[tuple[int, UUID], tuple[Item, PersonKey]]:
+    """Return sealed items and the data keys they open with, by book and id; what is not there is left out."""
+    books = copying.array([book_id for book_id, _ in places])
+    rows = await connection.fetch(_ITEMS, books, [token_id for _, token_id in places], now)
+    return {(row["book_id"], row["token_id"]): (_item(row), _person_key(row)) for row in rows}
 
 
 async def expired_items(connection: Connection, now: datetime, limit: int) -> list[tuple[int, UUID]]:

@@ -31,6 +31,7 @@ from tongbao.web.api import (
     clearing,
     decisions,
     experiments,
+    fx,
     passkeys,
     pay_codes,
     payments,
@@ -173,6 +174,7 @@ def _payment_routes(house: House, calls: Calls, gate: Gate, judged: RiskServices
         sessions.router(calls, gate, house.parties),
         passkeys.router(calls, gate, house.parties.customer_passkeys),
         webhooks.router(calls, gate, webhooks.Webhooks(house.endpoints, house.deliveries)),
+        fx.router(calls, gate, house.exchange_rates),
         *_decision_routes(house, calls, gate, judged),
         *_clearing_routes(house, calls, gate),
     ]

@@ -27,10 +27,14 @@ COMMANDS = {
     "db": "Start, stop, look at, dump and restore the database.",
     "debts": "Debts of merchants: demands, what came, what is given up.",
     "decisions": "Why payments went where they went, and the log behind it.",
+    "demo": "Show the whole system among parties nobody here wrote.",
     "drill": "Break things on purpose and count what was lost.",
     "fees": "Fees: price lists, simulated before they are published.",
+    "fx": "Exchange: reference rates with their source and day.",
     "ledger": "Read, prove and fill the books.",
+    "merchants": "Merchants: open one with its first owner, list them.",
     "payouts": "Payouts: what is on its way to merchants' accounts.",
+    "people": "People of the house: the first one, their roles, a way back in.",
     "policies": "What decides: draft a version, replay it on the log, publish it, give it traffic, take it back.",
     "receipts": "Receipts and invoices: numbered without gaps, never changed.",
     "recon": "Reconciliation: files, runs, and differences.",
@@ -39,6 +43,7 @@ COMMANDS = {
     "sandbox": "Play the world outside: Alipay, WeChat Pay, card acquirers.",
     "serve": "Run one role of a larger set-up.",
     "settle": "Settlement: batches, agreements, and when merchants are paid.",
+    "vault": "The vault's key: what it holds, and a new version.",
 }
 """Each is a module of ``web.commands`` with an ``app``; ``run`` is one command."""
 

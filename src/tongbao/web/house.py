@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 from tongbao.channels.schema import Merchant, Mode
@@ -24,6 +25,7 @@ from tongbao.core.events.subscriptions import Consumer, Projection
 from tongbao.core.http import HttpClient
 from tongbao.core.requests.running import Requests
 from tongbao.decisions.service.decisions import Decisions, random_salt
+from tongbao.fx.service.rates import Rates as ExchangeRates
 from tongbao.parties.schema import OperatorPermission
 from tongbao.parties.service.access import operator_of_job
 from tongbao.parties.service.parties import Parties
@@ -87,6 +89,12 @@ class House:
     limits: Limits
     hub: Hub = field(default_factory=Hub)
     """The live parts of pages; whoever serves closes it before it waits for open requests."""
+
+    @cached_property
+    def exchange_rates(self) -> ExchangeRates:
+        """The reference rates, told and never held."""
+        runtime = self.runtime
+        return ExchangeRates(runtime.database, runtime.clock, runtime.metrics)
 
     def subscriptions(self) -> list[Consumer | Projection]:
         """Return everything in this house that reads facts."""

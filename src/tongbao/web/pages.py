@@ -1,4 +1,4 @@
-"""How pages are made: templates with autoescape, the reader's preferences, hashed assets, pages for errors.
+"""How pages are made: templates with autoescape, the reader's preferences, hashed assets, small forms.
 
 Preferences (language, light or dark, large text) are cookies without personal data, set by a plain form; the
 language is negotiated by ``?lang=``, cookie, then ``Accept-Language``. Nothing here needs JavaScript, and no page
@@ -14,8 +14,8 @@ from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tongbao.core.errors import AppError, InvalidRequest
-from tongbao.web import errors, figures, wording
+from tongbao.core.errors import InvalidRequest
+from tongbao.web import figures, wording
 from tongbao.web.figures import Figures
 from tongbao.web.locale import ledger as words
 from tongbao.web.ui import assets
@@ -29,7 +29,6 @@ ASSETS = assets.ASSETS
 YEAR_S = 365 * 24 * 3600
 FORM_BYTES_MAX = 4_096
 THEMES = ("auto", "light", "dark")
-_ERROR_KEYS = {404: "e_not_found", 400: "e_invalid", 429: "e_busy", 503: "e_busy", 504: "e_busy"}
 
 
 class Preferences(NamedTuple):
@@ -102,13 +101,6 @@ def translator(language: str) -> Say:
 def finding_key(what: str) -> str:
     """Return the key of the words for a finding of a verification."""
     return f"f_{what}" if f"f_{what}" in words.TEXTS else "f_other"
-
-
-def error_page(request: Request, error: AppError) -> Response:
-    """Return the page for an error, in the same design, with the status of its kind."""
-    answer = errors.answer(error)
-    key = _ERROR_KEYS.get(answer.status, "e_failed")
-    return render(request, "error.html", {"key": key, "status": answer.status}, answer.status)
 
 
 async def form(request: Request) -> dict[str, str]:

@@ -26,6 +26,7 @@ RESOLVE_S = 0.5
 DELIVER_S = 0.2
 GUARD_S = 45.0
 CLEAR_S = 2.0
+WATCH_RATES_S = 300.0
 FACTS_KEPT = timedelta(days=7)
 
 
@@ -57,6 +58,7 @@ class Workers:
             ("retraining", WATCH_S, house.risk.retraining.train_if_due),
             ("discoveries", WATCH_S, house.risk.discovering.run_if_due),
             ("retention", RETENTION_S, self._forget),
+            ("exchange_rates", WATCH_RATES_S, house.exchange_rates.watch),
             ("vault", PREPARE_S, house.vault.forget_expired),
             *((f"clearing_{name}", CLEAR_S, step) for name, step in house.clearing.steps()),
         ]

@@ -12,7 +12,7 @@ from tests.web.merchant.visits import Visit, member, visit
 from tongbao.core.db import Database
 from tongbao.core.ids import parse_uuid
 from tongbao.parties.schema import MerchantRole
-from tongbao.payments.schema.checkout import PaymentLink
+from tongbao.payments.schema.checkout import OpenAmount, PaymentLink
 from tongbao.payments.schema.orders import PageOrder
 from tongbao.payments.schema.refunds import Dispute, DisputeState
 
@@ -129,6 +129,18 @@ async def test_viewer_may_look_and_not_answer(shop: Shop) -> None:
             await viewer.page(page, 403)
 
 
+async def test_link_whose_payer_chooses_the_sum_is_made_and_tells_its_bounds(
+    shop: Shop, owner: Visit
+) -> None:
+    fields = {"name": "Gift", "kind": "open", "least": "5", "top": "200", "preset": "20", "currency": "CNY"}
+    fields["once"] = (await owner.hidden("/links/new?kind=open"))["once"]
+    assert (await owner.send("/links/new?kind=open", "/links/new", **fields)).status_code == 303
+    link = (await links(shop))[0]
+    assert link.open_amount == OpenAmount(least_minor=500, most_minor=20_000, preset_minor=2_000)
+    for page in (f"/links/{link.reference}", f"/links/{link.reference}/poster", "/links"):
+        assert "¥5.00 – " in await owner.page(page)
+
+
 async def test_link_is_made_once_and_switched(shop: Shop, owner: Visit) -> None:
     before = len(await links(shop))
     fields = {"name": HOSTILE, "amount": "88.00", "currency": "CNY", "most": "3"}
@@ -161,6 +173,10 @@ async def test_link_is_made_once_and_switched(shop: Shop, owner: Visit) -> None:
         {"name": "Tea", "amount": "1.00", "currency": ""},
         {"name": "Tea", "amount": "1.00", "currency": "CNY", "most": "0"},
         {"name": "T" * 121, "amount": "1.00", "currency": "CNY"},
+        {"name": "Tea", "kind": "open", "least": "", "top": "9", "currency": "CNY"},
+        {"name": "Tea", "kind": "open", "least": "10", "top": "9", "currency": "CNY"},
+        {"name": "Tea", "kind": "open", "least": "1", "top": "9", "preset": "10", "currency": "CNY"},
+        {"name": "Tea", "kind": "any", "amount": "1", "currency": "CNY"},
     ],
 )
 async def test_link_with_a_wrong_field_is_not_made(shop: Shop, owner: Visit, fields: dict[str, str]) -> None:

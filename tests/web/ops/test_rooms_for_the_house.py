@@ -15,13 +15,14 @@ from tongbao.core.trails import Line, Wanted, merged
 from tongbao.core.vitals import vitals
 from tongbao.decisions.service.trail import Trail as DecisionsTrail
 from tongbao.parties.errors import BadField, PermissionMissing
-from tongbao.parties.schema import MerchantState, OperatorPermission
+from tongbao.parties.schema import MerchantState, OperatorPermission, PersonId
 from tongbao.parties.service.access import operator_of_job
 from tongbao.parties.service.acknowledgments import Acknowledgments
 from tongbao.parties.service.trail import Trail as PartiesTrail
 from tongbao.payments.schema.house_overviews import HouseWanted, Waiting
 from tongbao.payments.schema.standing import Standing
 from tongbao.payments.service.house_overviews import HouseOverviews
+from tongbao.risk.schema.lists import HOUSE_BOOK_ID, ListEffect, ListKey, ListKind, NewEntry
 from tongbao.risk.service.trail import Trail as RiskTrail
 from tongbao.routing.schema.health import Dimension, HealthScope, Step
 
@@ -103,6 +104,24 @@ async def test_suspending_a_merchant_is_a_line_of_the_trail_with_actor_and_reaso
     assert await trail.lines(Wanted(since=whole.clock.now() + timedelta(days=1))) == []
 
 
+async def test_sign_in_role_and_link_of_staff_are_lines_of_the_trail(whole: Whole) -> None:
+    trail = PartiesTrail(whole.house.runtime.database)
+    someone = await become(whole, "Quan")
+    signed = (await trail.lines(Wanted(actor=someone.actor, limit=1)))[0]
+    assert (signed.act, signed.actor, signed.subject) == ("signed_in", someone.actor, someone.actor)
+    assert signed.note
+    given = [each for each in await trail.lines(Wanted(limit=50)) if each.subject == someone.actor]
+    assert "role_given" in {each.act for each in given}
+    before = Wanted(before=(signed.at, signed.key), limit=50)
+    assert signed.key not in {each.key for each in await trail.lines(before)}
+    assert await trail.lines(Wanted(actor="person:nonsense")) == []
+    operator = operator_of_job("tests", frozenset(OperatorPermission))
+    person_id = parse_uuid("person", someone.actor.removeprefix("person:"))
+    await whole.house.parties.recovering.make_link(operator, PersonId(person_id))
+    made = (await trail.lines(Wanted(actor="job:tests", limit=1)))[0]
+    assert (made.act, made.subject) == ("link_made", someone.actor)
+
+
 async def test_writing_a_policy_is_a_line_of_the_trail(whole: Whole) -> None:
     await whole.house.decisions.policies.draft("routing", {"strategy": "least_cost"}, "cheaper", "mei")
     line = (await DecisionsTrail(whole.house.runtime.database).lines(Wanted(actor="mei")))[0]
@@ -115,6 +134,19 @@ async def test_trail_of_a_room_in_which_nobody_did_anything_is_empty(
     whole: Whole, trail: type[RiskTrail]
 ) -> None:
     assert await trail(whole.house.runtime.database).lines(Wanted()) == []
+
+
+async def test_list_and_its_entries_are_lines_of_the_trail(whole: Whole) -> None:
+    lists, mei = whole.house.risk.lists, "person:mei"
+    key = ListKey(HOUSE_BOOK_ID, True, "stolen cards of the trail")
+    await lists.declare(key, ListEffect.BLOCK, "Told by issuers", mei)
+    (entry,) = await lists.add(key, [NewEntry(kind=ListKind.CARD, value="card_1", reason="stolen")], mei)
+    await lists.remove(HOUSE_BOOK_ID, entry.id, "found again", mei)
+    lines = await RiskTrail(whole.house.runtime.database).lines(Wanted(actor=mei, limit=9))
+    assert {each.act for each in lines} == {"list_declared", "list_added", "list_removed"}
+    assert {each.subject for each in lines} == {key.name}
+    assert {each.note for each in lines} == {"Told by issuers", "stolen", "found again"}
+    assert len({each.key for each in lines}) == 3
 
 
 def test_merged_trails_are_newest_first_and_tell_of_more(whole: Whole) -> None:

@@ -212,6 +212,21 @@ async def test_links_and_sessions_by_the_client(shop: Shop) -> None:
     assert (await v1.checkout.sessions.expire_async(session.id)).status == "expired"
 
 
+async def test_link_whose_payer_chooses_the_sum_by_the_client(shop: Shop) -> None:
+    v1 = shop.client.v1
+    custom = {"enabled": True, "minimum": 500, "maximum": 20_000, "preset": 2_000}
+    price = {"currency": "cny", "product_data": {"name": "Gift"}}
+    order: Any = {"line_items": [{"price_data": {**price, "custom_unit_amount": custom}, "quantity": 1}]}
+    link = await v1.payment_links.create_async(order)
+    (line,) = (await v1.payment_links.line_items.list_async(link.id)).data
+    assert line["custom_unit_amount"].to_dict() == {"maximum": 20_000, "minimum": 500, "preset": 2_000}
+    for wrong in (price, {**price, "unit_amount": 5, "custom_unit_amount": custom}):
+        both: Any = {"line_items": [{"price_data": wrong, "quantity": 1}]}
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            await v1.payment_links.create_async(both)
+        assert refused.value.param == "line_items[0][price_data][unit_amount]"
+
+
 async def test_webhook_endpoints_and_account_by_the_client(shop: Shop) -> None:
     v1 = shop.client.v1
     made = await v1.webhook_endpoints.create_async({"url": "https://example.com/h", "enabled_events": ["*"]})

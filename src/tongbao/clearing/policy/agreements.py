@@ -7,7 +7,7 @@ merchant agreed on nothing the house's own holds (book 0), and where the house s
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from tongbao.clearing.policy.calendars import of_codes
+from tongbao.clearing.policy.calendars import CALENDARS, Known, of_codes
 from tongbao.clearing.policy.cycles import zone_of
 from tongbao.clearing.schema.agreements import Agreement, AgreementVersion, Cycle
 from tongbao.core import currencies
@@ -82,9 +82,10 @@ def house_default(currency: str) -> Agreement:
 
 
 class Terms:
-    """The agreements of some books and of the house, to find in memory which one holds."""
+    """The agreements of some books and of the house, to find in memory which one holds; and the calendars ``known`` then."""
 
-    def __init__(self, versions: Iterable[AgreementVersion]) -> None:
+    def __init__(self, versions: Iterable[AgreementVersion], known: Known = CALENDARS) -> None:
+        self.known = known
         self._versions: dict[tuple[int, str], list[AgreementVersion]] = {}
         for each in sorted(versions, key=lambda version: -version.version):
             self._versions.setdefault((each.book_id, each.currency), []).append(each)

@@ -21,7 +21,7 @@ from uuid import UUID
 
 import msgspec
 
-from tongbao.clearing.schema.agreements import Agreement
+from tongbao.clearing.schema.agreements import Agreement, Cut
 from tongbao.clearing.schema.batches import BATCH_MOVES, HISTORY_MAX, Batch, BatchState, Step, Totals
 from tongbao.core.errors import Conflict, NotPermitted
 from tongbao.core.ids import derive, first_uuid_at
@@ -137,6 +137,20 @@ def moved(batch: Batch, state: BatchState, at: datetime, actor: str, note: str =
         updated_at=at,
         history=(*batch.history, step)[-HISTORY_MAX:],
         **changes,
+    )
+
+
+def replanned(batch: Batch, cut: Cut, at: datetime, reference: str) -> Batch:
+    """Return the next version of a batch that is paid on another date, and by which announcement; its state stays."""
+    note = f"{reference}: paid on {cut.payout_on}, before {batch.payout_on}"
+    step = Step(state=batch.state, at=at, actor=JOB, note=note)
+    return msgspec.structs.replace(
+        batch,
+        payout_on=cut.payout_on,
+        is_provisional=cut.is_provisional,
+        version=batch.version + 1,
+        updated_at=at,
+        history=(*batch.history, step)[-HISTORY_MAX:],
     )
 
 

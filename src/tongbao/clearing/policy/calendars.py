@@ -4,7 +4,7 @@ A day is worked where all calendars of a set work. An answer is provisional wher
 in a year whose days one of them has not announced.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
 from tongbao.clearing.policy.calendars_china import china
@@ -15,18 +15,20 @@ from tongbao.core.errors import InvalidRequest, InvariantBroken
 SEARCH_DAYS_MAX = 400
 """For so many days a working day is looked for; no calendar of the world is closed for longer."""
 CALENDARS = {calendar.code: calendar for calendar in (china(), target(), federal_reserve())}
+"""What is known without any announcement that people entered."""
 CalendarSet = Sequence[Calendar]
+Known = Mapping[str, Calendar]
 _DAY = timedelta(days=1)
 
 
-def of_codes(codes: Sequence[str]) -> tuple[Calendar, ...]:
+def of_codes(codes: Sequence[str], known: Known = CALENDARS) -> tuple[Calendar, ...]:
     """Return the calendars of these codes; raise InvalidRequest ``calendar_unknown``."""
-    unknown = [code for code in codes if code not in CALENDARS]
+    unknown = [code for code in codes if code not in known]
     if unknown:
         raise InvalidRequest(
-            "calendar_unknown", f"no calendar {unknown[0][:40]}; there are {', '.join(CALENDARS)}"
+            "calendar_unknown", f"no calendar {unknown[0][:40]}; there are {', '.join(known)}"
         )
-    return tuple(CALENDARS[code] for code in codes)
+    return tuple(known[code] for code in codes)
 
 
 def working_day(calendars: CalendarSet, on: date) -> bool:
@@ -37,6 +39,17 @@ def working_day(calendars: CalendarSet, on: date) -> bool:
 def provisional(calendars: CalendarSet, on: date) -> bool:
     """Return whether one of ``calendars`` has not announced the days of that year."""
     return any(on.year not in calendar.published_years for calendar in calendars)
+
+
+def unannounced(calendars: CalendarSet, from_on: date, until_on: date) -> tuple[tuple[str, int], ...]:
+    """Return code and year of what is not announced of a half-open span: its days may still change."""
+    years = range(from_on.year, (until_on - _DAY).year + 1) if from_on < until_on else range(0)
+    return tuple(
+        (calendar.code, year)
+        for calendar in calendars
+        for year in years
+        if year not in calendar.published_years
+    )
 
 
 def next_working_day(calendars: CalendarSet, on: date) -> WorkingDay:

@@ -10,6 +10,7 @@ from datetime import date, datetime
 import msgspec
 
 from tongbao.clearing.policy.breaking import NOTE_CHARS_MAX, aged
+from tongbao.clearing.policy.calendars import CALENDARS, Known
 from tongbao.clearing.policy.cycles import cut_of
 from tongbao.clearing.schema.agreements import Agreement, Cut
 from tongbao.clearing.schema.days import AgeLine, Check, CheckState, Day, DayReport, DayState
@@ -143,9 +144,9 @@ def reopened(day: Day, actor: str, note: str) -> Day:
     return _next(day, state=DayState.OPEN, closed_at=None, closed_by="", note=note, asked="", asked_by="")
 
 
-def not_before(agreement: Agreement, cut: Cut, opens_at: datetime) -> Cut:
+def not_before(agreement: Agreement, cut: Cut, opens_at: datetime, known: Known = CALENDARS) -> Cut:
     """Return a cut, or where it lies in closed days the first one after ``opens_at``, the instant from which days are open."""
-    return cut if cut.cut_at > opens_at else cut_of(agreement, opens_at)
+    return cut if cut.cut_at > opens_at else cut_of(agreement, opens_at, known)
 
 
 def act_of(before: Day, after: Day) -> str:

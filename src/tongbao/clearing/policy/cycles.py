@@ -14,7 +14,14 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tongbao.clearing.policy.calendars import add_working_days, of_codes, provisional, working_day
+from tongbao.clearing.policy.calendars import (
+    CALENDARS,
+    Known,
+    add_working_days,
+    of_codes,
+    provisional,
+    working_day,
+)
 from tongbao.clearing.schema.agreements import Agreement, Cut, Cycle
 from tongbao.clearing.schema.calendars import SETTLEMENT_DAYS_MAX, Calendar
 from tongbao.core.errors import InvalidRequest, InvariantBroken
@@ -43,15 +50,15 @@ def local_date(agreement: Agreement, at: datetime) -> date:
     return at.astimezone(zone_of(agreement.zone)).date()
 
 
-def cut_of(agreement: Agreement, occurred_at: datetime) -> Cut:
-    """Return where a movement of ``occurred_at`` belongs. Never goes back for a later instant.
+def cut_of(agreement: Agreement, occurred_at: datetime, known: Known = CALENDARS) -> Cut:
+    """Return where a movement of ``occurred_at`` belongs by the calendars known. Never goes back for a later instant.
 
     Raises InvariantBroken ``cycle_without_cuts`` where no day is cut for ``SEARCH_DAYS_MAX`` days.
     """
     if agreement.cycle is Cycle.REAL_TIME:
         # The cut of what comes alone lies right behind it.
         return Cut(occurred_at.astimezone(UTC) + _TICK, local_date(agreement, occurred_at))
-    calendars = of_codes(agreement.calendars) if agreement.cycle is Cycle.T else ()
+    calendars = _calendars(agreement, known)
     zone = zone_of(agreement.zone)
     is_provisional = False
     for cut_at, closed_on in _cuts_after(agreement, zone, occurred_at):
@@ -61,23 +68,40 @@ def cut_of(agreement: Agreement, occurred_at: datetime) -> Cut:
     raise InvariantBroken("cycle_without_cuts", f"no cut within {SEARCH_DAYS_MAX} days of {occurred_at}")
 
 
-def last_cut(agreement: Agreement, now: datetime) -> Cut | None:
+def paid_on(agreement: Agreement, cut_at: datetime, known: Known = CALENDARS) -> Cut:
+    """Return a cut that was made with the date on which it is paid by the calendars known now."""
+    zone = zone_of(agreement.zone)
+    closed_on = (cut_at - _TICK).astimezone(zone).date()
+    if agreement.cycle is Cycle.REAL_TIME:
+        return Cut(cut_at, closed_on)
+    calendars = _calendars(agreement, known)
+    return _paid(agreement, calendars, zone, Cut(cut_at, closed_on, provisional(calendars, closed_on)))
+
+
+def cut_again(agreement: Agreement, cut_at: datetime, known: Known = CALENDARS) -> Cut:
+    """Return the cut that what belonged to a cut belongs to by the calendars known now: the same, or a later one."""
+    return cut_of(agreement, cut_at - _TICK, known)
+
+
+def last_cut(agreement: Agreement, now: datetime, known: Known = CALENDARS) -> Cut | None:
     """Return the newest cut at or before ``now``; None where none lies within ``SEARCH_DAYS_MAX`` days."""
     if agreement.cycle is Cycle.REAL_TIME:
         return Cut(now.astimezone(UTC), local_date(agreement, now))
     # Whatever happened right before a cut belongs to it, so the cut of an earlier instant leads there.
     for back in (_DAY, 5 * _DAY, 15 * _DAY, SEARCH_DAYS_MAX * _DAY):
-        cut = cut_of(agreement, now - back)
+        cut = cut_of(agreement, now - back, known)
         found = None
         while cut.cut_at <= now:
             found = cut
-            cut = cut_of(agreement, cut.cut_at)
+            cut = cut_of(agreement, cut.cut_at, known)
         if found is not None:
             return found
     return None
 
 
-def settlement_calendar(agreement: Agreement, now: datetime, count: int) -> tuple[Cut, ...]:
+def settlement_calendar(
+    agreement: Agreement, now: datetime, count: int, known: Known = CALENDARS
+) -> tuple[Cut, ...]:
     """Return the next ``count`` cuts with the dates on which they are paid, the running one first.
 
     For real time only the running day, which pays as sales come. Raises InvalidRequest ``settlement_days_invalid`` unless
@@ -85,10 +109,15 @@ def settlement_calendar(agreement: Agreement, now: datetime, count: int) -> tupl
     """
     if not 1 <= count <= SETTLEMENT_DAYS_MAX:
         raise InvalidRequest("settlement_days_invalid", f"ask for 1 to {SETTLEMENT_DAYS_MAX} payouts")
-    found = [cut_of(agreement, now)]
+    found = [cut_of(agreement, now, known)]
     while len(found) < count and agreement.cycle is not Cycle.REAL_TIME:
-        found.append(cut_of(agreement, found[-1].cut_at))
+        found.append(cut_of(agreement, found[-1].cut_at, known))
     return tuple(found)
+
+
+def _calendars(agreement: Agreement, known: Known) -> tuple[Calendar, ...]:
+    """Return the calendars that an agreement counts by: only cycles T count working days."""
+    return of_codes(agreement.calendars, known) if agreement.cycle is Cycle.T else ()
 
 
 def _cuts_after(agreement: Agreement, zone: ZoneInfo, after: datetime) -> Iterator[tuple[datetime, date]]:

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import msgspec
 
-from tongbao.clearing.policy.calendars import next_working_day, of_codes
+from tongbao.clearing.policy.calendars import CALENDARS, Known, next_working_day, of_codes
 from tongbao.clearing.policy.cycles import zone_of
 from tongbao.clearing.schema.bank_messages import BankLine, BankTerms, Tidings
 from tongbao.clearing.schema.payouts import PAYOUT_MOVES, Payout, PayoutState, Resolving
@@ -119,12 +119,12 @@ def payout_of(end_to_end: str) -> UUID | None:
         return None
 
 
-def execution_on(terms: BankTerms, due_on: date, now: datetime) -> date:
+def execution_on(terms: BankTerms, due_on: date, now: datetime, known: Known = CALENDARS) -> date:
     """Return the day on which a bank executes what is sent now: a working day, not before ``due_on``, not too late today."""
     local = now.astimezone(zone_of(terms.zone))
     today = local.date()
     earliest = today if local.time() < terms.cut_off else today + timedelta(days=1)
-    return next_working_day(of_codes(terms.calendars), max(due_on, earliest)).on
+    return next_working_day(of_codes(terms.calendars, known), max(due_on, earliest)).on
 
 
 def meaning(line: BankLine) -> Meaning | None:

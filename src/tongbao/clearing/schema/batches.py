@@ -86,6 +86,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     ``paid_minor``: what is sent to the merchant (0 where the net is below the minimum or negative); ``carried_minor``: what
     the next batch brings instead (negative: the merchant owes). ``payout_id``: the payout, where there is one.
+    ``is_provisional``: ``payout_on`` was counted over days that are not announced yet, and may move.
     """
 
     id: UUID
@@ -94,6 +95,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     cut_at: datetime
     payout_on: date
+    is_provisional: bool = False
     state: BatchState
     version: int = 1
     totals: Totals = Totals()

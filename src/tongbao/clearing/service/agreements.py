@@ -6,6 +6,7 @@ from datetime import datetime
 from tongbao.clearing.policy.agreements import HOUSE_BOOK, Terms, check
 from tongbao.clearing.policy.cycles import settlement_calendar
 from tongbao.clearing.schema.agreements import Agreement, AgreementVersion, Cut
+from tongbao.clearing.service.working_days import WorkingDays
 from tongbao.clearing.store import agreements as store
 from tongbao.core import currencies
 from tongbao.core.clock import Clock
@@ -18,11 +19,15 @@ TRIES_MAX = 5
 
 
 class Agreements:
-    """Makes and finds agreements. Book 0 is the house: what it agrees on holds for whoever agreed on nothing."""
+    """Makes and finds agreements. Book 0 is the house: what it agrees on holds for whoever agreed on nothing.
+
+    ``days``: the calendars by which they count, as they were known when agreements were last read.
+    """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self.days = WorkingDays()
 
     async def make(
         self,
@@ -78,7 +83,8 @@ class Agreements:
 
     async def terms(self, connection: Connection, books: Collection[int]) -> Terms:
         """Return the agreements of these books and of the house; joins the caller's transaction."""
-        return Terms(await store.of_books(connection, {*books, HOUSE_BOOK}))
+        known = await self.days.learn(connection)
+        return Terms(await store.of_books(connection, {*books, HOUSE_BOOK}), known)
 
     async def history(self, book_id: int, currency: str, limit: int = HISTORY_MAX) -> list[AgreementVersion]:
         """Return the versions of one book and currency, newest first, at most ``HISTORY_MAX``."""
@@ -88,8 +94,10 @@ class Agreements:
     async def calendar(self, book_id: int, currency: str, count: int) -> tuple[Cut, ...]:
         """Return the next ``count`` cuts of a book by what holds now; raise ``settlement_days_invalid``."""
         now = self._clock.now()
-        holding = await self.at(book_id, currency, now)
-        return settlement_calendar(holding.agreement, now, count)
+        async with self._database.connection() as connection:
+            terms = await self.terms(connection, (book_id,))
+        holding = terms.at(book_id, currency, now)
+        return settlement_calendar(holding.agreement, now, count, terms.known)
 
 
 def _begins_alike(newest: AgreementVersion, effective_at: datetime | None, now: datetime) -> bool:

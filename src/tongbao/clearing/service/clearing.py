@@ -9,6 +9,7 @@ from types import TracebackType
 from tongbao.clearing.policy.pricing import Seller
 from tongbao.clearing.service.adjustments import Adjustments
 from tongbao.clearing.service.agreements import Agreements
+from tongbao.clearing.service.announcements import Announcements
 from tongbao.clearing.service.backfill import Backfill
 from tongbao.clearing.service.closing import Closing
 from tongbao.clearing.service.collections import Collections
@@ -18,7 +19,6 @@ from tongbao.clearing.service.merchant_notices import notices
 from tongbao.clearing.service.pricing import PriceLists, Pricing, Sellers
 from tongbao.clearing.service.recording import Recording
 from tongbao.clearing.service.settling import Settling
-from tongbao.clearing.service.working_days import working_day
 from tongbao.core.clock import Clock
 from tongbao.core.db import Database
 from tongbao.core.events.subscriptions import Projection
@@ -58,7 +58,7 @@ class Clearing:
         self._reading = Reading(database, metrics)
         self._clock = clock
         self.agreements = Agreements(database, clock)
-        self.closing = Closing(database, ledger, clock, working_day)
+        self.closing = Closing(database, ledger, clock, self.agreements.days.working_day)
         opens_at = self.closing.opens_at
         self.recording = Recording(database, clock, self.agreements, self._reading, opens_at)
         pricing = Pricing(database, ledger, clock, self.agreements, prices, sellers or UnknownSellers())
@@ -68,6 +68,7 @@ class Clearing:
         open_day = self.closing.open_day
         self.collections = Collections(database, clock, ledger.ids, moves, open_day)
         self.debt_lines = DebtLines(database, clock, self.collections, moves, open_day)
+        self.announcements = Announcements(database, clock, ledger.ids, self.agreements, opens_at)
         self.backfill = Backfill(database, ledger, clock, self.recording)
 
     async def __aenter__(self) -> "Clearing":
@@ -88,5 +89,5 @@ class Clearing:
         return [self.recording.subscription(), notices(self._clock)]
 
     def steps(self) -> list[Step]:
-        """Return what workers call: cutting, pricing and approving what is due."""
-        return [("settling", self.settling.step)]
+        """Return what workers call: cutting, pricing and approving what is due; dates counted anew by announcements."""
+        return [("settling", self.settling.step), ("announcements", self.announcements.step)]

@@ -88,7 +88,8 @@ class HandMoves:
         now = self._clock.now()
         terms = await self._agreements.terms(connection, (move.book_id,))
         agreement = terms.at(move.book_id, move.currency, now).agreement
-        cut = not_before(agreement, cut_of(agreement, now), await self._opens_at(connection))
+        opens_at = await self._opens_at(connection)
+        cut = not_before(agreement, cut_of(agreement, now, terms.known), opens_at, terms.known)
         made = policy.movement(move, now, cut)
         await movements.write(connection, [made])
         transfers = policy.transfers(move, money)

@@ -34,7 +34,6 @@ from tongbao.clearing.service.simulating import Simulating
 from tongbao.clearing.service.statement_files import StatementFiles
 from tongbao.clearing.service.statements import Statements
 from tongbao.clearing.service.tracing_money import TracingMoney
-from tongbao.clearing.service.working_days import working_day
 from tongbao.core.clock import Clock
 from tongbao.core.db import Database
 from tongbao.core.events.subscriptions import Projection
@@ -85,10 +84,12 @@ class ClearingHouse:
         self.adjustments = self._clearing.adjustments
         self.collections = self._clearing.collections
         self.debt_lines = self._clearing.debt_lines
+        self.announcements = self._clearing.announcements
         self.backfill = self._clearing.backfill
         self.simulating = Simulating(database, clock, self.prices, self.agreements, sellers)
         self.quoting = Quoting(self.prices)
         self.intake = Intake(database, clock, ledger.ids, open_file, self._overhear)
+        working_day = self.agreements.days.working_day
         self.reconciling = Reconciling(database, clock, ledger.ids, working_day)
         money = HouseMoney(ledger)
         self.break_desk = BreakDesk(database, ledger, clock, money, working_day)

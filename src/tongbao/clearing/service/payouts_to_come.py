@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from tongbao.clearing.policy.agreements import Terms
+from tongbao.clearing.policy.cycles import paid_on
 from tongbao.clearing.schema.agreements import Cut
 from tongbao.clearing.schema.batches import Batch, BatchState
 from tongbao.clearing.schema.bills import BillFilter, MoneyState, Upcoming
@@ -78,6 +80,7 @@ class PayoutsToCome:
             open_ones = [each for each in standing if each.state is BatchState.CUT]
             groups = {each.id: await _in_batch(connection, each) for each in open_ones}
             cuts = {each: await _in_cut(connection, book_id, each) for each in waiting}
+            terms = await self._agreements.terms(connection, (book_id,))
         found = [_fixed(each) for each in standing if each.state is not BatchState.CUT]
         # What was carried on goes into the first batch that is not priced yet.
         for batch in sorted(open_ones, key=lambda each: each.cut_at):
@@ -89,6 +92,7 @@ class PayoutsToCome:
         if currency is not None and not any(each.cut_at > now for each in found):
             [cut] = await self._agreements.calendar(book_id, currency, 1)
             found.append(_empty(currency, cut))
+        found = [_with_doubt(each, terms, book_id) for each in found]
         return tuple(sorted(found, key=lambda each: (each.payout_on, each.cut_at, each.currency)))
 
     async def calendar(self, book_id: int, currency: str, count: int) -> tuple[Upcoming, ...]:
@@ -175,6 +179,13 @@ async def _in_cut(connection: Connection, book_id: int, of: Coming) -> tuple[int
 async def _carried(connection: Connection, of: Money) -> int:
     position = await batch_store.position(connection, of)
     return 0 if position is None else position.carried_minor
+
+
+def _with_doubt(of: Upcoming, terms: Terms, book_id: int) -> Upcoming:
+    """Return a payout to come that says whether its date was counted over days that are not announced."""
+    agreement = terms.at(book_id, of.currency, of.cut_at).agreement
+    is_provisional = paid_on(agreement, of.cut_at, terms.known).is_provisional
+    return msgspec.structs.replace(of, is_provisional=of.is_provisional or is_provisional)
 
 
 def _of_batch(batch: Batch, group: _Group, carried_minor: int) -> Upcoming:

@@ -206,14 +206,14 @@ def _source(row: store.SaleRow) -> "_Source":
 def _cut(terms: Terms, document: Moving, source: "_Source", opens_at: datetime, at: datetime) -> Cut:
     """Return where a movement belongs: never in a closed day, nor before the sale that it takes back."""
     agreement = terms.at(document.book_id, document.currency, at).agreement
-    cut = not_before(agreement, cut_of(agreement, at), opens_at)
+    cut = not_before(agreement, cut_of(agreement, at, terms.known), opens_at, terms.known)
     floor = source.newest_cut
     return floor if floor is not None and floor.cut_at > cut.cut_at else cut
 
 
 def _payout_cut(terms: Terms, fact: PayoutChanged, opens_at: datetime, at: datetime) -> Cut:
     agreement = terms.at(fact.book_id, fact.currency, at).agreement
-    return not_before(agreement, cut_of(agreement, at), opens_at)
+    return not_before(agreement, cut_of(agreement, at, terms.known), opens_at, terms.known)
 
 
 def _keep(found: dict[tuple[int, UUID], Movement], movement: Movement) -> None:

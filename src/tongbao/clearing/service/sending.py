@@ -26,6 +26,7 @@ from tongbao.clearing.schema.bank_messages import (
 from tongbao.clearing.schema.payouts import Payout, PayoutState
 from tongbao.clearing.service.destinations import Destinations
 from tongbao.clearing.service.payout_moves import PayoutMoves
+from tongbao.clearing.service.working_days import in_force
 from tongbao.clearing.store import bank_messages as messages
 from tongbao.clearing.store import destinations as accounts
 from tongbao.clearing.store import payouts as store
@@ -87,6 +88,7 @@ class Sending:
         now = self._clock.now()
         today = now.astimezone(zone_of(bank.terms.zone)).date()
         async with self._database.transaction() as connection:
+            known = await in_force(connection)
             waiting = await store.to_send(connection, bank.terms.name, today, MESSAGE_PAYOUTS_MAX)
             if not waiting:
                 return False
@@ -106,7 +108,7 @@ class Sending:
                     now,
                     destination_id=usable[(each.book_id, each.currency)].destination.id,
                     message_id=message_id,
-                    due_on=policy.execution_on(bank.terms, each.due_on, now),
+                    due_on=policy.execution_on(bank.terms, each.due_on, now, known),
                     sent_at=now,
                     due_at=now + policy.INQUIRY_FIRST,
                 )

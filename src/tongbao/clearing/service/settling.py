@@ -7,13 +7,15 @@ and tried again; it never holds up the money of others.
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
 
 from tongbao.clearing.policy.batching import JOB, approved, batch_id, moved
+from tongbao.clearing.policy.calendars import Known
 from tongbao.clearing.policy.closing import not_before
-from tongbao.clearing.policy.cycles import last_cut, local_date
+from tongbao.clearing.policy.cycles import last_cut, local_date, paid_on
 from tongbao.clearing.schema.agreements import Agreement, Cut, Cycle
 from tongbao.clearing.schema.batches import Batch, BatchState, Step
 from tongbao.clearing.schema.movements import PricedMovement
@@ -79,7 +81,9 @@ class Settling:
             reserves = await store.reserves_due(connection, on, book_id, DUE_MAX)
             money = [*(each.money for each in due), *(each.money for each in reserves)]
             terms = await self._agreements.terms(connection, {each.book_id for each in money})
-        agreed = {each: terms.at(each.book_id, each.currency, now).agreement for each in money}
+        agreed = {
+            each: _Agreed(terms.at(each.book_id, each.currency, now).agreement, terms.known) for each in money
+        }
         ripe = [
             *(each.money for each in due if _waits(each, agreed[each.money], now)),
             *(each.money for each in reserves if _gives_back(each, agreed[each.money], now)),
@@ -213,18 +217,19 @@ class Settling:
             position = await store.position(connection, Money(book_id, currency, live))
         return 0 if position is None else position.carried_minor
 
-    async def _cut(self, money: Money, agreement: Agreement, now: datetime) -> Batch | None:
+    async def _cut(self, money: Money, agreed: "_Agreed", now: datetime) -> Batch | None:
         """Cut the next batch of this money; None where nothing is to be cut, or somebody else is at it."""
         async with self._database.transaction() as connection:
             await store.be_patient(connection)
             position = await store.lock_position(connection, money)
             if position is None:
                 return None
-            cut = await _due_cut(connection, money, agreement, position.last_cut_at, now)
+            agreement, known = agreed
+            cut = await _due_cut(connection, money, agreed, position.last_cut_at, now)
             if cut is None:
                 return None
             # Nothing is cut within a day that was closed meanwhile.
-            cut = not_before(agreement, cut, await self._opens_at(connection))
+            cut = not_before(agreement, cut, await self._opens_at(connection), known)
             if cut.cut_at > now:
                 return None
             new_id = batch_id(money.book_id, money.currency, cut.cut_at, live=money.live)
@@ -239,6 +244,7 @@ class Settling:
                 currency=money.currency,
                 cut_at=cut.cut_at,
                 payout_on=cut.payout_on,
+                is_provisional=paid_on(agreement, cut.cut_at, known).is_provisional,
                 state=BatchState.CUT,
                 history=(Step(state=BatchState.CUT, at=now, actor=JOB, note=f"{count} movements"),),
                 created_at=now,
@@ -273,20 +279,27 @@ class Settling:
         self._moves.labels(batch.state.value).inc()
 
 
-def _waits(due: movements.Due, agreement: Agreement, now: datetime) -> bool:
+class _Agreed(NamedTuple):
+    """What is agreed about some money, and the calendars that are known."""
+
+    agreement: Agreement
+    known: Known
+
+
+def _waits(due: movements.Due, agreed: _Agreed, now: datetime) -> bool:
     """Return whether a cut can be made: one that something waits for, or for latecomers any that has passed since."""
-    return due.newest_at > due.last_cut_at or _passed(agreement, due.last_cut_at, now) is not None
+    return due.newest_at > due.last_cut_at or _passed(agreed, due.last_cut_at, now) is not None
 
 
-def _gives_back(due: store.ReserveDue, agreement: Agreement, now: datetime) -> bool:
+def _gives_back(due: store.ReserveDue, agreed: _Agreed, now: datetime) -> bool:
     """Return whether a cut has passed with which a reserve can be given back."""
-    passed = _passed(agreement, due.last_cut_at, now)
-    return passed is not None and local_date(agreement, passed.cut_at) >= due.until_on
+    passed = _passed(agreed, due.last_cut_at, now)
+    return passed is not None and local_date(agreed.agreement, passed.cut_at) >= due.until_on
 
 
-def _passed(agreement: Agreement, after: datetime, now: datetime) -> Cut | None:
+def _passed(agreed: _Agreed, after: datetime, now: datetime) -> Cut | None:
     """Return the newest cut that has passed, where it lies after the newest that was made."""
-    passed = last_cut(agreement, _ripe(agreement, now))
+    passed = last_cut(agreed.agreement, _ripe(agreed.agreement, now), agreed.known)
     return passed if passed is not None and passed.cut_at > after else None
 
 
@@ -296,14 +309,14 @@ def _ripe(agreement: Agreement, now: datetime) -> datetime:
 
 
 async def _due_cut(
-    connection: Connection, money: Money, agreement: Agreement, after: datetime, now: datetime
+    connection: Connection, money: Money, agreed: _Agreed, after: datetime, now: datetime
 ) -> Cut | None:
     """Return the cut of the next batch: the first that something waits for, or for latecomers the newest that has passed."""
     # What came one by one while nobody was here goes together.
-    is_real_time = agreement.cycle is Cycle.REAL_TIME
-    ripe = _ripe(agreement, now)
+    is_real_time = agreed.agreement.cycle is Cycle.REAL_TIME
+    ripe = _ripe(agreed.agreement, now)
     waiting = await movements.next_cut(connection, money, after, ripe, newest=is_real_time)
-    return Cut(*waiting) if waiting is not None else _passed(agreement, after, now)
+    return Cut(*waiting) if waiting is not None else _passed(agreed, after, now)
 
 
 def _unknown(batch_id: UUID) -> NotFound:

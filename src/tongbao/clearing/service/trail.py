@@ -1,4 +1,4 @@
-"""Who did what here, when and why: what people did to breaks of reconciliation and to days."""
+"""Who did what here, when and why: what people did to breaks of reconciliation, to days and to announcements."""
 
 from tongbao.clearing.store import trail as store
 from tongbao.core.db import Database

@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from tongbao.core.clock import Clock
 from tongbao.core.db import Connection, Database
+from tongbao.core.gathering import Gathering
 from tongbao.core.ids import IdFactory, uuid_text
 from tongbao.parties.errors import CustomerDeleted, UnknownCustomer, VersionChanged
 from tongbao.parties.policy import fields
@@ -37,6 +38,8 @@ class Customers:
         self._database = database
         self._clock = clock
         self._ids = ids
+        # Nothing but the payments themselves asks as often: each makes sure of its customer.
+        self._reading = Gathering(database, store.by_ids)
 
     async def create(self, connection: Connection, scope: Scope, draft: CustomerDraft) -> Customer:
         """Add a customer; joins the caller's transaction. Two may have one e-mail address. Raises BadField."""
@@ -98,8 +101,7 @@ class Customers:
 
     async def get(self, scope: Scope, customer_id: CustomerId) -> Customer:
         """Return a customer, of a deleted one the tombstone; raise UnknownCustomer."""
-        async with self._database.connection() as connection:
-            return _found(await store.by_id(connection, scope, customer_id), customer_id)
+        return _found(await self._reading.one((scope.book_id, customer_id)), customer_id)
 
     async def list(self, scope: Scope, request: PageRequest[CustomerId] = FIRST_PAGE) -> Page[Customer]:
         """Return a page of customers, without deleted ones; raise BadField for a page that cannot be."""

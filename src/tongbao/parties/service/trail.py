@@ -1,7 +1,7 @@
-"""Who did what here, when and why: what the house did to merchants."""
+"""Who did what here, when and why: what the house did to merchants and to its people, and who of them signed in."""
 
 from tongbao.core.db import Database
-from tongbao.core.trails import Line, Wanted
+from tongbao.core.trails import Line, Wanted, merged
 from tongbao.parties.store import trail as store
 
 
@@ -14,4 +14,5 @@ class Trail:
     async def lines(self, wanted: Wanted) -> list[Line]:
         """Return lines, newest first, one more than is wanted where there are more."""
         async with self._database.connection() as connection:
-            return await store.trail(connection, wanted)
+            found = [await store.trail(connection, wanted), await store.sign_ins(connection, wanted)]
+        return merged(found, wanted.arguments[-1])[0]

@@ -1,8 +1,9 @@
 """The SQL of customers: every statement leads with the book of the scope."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tongbao.core import copying
 from tongbao.core.db import Connection
 from tongbao.parties.schema import Customer, CustomerId, Page, PageRequest, Scope
 from tongbao.parties.store.rows import page, read, to_json
@@ -13,6 +14,12 @@ SELECT c.customer_id, c.email, c.name, c.phone, c.description, c.address, c.defa
 FROM parties.customer AS c
 """
 _BY_ID = _CUSTOMER + "WHERE c.book_id = $1 AND c.customer_id = $2"
+_BY_IDS = """
+SELECT c.book_id, c.customer_id, c.email, c.name, c.phone, c.description, c.address, c.default_payment_method, c.metadata,
+    c.version, c.created_at, c.deleted_at
+FROM unnest($1::text::bigint[], $2::uuid[]) AS u (book_id, customer_id)
+JOIN parties.customer AS c ON c.book_id = u.book_id AND c.customer_id = u.customer_id
+"""
 _LOCK = _BY_ID + " FOR NO KEY UPDATE OF c"
 _AFTER = " AND ($2::uuid IS NULL OR c.customer_id < $2) ORDER BY c.customer_id DESC LIMIT $3 + 1"
 _BEFORE = " AND c.customer_id > $2 ORDER BY c.customer_id LIMIT $3 + 1"
@@ -63,6 +70,15 @@ async def by_id(connection: Connection, scope: Scope, customer_id: CustomerId) -
     """Return one of the merchant's customers of this mode, a deleted one too."""
     row = await connection.fetchrow(_BY_ID, scope.book_id, customer_id)
     return None if row is None else _customer(row)
+
+
+async def by_ids(
+    connection: Connection, places: Sequence[tuple[int, CustomerId]]
+) -> dict[tuple[int, CustomerId], Customer]:
+    """Return customers by book and id, deleted ones too; what does not exist is left out."""
+    books = copying.array([book_id for book_id, _ in places])
+    rows = await connection.fetch(_BY_IDS, books, [customer_id for _, customer_id in places])
+    return {(row["book_id"], row["customer_id"]): _customer(row) for row in rows}
 
 
 async def lock(connection: Connection, scope: Scope, customer_id: CustomerId) -> Customer | None:

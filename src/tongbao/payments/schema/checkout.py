@@ -49,8 +49,19 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True):
     label: str | None = None
 
 
+class OpenAmount(msgspec.Struct, frozen=True, kw_only=True):
+    """A sum that its payer chooses: ``least_minor`` to ``most_minor``, both included; ``preset_minor`` is offered first."""
+
+    least_minor: int
+    most_minor: int
+    preset_minor: int | None = None
+
+
 class PaymentLink(Document, frozen=True, kw_only=True, tag="payment_link"):
-    """A link that opens a new checkout session for everybody who follows it."""
+    """A link that opens a new checkout session for everybody who follows it.
+
+    With an ``open_amount`` its one item has no price of its own: its payers say what they pay.
+    """
 
     KIND: ClassVar[Kind] = Kind.LINK
     PREFIX: ClassVar[str] = "plink"
@@ -64,6 +75,7 @@ class PaymentLink(Document, frozen=True, kw_only=True, tag="payment_link"):
     inactive_message: str | None = None
     completed_count: int = 0
     completed_count_max: int | None = None
+    open_amount: OpenAmount | None = None
 
     @property
     def status(self) -> str:

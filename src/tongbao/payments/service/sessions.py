@@ -17,7 +17,7 @@ from tongbao.core.ids import IdFactory, derive, parse_uuid, uuid_text
 from tongbao.core.requests.asks import Ask
 from tongbao.parties.schema import Scope
 from tongbao.payments.errors import BadAmount, BadParameter, Missing, WrongState
-from tongbao.payments.policy import acts, orders
+from tongbao.payments.policy import acts, open_amounts, orders
 from tongbao.payments.schema.checkout import (
     EXTRAS_MAX,
     LINE_ITEMS_MAX,
@@ -26,6 +26,7 @@ from tongbao.payments.schema.checkout import (
     Extra,
     ExtraKind,
     LineItem,
+    OpenAmount,
     PaymentLink,
     SessionState,
 )
@@ -90,8 +91,8 @@ class Sessions:
         """Make a session with its intent. Raises BadParameter, BadAmount."""
         return await self._create(scope.book_id, order, live=scope.live, ask=ask)
 
-    async def open_link(self, link_id: UUID) -> SessionView:
-        """Make a session for a payer who followed a link; raise Missing, WrongState ``payment_link_inactive``."""
+    async def followed(self, link_id: UUID) -> PaymentLink:
+        """Return a link to a payer who followed it; raise Missing, WrongState ``payment_link_inactive``."""
         async with self._desk.database.connection() as connection:
             book_id = await store.book_of(connection, Kind.LINK, link_id)
         if book_id is None:
@@ -104,8 +105,16 @@ class Sessions:
                 link.inactive_message or "this link is no longer active",
                 message=link.inactive_message,
             )
+        return link
+
+    async def open_link(self, link_id: UUID, amount_minor: int | None = None) -> SessionView:
+        """Make a session for a payer who followed a link, of the sum they chose where the link leaves it to them.
+
+        Raises Missing, WrongState ``payment_link_inactive``, and what ``open_amounts.chosen`` raises.
+        """
+        link = await self.followed(link_id)
         order = SessionOrder(
-            link.items,
+            open_amounts.chosen(link, amount_minor),
             link.currency,
             success_url=link.redirect_url,
             method_kinds=link.method_kinds,
@@ -113,7 +122,7 @@ class Sessions:
             metadata=link.metadata,
             link_id=link.id,
         )
-        done: Done[SessionView] = await self._create(book_id, order, live=link.live)
+        done: Done[SessionView] = await self._create(link.book_id, order, live=link.live)
         assert done.view is not None
         return done.view
 
@@ -248,12 +257,15 @@ class Sessions:
         redirect_url: str | None = None,
         completed_count_max: int | None = None,
         inactive_message: str | None = None,
+        open_amount: OpenAmount | None = None,
         metadata: dict[str, str] | None = None,
         ask: Ask | None = None,
     ) -> Done[PaymentLink]:
         """Make a link; raise BadParameter, BadAmount."""
         await self._desk.require(scope.book_id, "payment_links")
         _check_items(items)
+        if open_amount is not None:
+            open_amounts.check(open_amount, items)
         _check_url(redirect_url, "after_completion[redirect][url]")
         orders.check_metadata(metadata or {})
         now = self._desk.clock.now()
@@ -271,6 +283,7 @@ class Sessions:
             redirect_url=redirect_url,
             inactive_message=inactive_message,
             completed_count_max=completed_count_max,
+            open_amount=open_amount,
         )
 
         async def plan() -> Planned:

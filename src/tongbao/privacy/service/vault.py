@@ -7,7 +7,7 @@ of a card (``describe_card``) is no reveal: the number does not leave this modul
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from types import TracebackType
 from uuid import UUID
@@ -17,6 +17,7 @@ import msgspec
 from tongbao.core.clock import Clock
 from tongbao.core.db import Connection, Database
 from tongbao.core.errors import InvalidRequest
+from tongbao.core.gathering import Gathering
 from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
 from tongbao.privacy import store
@@ -90,6 +91,7 @@ class Vault:
         self._codes = CvcMemory(clock) if cvc_memory is None else cvc_memory
         self._data_keys = DataKeys(keys, clock, random_bytes, metrics, region=region)
         self._record = RevealRecord(database, clock, ids, metrics)
+        self._reading = Gathering(database, self._read)
         self._tokens = metrics.counter("vault_tokens", "Cards taken in", labels=("brand",))
         self._revealed = metrics.counter("vault_reveals", "Cards revealed", labels=("purpose",))
 
@@ -144,8 +146,7 @@ class Vault:
         """
         allowed = check_reveal(purpose, actor, subject)
         book_id, token_id = _place(token)
-        async with self._database.connection() as connection:
-            item, key = await self._found(connection, token)
+        item, key = _usable(await self._reading.one((book_id, token_id)), token)
         await self._record.add(book_id, token_id, allowed, actor, subject)
         content = await self._opened(item, key)
         self._revealed.labels(allowed).inc()
@@ -263,12 +264,12 @@ class Vault:
 
     async def _found(self, connection: Connection, token: str) -> tuple[Item, PersonKey]:
         """Return the sealed card behind a token and the data key it opens with."""
-        found = await store.item_with_key(connection, *_place(token), self._clock.now())
-        if found is None:
-            raise TokenUnknown
-        if found[1].wrapped is None:
-            raise TokenShredded(token)
-        return found
+        return _usable(await store.item_with_key(connection, *_place(token), self._clock.now()), token)
+
+    async def _read(
+        self, connection: Connection, places: Sequence[tuple[int, UUID]]
+    ) -> dict[tuple[int, UUID], tuple[Item, PersonKey]]:
+        return await store.items_with_keys(connection, places, self._clock.now())
 
     async def _opened(self, item: Item, key: PersonKey) -> _Content:
         clear = unseal(await self._data_keys.open(key), item.nonce, item.ciphertext, item.context)
@@ -280,6 +281,15 @@ class Vault:
 
     def _today(self) -> date:
         return (self._clock.now() - LAST_MIDNIGHT).date()
+
+
+def _usable(found: tuple[Item, PersonKey] | None, token: str) -> tuple[Item, PersonKey]:
+    """Return what was found of a card; raise TokenUnknown, and TokenShredded where its key was destroyed."""
+    if found is None:
+        raise TokenUnknown
+    if found[1].wrapped is None:
+        raise TokenShredded(token)
+    return found
 
 
 def _content_of(card: ValidCard) -> _Content:

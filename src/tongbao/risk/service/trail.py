@@ -1,4 +1,4 @@
-"""Who did what here, when and why: what people did to cases and to what is frozen."""
+"""Who did what here, when and why: what people did to cases, to what is frozen and to lists."""
 
 from tongbao.core.db import Database
 from tongbao.core.trails import Line, Wanted

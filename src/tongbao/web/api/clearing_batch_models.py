@@ -104,6 +104,7 @@ class Batch(Model):
     version: int
     cut_at: datetime
     payout_on: date
+    is_provisional: bool = Field(description="Counted over days that are not announced yet: it may move.")
     payout: str | None
     waterfall: Waterfall
     schedule: str = Field(description="The price list and its version, as they held at the cut.")

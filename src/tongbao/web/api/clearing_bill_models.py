@@ -167,6 +167,9 @@ class Calendar(Model):
     object: Literal["settlement_calendar"] = "settlement_calendar"
     currency: str
     carried_minor: int = Field(description="Left over from earlier batches; negative: owed by the merchant.")
+    warning: str | None = Field(
+        description="Why dates may still move: holidays on the way are not announced yet."
+    )
     data: list[Upcoming]
 
 

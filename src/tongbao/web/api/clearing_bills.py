@@ -20,6 +20,7 @@ PATH = "/settlements"
 CUTS = 10
 CUTS_MAX = 60
 VALUES_MAX = 20
+PROVISIONAL = "Holidays on the way are not announced yet: dates that are provisional may move."
 KINDS = {name: kind for kind, name in KIND_NAMES.items()}
 Words = Annotated[list[Annotated[str, Query(max_length=80)]], Query(max_length=VALUES_MAX)]
 States = Annotated[list[MoneyState], Query(max_length=VALUES_MAX, description="Where the money is.")]
@@ -71,7 +72,8 @@ def add_calendar(routes: APIRouter, door: Doors, clearing: ClearingHouse) -> Non
         found = await clearing.bills.calendar(scope_of(who), currency, count)
         carried = await clearing.settling.carried_minor(who.book, currency, live=who.live)
         data = [models.Upcoming.of(each) for each in found]
-        return models.Calendar(currency=currency, carried_minor=carried, data=data)
+        warning = PROVISIONAL if any(each.is_provisional for each in found) else None
+        return models.Calendar(currency=currency, carried_minor=carried, warning=warning, data=data)
 
 
 def scope_of(who: Caller) -> Scope:

@@ -22,7 +22,7 @@ from tongbao.payments.service.payments import Payments
 from tongbao.web import errors, pages
 from tongbao.web.api.v1.limits import Limits
 from tongbao.web.api.v1.ports import Cards
-from tongbao.web.cashier import devices, faces, views
+from tongbao.web.cashier import amounts, devices, faces, views
 from tongbao.web.cashier.faces import Face
 from tongbao.web.cashier.paying import Payer, Paying, Problem, payer_scope, read_form
 from tongbao.web.cashier.showing import Showing, Visit
@@ -64,6 +64,7 @@ def router(till: Till) -> APIRouter:
     routes = APIRouter(include_in_schema=False, route_class=page_route(_error_page))
     for method, path, answer in (
         ("GET", "/l/{reference}", checkout.follow),
+        ("POST", "/l/{reference}", checkout.choose),
         ("GET", "/l/{reference}/code.svg", checkout.code),
         ("GET", "/c/{reference}", checkout.show),
         ("GET", "/c/{reference}/receipt", checkout.receipt),
@@ -89,9 +90,26 @@ class _Checkout:
     async def follow(self, request: Request, reference: str) -> Response:
         """Open a session for whoever followed a link, and go to its page."""
         self._till.limits.take(guest(request), live=True, writes=True)
-        view = await self._sessions.open_link(_link_id(reference))
+        link = await self._sessions.followed(_link_id(reference))
+        if link.open_amount is not None:
+            return await self._asking(request, link, amounts.blank(request, link))
+        view = await self._sessions.open_link(link.id)
         asked = f"?{request.url.query}" if {"lang", "mode", "theme"} & set(request.query_params) else ""
         return _see_other(f"/c/{view.session.reference}{asked}")
+
+    async def choose(self, request: Request, reference: str) -> Response:
+        """Open a session of the sum that a payer chose, and go to its page; a sum that cannot be is asked for again."""
+        refuse_foreign(request)
+        self._till.limits.take(guest(request), live=True, writes=True)
+        link = await self._sessions.followed(_link_id(reference))
+        if link.open_amount is None:
+            return _see_other(f"/l/{link.reference}")
+        form = amounts.read(request, link, await pages.form(request))
+        amount = form.chosen(link)
+        if amount is None:
+            return await self._asking(request, link, form, 422)
+        view = await self._sessions.open_link(link.id, amount)
+        return _see_other(f"/c/{view.session.reference}")
 
     async def code(self, request: Request, reference: str) -> Response:
         """Answer the code of a link, to be printed or shown: a payer who scans it is led to a session of its own."""
@@ -178,6 +196,12 @@ class _Checkout:
             devices.reference_of(request),
         )
         return await self._paying.pay(payer, typed)
+
+    async def _asking(
+        self, request: Request, link: PaymentLink, form: amounts.AmountForm, status: int = 200
+    ) -> Response:
+        merchant = await self._till.merchants.of_book(self._operator, link.book_id)
+        return views.page(request, "amount.html", amounts.shown(request, link, merchant, form), status)
 
     async def _visit(self, reference: str) -> Visit:
         """Return how a session stands; raise NotFound."""

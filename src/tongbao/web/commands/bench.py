@@ -107,6 +107,31 @@ def bench_web(
     typer.echo(json.dumps(figures))
 
 
+@app.command("system")
+def bench_system(
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A quarter of the time, few payers.")] = False,
+    minutes: Annotated[
+        int | None,
+        typer.Option(help="Soak at half of the peak for so long, and tell whether anything grows."),
+    ] = None,
+) -> None:
+    """Payments a second with everything on, as a ratio to pgbench TPC-B; processor, memory and disk by process."""
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+
+    def say(text: str) -> None:
+        console.print(text, soft_wrap=True)
+
+    system: Any = importlib.import_module("tongbao.bench.system")
+    sizes = system.QUICK if quick else system.FULL
+    if minutes is None:
+        figures = uvloop.run(system.run(sizes, say))
+    else:
+        soak: Any = importlib.import_module("tongbao.bench.system_soak")
+        figures = uvloop.run(soak.run(sizes, minutes, say))
+    typer.echo(json.dumps(figures))
+
+
 @app.command("risk")
 def bench_risk(
     as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,

@@ -28,12 +28,15 @@ from tongbao.web.city_folder import city_folder
 from tongbao.web.city_house import city_settings
 from tongbao.web.city_living import live_city
 from tongbao.web.city_real import live_now
+from tongbao.web.commands import city_purchases
 from tongbao.web.commands.city_bar import shown_days
+from tongbao.web.history_replay import How, check, replay_history
 
 WRONG_EXIT, STOPPED_EXIT = 1, 130
 HOME = Path(".tongbao/city")
 BEGAN_ON = "2026-09-01"
 PORT_MAX = 65_535
+PURCHASE_LANES = 64
 T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, help="Live a seeded city through the public interfaces.")
@@ -104,19 +107,63 @@ def write_plan(
 
 @app.command("replay")
 def replay(
-    file: Annotated[Path, typer.Argument(help="A plan as `tongbao city plan` writes it.")],
+    file: Annotated[
+        Path, typer.Argument(help="A plan as `tongbao city plan` writes it, or purchases as CSV or Parquet.")
+    ],
+    kind: Annotated[
+        str | None, typer.Option(help="plan or purchases; without it the file tells by itself.")
+    ] = None,
     out: Out = None,
-    lanes: Lanes = 1,
+    lanes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help=f"Payments under way at once: of a plan 1 to {LANES_MAX}, 1 without it; of purchases 1 to 256, 64 without it.",
+        ),
+    ] = None,
+    columns: Annotated[
+        str, typer.Option(help="Purchases: what columns mean, customer=household_id,order=basket_id,…")
+    ] = "",
+    currency: Annotated[str, typer.Option(help="Purchases: the currency of the file.")] = "USD",
+    zone: Annotated[str, typer.Option(help="Purchases: the zone of instants that name none.")] = "UTC",
+    began: Annotated[
+        str | None, typer.Option(help="Purchases: move the first day to this one, YYYY-MM-DD.")
+    ] = None,
+    orders: Annotated[int | None, typer.Option(min=1, help="Purchases: pay at most so many orders.")] = None,
+    refused: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="Purchases: where refused lines go; else NAME.refused.csv here."),
+    ] = None,
+    settle: Annotated[
+        bool, typer.Option("--settle", help="Purchases: clear, settle and pay out every day; slower.")
+    ] = False,
+    seed: Seed = 20,
     home: Home = HOME,
     port: Port = 0,
     lang: Lang = "en",
     as_json: AsJson = False,
 ) -> None:
-    """Act out a written plan, and say what it came to."""
+    """Act out a written plan, or pay the orders of a file of purchases, and say what it came to."""
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    settings = city_settings(home, port)
+    if city_purchases.is_purchases(file, kind):
+        if out is not None:
+            raise InvalidRequest("city_out_of_a_plan", "--out is of a plan, not of purchases")
+        how = How(
+            settings=settings,
+            lanes=PURCHASE_LANES if lanes is None else lanes,
+            seed=seed,
+            orders=orders,
+            began_on=None if began is None else _date(began),
+            settles=settle,
+        )
+        _pay(file, city_purchases.Options(columns, currency, zone, refused), how, console, as_json=as_json)
+        return
+    if lanes is not None and lanes > LANES_MAX:
+        raise InvalidRequest("city_lanes_invalid", f"a plan is acted out over 1 to {LANES_MAX} lanes")
     with _opened(file) as lines:
         acts = script.read(lines)
-    console = Console(stderr=True, quiet=as_json, highlight=False)
-    _live(acts.terms, acts, _Run(out, lanes, city_settings(home, port), lang, as_json), console)
+    _live(acts.terms, acts, _Run(out, lanes or 1, settings, lang, as_json), console)
 
 
 @app.command("report")
@@ -155,6 +202,19 @@ def _live(terms: CityTerms, acts: Acts, how: _Run, console: Console) -> None:
         _write(how.out, running_file.written(found))
     _tell(found, how.lang, as_json=how.as_json)
     if not found.came_to.measured.is_balanced:
+        raise typer.Exit(WRONG_EXIT)
+
+
+def _pay(file: Path, options: city_purchases.Options, how: How, console: Console, *, as_json: bool) -> None:
+    # What is refused is refused before a folder is made and a house is opened.
+    check(how, city_purchases.understood(options).currency)
+    with city_purchases.shown_history(console, hidden=as_json) as bar:
+        history = city_purchases.taken(file, options, bar)
+        bar.begin(min(len(history.orders), how.orders or len(history.orders)))
+        with city_folder(how.settings.data_dir):
+            found = _run(replay_history(file, history, how, bar.day))
+    city_purchases.tell(found, city_purchases.refused_file(file, options), as_json=as_json)
+    if not city_purchases.is_sound(found):
         raise typer.Exit(WRONG_EXIT)
 
 

@@ -10,6 +10,7 @@ import uvloop
 from rich.console import Console
 
 from tongbao.bench import (
+    chaos,
     clearing_drill,
     kill,
     payment_drill,
@@ -17,6 +18,7 @@ from tongbao.bench import (
     risk_drill_measures,
     routing_outage,
     routing_outage_chart,
+    standby,
 )
 from tongbao.bench.ledger import scratch_home
 from tongbao.routing.schema.spec import Strategy
@@ -198,6 +200,70 @@ def drill_clearing(
         )
     for line in clearing_drill.told(report):
         console.print(line, markup=False, soft_wrap=True)
+    for fault in report.faults:
+        console.print(fault, style="red", markup=False, soft_wrap=True)
+    typer.echo(json.dumps({"sound": report.sound} | msgspec.to_builtins(report)))
+    if not report.sound:
+        raise typer.Exit(WRONG_EXIT)
+
+
+@app.command("chaos")
+def drill_chaos(
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Each fault for seconds instead of a quarter minute.")
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this experiment; may be repeated. None named: all."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the orders and of the channels' answers.")] = 1,
+) -> None:
+    """Kill, fill, silence, slow, mis-set and overload one thing after the other: what degraded, what recovered, money errors 0."""
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    plan = chaos.QUICK if quick else chaos.Plan()
+    plan = msgspec.structs.replace(plan, only=tuple(only or ()), seed=seed)
+    with scratch_home("tongbao-drill-") as home:
+        report = uvloop.run(
+            chaos.run(home.parent, plan=plan, say=lambda text: console.print(text, soft_wrap=True))
+        )
+    for fault in (fault for each in report.experiments for fault in each.faults):
+        console.print(fault, style="red", markup=False, soft_wrap=True)
+    typer.echo(json.dumps(msgspec.to_builtins(report)))
+    if not report.sound:
+        raise typer.Exit(WRONG_EXIT)
+
+
+@app.command("standby")
+def drill_standby(
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A few seconds of load by fewer buyers.")] = False,
+    detect: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=60.0, help="Seconds until somebody acts; 3, or 0.5 with --quick."),
+    ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, max=8, help="API processes behind the one address.")
+    ] = standby.QUICK.processes,
+    commit_mode: Annotated[
+        str, typer.Option(help="What a commit waits for on the standby: on (its disk) or remote_apply.")
+    ] = standby.QUICK.commit_mode,
+    seed: Annotated[int, typer.Option(help="Seed of the cards and the amounts.")] = 1,
+) -> None:
+    """Kill the primary -9 under payments and promote its synchronous standby: lost 0, doubled 0, books equal."""
+    console = Console(stderr=True, quiet=as_json, highlight=False)
+    plan = standby.QUICK if quick else standby.Plan()
+    plan = msgspec.structs.replace(
+        plan,
+        detect_s=plan.detect_s if detect is None else detect,
+        processes=processes,
+        commit_mode=commit_mode,
+        seed=seed,
+    )
+    with scratch_home("tongbao-drill-") as home:
+        report = uvloop.run(
+            standby.run(home.parent, plan=plan, say=lambda text: console.print(text, soft_wrap=True))
+        )
     for fault in report.faults:
         console.print(fault, style="red", markup=False, soft_wrap=True)
     typer.echo(json.dumps({"sound": report.sound} | msgspec.to_builtins(report)))

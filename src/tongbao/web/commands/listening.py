@@ -8,7 +8,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from tongbao.core.config import Settings
-from tongbao.core.errors import NotPermitted, Unavailable
+from tongbao.core.errors import InvalidRequest, NotPermitted, Unavailable
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -40,6 +40,17 @@ def listen(settings: Settings, *, may_leave: bool = False) -> socket.socket:
             f"port {settings.http_port} is taken; choose another with --port or TONGBAO_HTTP_PORT",
         ) from error
     return listening
+
+
+def inherited(descriptor: int) -> socket.socket:
+    """Return the socket that the parent of several processes has bound; see ``commands.fleet``.
+
+    Raises InvalidRequest ``socket_not_inherited`` where the descriptor is no socket.
+    """
+    try:
+        return socket.socket(fileno=descriptor)
+    except OSError:
+        raise InvalidRequest("socket_not_inherited", f"descriptor {descriptor} is no socket") from None
 
 
 class Server(uvicorn.Server):

@@ -128,9 +128,9 @@ async def _serve(settings: Settings, listening: socket.socket, console: Console,
         if with_demo:
             await _open_street(runtime, stack, console)
             await demo.open_life(stack, house)
-        settle_garbage_collector()
         _print_addresses(console, base_url, settings, demo, began)
         _print_log_ins(console, base_url, log_ins)
+        settle_garbage_collector()
         await serving
         console.print("Stopping …")
     console.print("Stopped; nothing is lost.")

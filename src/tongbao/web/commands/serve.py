@@ -3,22 +3,29 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
-from collections.abc import AsyncIterator
-from typing import Annotated
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, NamedTuple
 
 import typer
 import uvloop
 from rich.console import Console
 
 from tongbao.core.config import Settings
+from tongbao.core.embedded.server import EmbeddedServer
+from tongbao.core.errors import Conflict, InvalidRequest
 from tongbao.core.events.running import Events
 from tongbao.core.logs import configure_logs
 from tongbao.core.process import settle_garbage_collector
-from tongbao.web.app import create_app
+from tongbao.web.app import SECURITY_HEADERS, create_app
+from tongbao.web.commands import fleet
 from tongbao.web.commands.listening import Server, configured, listen
+from tongbao.web.commands.listening import inherited as inherited_socket
 from tongbao.web.house import House, open_house
+from tongbao.web.read_only import guarded as read_only_front
+from tongbao.web.read_only import open_reading
 from tongbao.web.runtime import open_runtime
 from tongbao.web.scoring import open_scoring
 from tongbao.web.workers import Workers
@@ -26,30 +33,67 @@ from tongbao.web.workers import Workers
 RISK_PORT = 8081
 KEEP_ALIVE_S = 75
 """Longer than any process that asks keeps an idle connection, so that none is closed under a question."""
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")]
+ReadOnly = Annotated[
+    bool, typer.Option("--read-only", envvar="TONGBAO_READ_ONLY", help="Show only, from the standby.")
+]
+NeverReadOnly = Annotated[bool, typer.Option("--read-only", envvar="TONGBAO_READ_ONLY", hidden=True)]
 
 app = typer.Typer(no_args_is_help=True, help="Run one role of a larger set-up.")
 
 
+class Inherited(NamedTuple):
+    """What a process of a fleet has from its parent: the socket, a pipe that ends with it, and one to say "I serve"."""
+
+    listening: socket.socket
+    lifeline: int
+    ready: int
+
+
 @app.command("api")
 def serve_api(
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    port: Port = None,
+    processes: Annotated[
+        int,
+        typer.Option(min=1, max=fleet.PROCESSES_MAX, help="So many processes behind the one address."),
+    ] = 1,
+    read_only: ReadOnly = False,
+    inheritance: Annotated[str | None, typer.Option("--inherited", hidden=True)] = None,
 ) -> None:
     """Serve the interfaces alone; resolving, delivering and sealing are the workers' business."""
-    _run(_settings(port), with_workers=False, with_http=True)
+    settings = _settings(port)
+    if inheritance is not None:
+        inherited = _inherited(inheritance)
+        _run(settings, inherited.listening, _Role(with_http=True, read_only=read_only, inherited=inherited))
+    elif processes > 1:
+        _run_fleet(settings, processes, read_only)
+    else:
+        with listen(settings, may_leave=True) as listening:
+            _run(settings, listening, _Role(with_http=True, read_only=read_only))
+
+
+@app.command("console")
+def serve_console(port: Port = None) -> None:
+    """Show the console and everything else that only reads, from a standby; every act is refused with `read_only`."""
+    settings = _settings(port)
+    with listen(settings, may_leave=True) as listening:
+        _run(settings, listening, _Role(with_http=True, read_only=True))
 
 
 @app.command("worker")
-def serve_worker() -> None:
+def serve_worker(read_only: NeverReadOnly = False) -> None:
     """Do the background work alone: resolver, webhooks, sealer, sweeper, checks. Safe to run several times."""
-    _run(_settings(None), with_workers=True, with_http=False)
+    _refuse_read_only(read_only)
+    _run(_settings(None), None, _Role(with_workers=True))
 
 
 @app.command("all")
-def serve_all(
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
-) -> None:
+def serve_all(port: Port = None, read_only: NeverReadOnly = False) -> None:
     """Serve the interfaces and do the background work in one process, without a demonstration."""
-    _run(_settings(port), with_workers=True, with_http=True)
+    _refuse_read_only(read_only)
+    settings = _settings(port)
+    with listen(settings, may_leave=True) as listening:
+        _run(settings, listening, _Role(with_workers=True, with_http=True))
 
 
 @app.command("risk")
@@ -74,10 +118,57 @@ def _settings(port: int | None) -> Settings:
     return settings
 
 
-def _run(settings: Settings, *, with_workers: bool, with_http: bool) -> None:
+class _Role(NamedTuple):
+    """What one process does."""
+
+    with_workers: bool = False
+    with_http: bool = False
+    read_only: bool = False
+    inherited: Inherited | None = None
+
+
+def _refuse_read_only(read_only: bool) -> None:
+    """Refuse background work where nothing may be written: all of it writes."""
+    if read_only:
+        raise InvalidRequest(
+            "read_only_worker",
+            "TONGBAO_READ_ONLY is set and background work writes: run `tongbao serve console`, or unset it",
+        )
+
+
+def _run(settings: Settings, listening: socket.socket | None, role: _Role) -> None:
+    uvloop.run(_serve(settings, listening, Console(stderr=True, highlight=False), role))
+
+
+def _run_fleet(settings: Settings, processes: int, read_only: bool) -> None:
+    """Bind the address and keep ``processes`` processes behind it."""
+    if settings.database_url is None:
+        server = EmbeddedServer(settings.data_dir / "postgres", postgres_bin=settings.postgres_bin)
+        if not server.status().running:
+            raise Conflict(
+                "database_not_up",
+                "several processes need a server that outlives each of them: run `tongbao db up` first, or set "
+                "TONGBAO_DATABASE_URL",
+            )
     console = Console(stderr=True, highlight=False)
-    with listen(settings, may_leave=True) if with_http else contextlib.nullcontext() as listening:
-        uvloop.run(_serve(settings, listening, console, with_workers=with_workers))
+    command = fleet.program("serve", "api", *(["--read-only"] if read_only else []))
+    with listen(settings, may_leave=True) as listening:
+        host, port = listening.getsockname()[:2]
+        console.print(f"serving {settings.public_url or f'http://{host}:{port}'}", soft_wrap=True)
+        status = fleet.Fleet(
+            command, processes, listening, lambda text: console.print(text, soft_wrap=True)
+        ).run()
+    if status:
+        raise typer.Exit(status)
+
+
+def _inherited(text: str) -> Inherited:
+    """Return what the parent handed over; raise InvalidRequest ``socket_not_inherited``."""
+    numbers = [int(each) for each in text.split(",") if each.isdecimal()]
+    if len(numbers) != len(Inherited._fields):
+        raise InvalidRequest("socket_not_inherited", "only a process of a fleet inherits its socket")
+    listening, lifeline, ready = numbers
+    return Inherited(inherited_socket(listening), lifeline, ready)
 
 
 async def _score(settings: Settings, listening: socket.socket, console: Console) -> None:
@@ -93,28 +184,47 @@ async def _score(settings: Settings, listening: socket.socket, console: Console)
         await server.serve(sockets=[listening])
 
 
-async def _serve(
-    settings: Settings, listening: socket.socket | None, console: Console, *, with_workers: bool
-) -> None:
+async def _serve(settings: Settings, listening: socket.socket | None, console: Console, role: _Role) -> None:
     host, port = listening.getsockname()[:2] if listening else (settings.http_host, settings.http_port)
     base_url = settings.public_url or f"http://{host}:{port}"
+    opened = open_reading(settings) if role.read_only else open_runtime(settings)
     async with (
-        open_runtime(settings) as runtime,
+        opened as runtime,
         open_house(runtime, settings, base_url) as house,
-        _background(house, settings, with_workers) as workers,
+        _background(house, settings, role.with_workers) as workers,
     ):
         settle_garbage_collector()
         stop = asyncio.Event()
         server = None
         if listening is not None:
-            server = Server(configured(create_app(house, workers, runtime.metrics)), house.hub.close)
+            served = create_app(house, workers, runtime.metrics)
+            if role.read_only:
+                served = read_only_front(served, runtime.database, SECURITY_HEADERS)
+            server = Server(configured(served), house.hub.close)
+        end = server.stop if server else stop.set
         for told in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(told, server.stop if server else stop.set)
-        console.print(f"serving {base_url}" if server else "working", soft_wrap=True)
+            asyncio.get_running_loop().add_signal_handler(told, end)
+        if role.inherited is not None:
+            _join_fleet(role.inherited, end)
+        else:
+            shown = f"showing only, on {base_url}" if role.read_only else f"serving {base_url}"
+            console.print(shown if server else "working", soft_wrap=True)
         if server is not None and listening is not None:
             await server.serve(sockets=[listening])
         else:
             await stop.wait()
+
+
+def _join_fleet(inherited: Inherited, end: Callable[[], None]) -> None:
+    """Tell the parent that this process serves, and end when the parent does."""
+    loop = asyncio.get_running_loop()
+
+    def orphaned() -> None:
+        loop.remove_reader(inherited.lifeline)
+        end()
+
+    loop.add_reader(inherited.lifeline, orphaned)
+    os.write(inherited.ready, fleet.READY)
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ from tongbao.clearing.schema.agreements import Agreement, AgreementVersion, Cut
 from tongbao.clearing.schema.batches import BATCH_PREFIX, Batch, BatchState
 from tongbao.clearing.schema.house_lists import BatchFilter
 from tongbao.core.errors import InvalidRequest
-from tongbao.web.commands import settle_backfill
+from tongbao.web.commands import settle_backfill, settle_holidays
 from tongbao.web.commands.at_desk import (
     Actor,
     Json,
@@ -38,6 +38,7 @@ STEPS = ("gross", "refunds", "disputes", "adjustments", "fees", "reserve_held", 
 
 app = typer.Typer(no_args_is_help=True, help="Settlement: batches, agreements, and when merchants are paid.")
 settle_backfill.mount(app)
+settle_holidays.mount(app)
 
 
 @app.command("batches")
@@ -185,6 +186,10 @@ def calendar(
         for each in found
     ]
     print_table(("Cut (UTC)", "Paid on", "Calendar"), rows)
+    if any(each.is_provisional for each in found):
+        print_line(
+            "Provisional: holidays on the way are not announced yet, and these dates may move.", "yellow"
+        )
 
 
 @app.command("agreement")
@@ -248,7 +253,7 @@ def _row(batch: Batch) -> tuple[str, ...]:
         "live" if batch.live else "test",
         batch.state.value,
         instant(batch.cut_at),
-        str(batch.payout_on),
+        f"{batch.payout_on} (provisional)" if batch.is_provisional else str(batch.payout_on),
         f"{batch.totals.count:,}",
         money(batch.totals.net_minor, batch.currency),
         money(batch.paid_minor, batch.currency),

@@ -14,7 +14,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "每一笔钱都有借有贷，并封存在任何人都能核对的链上。",
     ),
     "search": ("Find a book by its code", "按编号查找账簿"),
-    "search_button": ("Find", "查找"),
     "settings": ("Display", "显示设置"),
     "theme_dark": ("Dark", "深色"),
     "theme_light": ("Light", "浅色"),
@@ -32,13 +31,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "here": ("Where you are", "当前位置"),
     "figures": ("Key figures", "关键数字"),
-    "rooms": ("Rooms", "栏目"),
-    "room_ledger": ("Ledger", "账本"),
-    "room_routing": ("Routing", "路由"),
-    "room_doctor": ("Doctor", "诊断"),
-    "room_payments": ("Decisions", "决策"),
-    "room_policies": ("Policies", "策略"),
-    "room_risk": ("Risk", "风控"),
     # The overview.
     "books": ("Books", "账簿"),
     "books_note": ("each balances by itself", "每本自行平衡"),
@@ -252,21 +244,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "group_note": ("These succeed or fail as one.", "这些转账同时成功或同时失败。"),
     "this_one": ("this one", "本笔"),
     # What can go wrong.
-    "e_not_found": ("There is nothing here", "这里什么也没有"),
-    "e_not_found_note": (
-        "The address names something that these books do not know.",
-        "此地址所指的内容在账本中不存在。",
-    ),
-    "e_invalid": ("This cannot be answered", "无法回答这个请求"),
-    "e_invalid_note": (
-        "Something in the address or the form is not as it must be.",
-        "地址或表单中有内容不符合要求。",
-    ),
-    "e_busy": ("The ledger is busy", "账本正忙"),
-    "e_busy_note": ("Nothing was changed. Try again in a moment.", "没有任何更改。请稍后再试。"),
-    "e_failed": ("This did not work", "操作未成功"),
-    "e_failed_note": ("It was written down for the people who run the system.", "系统维护人员会收到记录。"),
-    "back_home": ("Back to the ledger", "返回账本"),
     # Kinds of books and the accounts of their templates, under the names that charts give them.
     "t_merchant": ("Merchants", "商户"),
     "t_wallet": ("Wallets", "钱包"),

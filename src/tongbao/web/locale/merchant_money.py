@@ -69,6 +69,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     "k_next": ("Next payout", "下次出款"),
     "k_next_on": ("on {day}", "{day} 到账"),
     "k_next_fixed": ("fixed, on {day}", "已确定，{day} 到账"),
+    "provisional": ("provisional", "待公告"),
+    "provisional_line": (
+        "Holidays on the way are not announced yet: this day may move.",
+        "途经的节假日安排尚未公布，日期可能调整。",
+    ),
+    "provisional_month": (
+        "The holidays of {years} are not announced yet: payout days may move.",
+        "{years} 年节假日安排尚未公布，出款日可能调整。",
+    ),
     "k_next_none": ("Nothing is on its way", "暂无待出款"),
     "k_waiting": ("Net so far", "本期净额"),
     "k_waiting_count": ("{count} movements wait for the cut", "{count} 笔待切批"),

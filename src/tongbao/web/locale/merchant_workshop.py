@@ -141,7 +141,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "用于网页与应用，仅可发起收银。",
     ),
     "key_restricted": ("Restricted", "受限密钥"),
-    "key_restricted_line": ("May do only what you tick below.", "仅拥有下方勾选的权限。"),
+    "key_restricted_line": ("May do only what you tick in the list.", "仅拥有列表中勾选的权限。"),
     "f_kind": ("Kind", "类型"),
     "f_label": ("What it is for", "用途"),
     "f_label_hint": ("So that you know it again, like “shop server”.", "便于识别，如“商城服务器”。"),
@@ -264,7 +264,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "f_which": ("Of what it is told", "接收哪些事件"),
     "which_all": ("Everything", "全部"),
     "which_all_line": ("New kinds of events, too, when there are any.", "包括将来新增的事件。"),
-    "which_some": ("Only what is ticked below", "仅下方勾选"),
+    "which_some": ("Only what is ticked in the list", "仅列表中勾选的事件"),
     "endpoint_create": ("Add it", "添加"),
     "endpoint_made": ("The secret of {host}", "{host} 的签名密钥"),
     "endpoint_made_line": (

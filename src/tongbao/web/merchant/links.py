@@ -7,7 +7,7 @@ from tongbao.core.currencies import currency
 from tongbao.core.errors import AppError, InvalidRequest
 from tongbao.core.ids import uuid_text
 from tongbao.parties.schema import Permission
-from tongbao.payments.schema.checkout import LineItem, PaymentLink
+from tongbao.payments.schema.checkout import LineItem, OpenAmount, PaymentLink
 from tongbao.payments.schema.intents import Intent
 from tongbao.payments.schema.orders import PageOrder
 from tongbao.payments.service.pay_codes import PayCodeOrder
@@ -21,6 +21,8 @@ ROWS = 25
 VISITS_SHOWN = 10
 NAME_MAX = 120
 CODE_MAX = 64
+FIXED, OPEN = KINDS = ("fixed", "open")
+"""Who says what is paid: the link, or whoever follows it."""
 CURRENCIES = ("CNY", "USD", "EUR", "HKD", "JPY", "GBP")
 PATH = f"{PREFIX}/links"
 
@@ -79,7 +81,8 @@ class _LinkPages:
     async def new(self, request: Request, merchant: str) -> Response:
         """Answer the form of a new link."""
         desk = await self._desk(request, merchant, Permission.PAYMENTS_WRITE)
-        return _new(desk, Form({"currency": desk.currency}, desk.ui))
+        kind = OPEN if request.query_params.get("kind") == OPEN else FIXED
+        return _new(desk, Form({"currency": desk.currency, "kind": kind}, desk.ui))
 
     async def create(self, request: Request, merchant: str) -> Response:
         """Make a link, and go to it."""
@@ -88,15 +91,16 @@ class _LinkPages:
         form = Form(fields, desk.ui)
         name = form.text("name", NAME_MAX)
         unit = _currency(form)
-        amount = form.amount("amount", unit or desk.currency)
+        amount, bounds = _price(form, unit or desk.currency)
         most = form.whole("most", 1, 1_000_000, required=False)
-        if form.errors or amount is None:
+        if form.errors:
             return _new(desk, form, 422)
         try:
             done = await self._sessions.create_link(
                 desk.visitor.scope,
                 (LineItem(name=name, unit_minor=amount),),
                 unit,
+                open_amount=bounds,
                 completed_count_max=most,
                 metadata={"created_by": desk.visitor.actor},
                 ask=desk.ask("link", fields),
@@ -132,6 +136,7 @@ class _LinkPages:
             "link": found,
             "address": self._address(found),
             "visits": rows,
+            "price": price_text(found, desk),
             "state": _state(found, desk),
         }
         return desk.page(Shown("link.html", "links", context))
@@ -151,7 +156,9 @@ class _LinkPages:
         """Answer a page to be printed and hung up beside the till."""
         desk = await self._desk(request, merchant)
         found = await self._read(desk, link)
-        return desk.page(Shown("link_poster.html", "links", {"link": found}))
+        return desk.page(
+            Shown("link_poster.html", "links", {"link": found, "price": price_text(found, desk)})
+        )
 
     async def code(self, request: Request, merchant: str, link: str) -> Response:
         """Answer the QR code of a link as a picture."""
@@ -232,7 +239,7 @@ def _cells(link: PaymentLink, desk: Desk) -> dict[str, str | Markup]:
         "name": Markup('<a href="{}">{}</a>').format(
             desk.to(f"/links/{link.reference}"), named(", ".join(item.name for item in link.items))
         ),
-        "amount": desk.ui.money(link.amount_minor, link.currency),
+        "amount": price_text(link, desk),
         "state": _state(link, desk),
         "used": desk.ui.count(link.completed_count),
         "at": desk.when(link.created_at),
@@ -253,6 +260,27 @@ def _currency(form: Form) -> str:
     except InvalidRequest:
         form.choice("currency", CURRENCIES)
         return ""
+
+
+def _price(form: Form, unit: str) -> tuple[int, OpenAmount | None]:
+    """Return the price of a form in minor units; or the sum that is offered first, and the bounds, where payers choose."""
+    if form.choice("kind", KINDS, required=False) != OPEN:
+        return form.amount("amount", unit) or 0, None
+    least = form.amount("least", unit)
+    top = form.amount("top", unit, least or 1)
+    if least is None or top is None:
+        return 0, None
+    preset = form.amount("preset", unit, least, top, required=False)
+    return preset or 0, OpenAmount(least_minor=least, most_minor=top, preset_minor=preset)
+
+
+def price_text(link: PaymentLink, desk: Desk) -> str:
+    """Return what a link asks for: its sum, or from how much to how much its payers choose."""
+    bounds = link.open_amount
+    if bounds is None:
+        return desk.ui.money(link.amount_minor, link.currency)
+    least, most = (desk.ui.money(each, link.currency) for each in (bounds.least_minor, bounds.most_minor))
+    return f"{least} – {most}"
 
 
 def _new(desk: Desk, form: Form, status: int = 200) -> Response:

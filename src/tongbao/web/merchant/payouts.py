@@ -18,7 +18,6 @@ from tongbao.clearing.schema.payouts import (
     Payout,
     PayoutState,
 )
-from tongbao.clearing.service.working_days import days_off
 from tongbao.core.errors import NotFound
 from tongbao.core.ids import uuid_text
 from tongbao.parties.schema import Permission
@@ -76,7 +75,7 @@ async def _list(office: Office) -> Response:
         page=kept | moved,
         export=True,
     )
-    expected, off = await _expected(office, currency, month)
+    expected, off, open_years = await _expected(office, currency, month)
     made = await _of_month(office, currency, month)
     coming = await office.clearing.bills.coming(office.visitor.scope, currency)
     shown = {
@@ -91,6 +90,7 @@ async def _list(office: Office) -> Response:
         "heads": view.calendar_heads(office),
         "weeks": view.calendar_rows(month, made, expected, off, office),
         "next": view.next_of(coming),
+        "open_years": ", ".join(open_years),
         "currency": currency,
         "account": _in_use(accounts),
         "changing": [each for each in accounts if each.state in _CHANGING],
@@ -109,15 +109,17 @@ def _in_use(accounts: Sequence[Destination]) -> Destination | None:
 
 async def _expected(
     office: Office, currency: str, month: view.Month
-) -> tuple[list[Upcoming], dict[date, str]]:
-    """Return the payouts to come of a month, and its days off by the calendars of the agreement."""
+) -> tuple[list[Upcoming], dict[date, str], list[str]]:
+    """Return the payouts to come of a month, its days off by the calendars agreed on, and years that are not announced."""
     scope, clearing = office.visitor.scope, office.clearing
     holding = await clearing.agreements.at(scope.book_id, currency, office.portal.now())
-    off = days_off(holding.agreement.calendars, month.first, month.until)
+    days, calendars = clearing.agreements.days, holding.agreement.calendars
+    off = days.days_off(calendars, month.first, month.until)
+    open_years = [f"{code} {year}" for code, year in days.unannounced(calendars, month.first, month.until)]
     if month.until <= office.today:
-        return [], off
+        return [], off, open_years
     coming = await clearing.bills.calendar(scope, currency, SETTLEMENT_DAYS_MAX)
-    return [each for each in coming if month.first <= each.payout_on < month.until], off
+    return [each for each in coming if month.first <= each.payout_on < month.until], off, open_years
 
 
 async def _payouts(

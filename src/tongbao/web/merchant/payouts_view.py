@@ -254,6 +254,8 @@ def _day(
                 office.t("fixed" if fixed else "about", amount=amount)
             )
         )
+        if any(each.is_provisional for each in coming):
+            lines.append(office.tag("provisional", "warn"))
     return Markup("<br>").join(lines)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Response
@@ -18,7 +19,8 @@ from tongbao.parties.schema import MERCHANT_PREFIX, OperatorPermission
 from tongbao.parties.service.trail import Trail as PartiesTrail
 from tongbao.risk.schema.cases import case_text
 from tongbao.risk.service.trail import Trail as RiskTrail
-from tongbao.web.ops.entering import names_of
+from tongbao.web.ops.entering import PERSON, names_of
+from tongbao.web.ops.people import role_text
 from tongbao.web.ops.rendering_desk import ROWS, Desk, Pages, Shown
 from tongbao.web.ui.tables import EXPORT_ROWS_MAX, Column, Filter, Query, Row, Table
 from tongbao.web.wording import Say
@@ -121,7 +123,7 @@ def _day(text: str, days: int = 0) -> datetime | None:
 
 def _cells(line: Line, desk: Desk) -> dict[str, str | Markup]:
     plain = _plain(line, desk)
-    subject, href = _subject(line, desk.t)
+    subject, href = _subject(line, desk.t, names_of(desk.request))
     told = (
         Markup('<a href="{}">{}</a>').format(href, subject)
         if href
@@ -130,7 +132,7 @@ def _cells(line: Line, desk: Desk) -> dict[str, str | Markup]:
     return {
         **plain,
         "subject": told,
-        "why": Markup("<bdi>{}</bdi>").format(line.note) if line.note else "",
+        "why": Markup("<bdi>{}</bdi>").format(plain["why"]) if line.note else "",
         "who": Markup("<bdi>{}</bdi>").format(plain["who"]),
     }
 
@@ -141,14 +143,23 @@ def _plain(line: Line, desk: Desk) -> dict[str, str]:
         "at": desk.ui.when(line.at),
         "who": str(desk.who(line.actor)),
         "act": str(desk.word(f"act_{act}", line.act.replace("_", " "))),
-        "subject": str(_subject(line, desk.t)[0]),
-        "why": line.note,
+        "subject": str(_subject(line, desk.t, names_of(desk.request))[0]),
+        "why": _why(line, desk),
         "room": str(desk.t(f"room_{line.room}")),
     }
 
 
-def _subject(line: Line, t: Say) -> tuple[str | Markup, str]:
+def _why(line: Line, desk: Desk) -> str:
+    """Return why; of a role that was given, which one, of a sign-in, from where."""
+    if line.act == "role_given":
+        return role_text(line.note, desk.language)
+    return str(desk.t("signed_in_from", address=line.note)) if line.act == "signed_in" else line.note
+
+
+def _subject(line: Line, t: Say, names: Mapping[str, str]) -> tuple[str | Markup, str]:
     """Return what a line is about, in words, and where it is shown."""
+    if line.subject.startswith(PERSON):
+        return names.get(line.subject, t("who_left")), "/ops/people"
     if line.room == "parties":
         reference = int_text(MERCHANT_PREFIX, int(line.subject))
         return t("s_merchant", id=reference), f"/ops/merchants/{reference}"
@@ -161,6 +172,10 @@ def _subject(line: Line, t: Say) -> tuple[str | Markup, str]:
     if line.act.startswith("case_"):
         reference = case_text(UUID(line.subject))
         return t("s_case", id=reference), f"/ops/risk/cases/{reference}"
+    if line.act.startswith("list_"):
+        return t("s_list", name=line.subject), f"/ops/risk/lists?{urlencode({'list': line.subject})}"
+    if line.act.startswith("account_"):
+        return t("s_account"), "/ops/payouts/accounts"
     if line.act.startswith("freeze_"):
         return t("s_freeze"), "/ops/risk/freezes"
     if line.act.startswith("break_"):

@@ -121,7 +121,7 @@ class _Days:
             "last": last,
             "near": desk.near("days"),
         }
-        return desk.page(Shown("profits.html", "days", context), problem)
+        return desk.page(Shown("profits.html", "profits", context), problem)
 
     async def _one(self, desk: Desk, on: date, failed: Failed | None = None, act: str = "") -> Response:
         day, acts = await self._closing.get(on)

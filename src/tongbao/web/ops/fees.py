@@ -50,12 +50,12 @@ class _Fees:
         now = self._money.now()
         context = {
             "name": name,
-            "tabs": [(each, each, f"{PATH}?list={each}") for each in names],
+            "tabs": [(each, view.list_text(each, desk), f"{PATH}?list={each}") for each in names],
             "versions": view.versions(versions, now, desk),
             "is_more": len(versions) == VERSIONS_SHOWN,
             "near": desk.near("out"),
         }
-        return desk.page(Shown("fees.html", "payouts", context))
+        return desk.page(Shown("fees.html", "fees", context))
 
     async def one(self, request: Request, number: str) -> Response:
         """Answer one version."""
@@ -137,14 +137,15 @@ class _Fees:
             and (version.effective_at is None or version.effective_at > now),
             "is_mine": desk.is_mine(version.made_by),
             "made_by": desk.who(version.made_by),
+            "holds_from": view.holds_from(version, desk),
             "to": lambda act: view.address(version, act),
             "open_act": act,
         }
-        return desk.page(Shown("fee_version.html", "payouts", context), failed)
+        return desk.page(Shown("fee_version.html", "fees", context), failed)
 
     def _draft(self, desk: Desk, fields: Mapping[str, str], failed: Failed | None) -> Response:
         context = {"fields": fields, "chars_max": SPEC_CHARS_MAX}
-        return desk.page(Shown("fee_draft.html", "payouts", context), failed)
+        return desk.page(Shown("fee_draft.html", "fees", context), failed)
 
     def _against(self, desk: Desk, known: list[ScheduleVersion], version: ScheduleVersion) -> int | None:
         """Return the version that a reader wants to compare with; None for the one that holds now."""

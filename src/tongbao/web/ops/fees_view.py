@@ -18,6 +18,7 @@ from tongbao.web.ui.figure import Axis, Figure
 
 PATH = "/ops/fees"
 Cells = tuple[str | Markup, ...]
+OWN_LISTS = frozenset({"house", "house_agents", "house_costs"})
 
 
 def address(version: ScheduleVersion, act: str = "") -> str:
@@ -32,13 +33,26 @@ def versions(found: Sequence[ScheduleVersion], now: datetime, desk: Desk) -> lis
         (
             desk.link(address(each), desk.t("version_n", n=each.version)),
             tag(each, now, desk, is_holding=each is in_force),
-            desk.ui.when(each.effective_at, "minute") if each.effective_at else "—",
+            holds_from(each, desk),
             desk.who(each.made_by),
             desk.who(each.published_by) or "—",
             Markup("<bdi>{}</bdi>").format(each.note or "—"),
         )
         for each in found
     ]
+
+
+def holds_from(version: ScheduleVersion, desk: Desk) -> str | Markup:
+    """Return from when a version holds, in words where it has always held."""
+    at = version.effective_at
+    if at is None:
+        return "—"
+    return desk.t("always") if at.timestamp() <= 0 else desk.ui.when(at, "minute")
+
+
+def list_text(name: str, desk: Desk) -> str | Markup:
+    """Return what a price list is for, where the house has it from the beginning; its name for any other."""
+    return desk.t(f"list_{name}") if name in OWN_LISTS else name
 
 
 def holding(found: Sequence[ScheduleVersion], now: datetime) -> ScheduleVersion | None:

@@ -72,7 +72,7 @@ class _Sources:
             "first": here if place else "",
             "is_repeat": request.query_params.get("said") == "file_repeat",
         }
-        return desk.page(Shown("file.html", "breaks", context))
+        return desk.page(Shown("file.html", "sources", context))
 
     async def upload(self, request: Request) -> Response:
         """Take a file in and lead to what it says; the same bytes again lead to what was found the first time."""
@@ -142,7 +142,7 @@ class _Sources:
             "near": desk.near("recon"),
             "bytes_max": view.size(self._bytes_max),
         }
-        return desk.page(Shown("sources.html", "breaks", context), failed)
+        return desk.page(Shown("sources.html", "sources", context), failed)
 
     async def _last_run(self, source: str) -> object:
         found = await self._money.clearing.reconciling.page(source=source, limit=1)

@@ -51,6 +51,7 @@ for (const form of document.querySelectorAll('form[data-passkey]')) {
   };
 
   if (!able) {
+    form.dataset.off = '';
     tell('unable');
     continue;
   }

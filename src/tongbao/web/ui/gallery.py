@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from tongbao.core.errors import AppError, NotFound
-from tongbao.web import pages
+from tongbao.web import errors, pages
 from tongbao.web.page_route import page_route
 from tongbao.web.ui import gallery_charts, gallery_samples, icons, stream, tables
 from tongbao.web.ui import saved_views as views
@@ -50,7 +50,8 @@ def router(hub: Hub | None = None) -> APIRouter:
 
 
 def _error_page(request: Request, error: AppError) -> Response:
-    return pages.error_page(request, error)
+    status = errors.answer(error).status
+    return _render(request, "error", Form({}, Kit(pages.preferences(request).language)), status)
 
 
 class _Gallery:
@@ -130,6 +131,7 @@ def _render(request: Request, group: str, form: Form, status: int = 200, sent: b
         "ui": kit,
         "form": form,
         "sent": sent,
+        "status": status,
         "shown": more[group]() if group in more else None,
         "spark": spark,
         "at": gallery_samples.AT,

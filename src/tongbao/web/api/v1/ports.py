@@ -291,6 +291,7 @@ class Checkouts(Protocol):
         redirect_url: str | None,
         completed_count_max: int | None,
         inactive_message: str | None,
+        open_amount: OpenAmount | None,
         metadata: dict[str, str] | None,
         ask: Ask | None,
     ) -> Done[PaymentLink]:

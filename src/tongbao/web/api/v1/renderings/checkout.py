@@ -141,6 +141,23 @@ def line_items_object(owner: str, url: str, items: Sequence[LineItem], currency:
     )
 
 
+def link_items_object(link: PaymentLink, url: str) -> Tree:
+    """Return the line items of a link as a list; one whose payer chooses the sum tells its bounds."""
+    bounds = link.open_amount
+    if bounds is None:
+        return line_items_object(link.reference, url, link.items, link.currency)
+    custom: Tree = {
+        "maximum": bounds.most_minor,
+        "minimum": bounds.least_minor,
+        "preset": bounds.preset_minor,
+    }
+    found = [
+        _line_item(link.reference, at, item, link.currency.lower()) | {"custom_unit_amount": custom}
+        for at, item in enumerate(link.items)
+    ]
+    return list_object(url, found, has_more=False)
+
+
 def _line_item(owner: str, at: int, item: LineItem, currency: str) -> Tree:
     return {
         "id": f"li_{owner.rpartition('_')[2]}_{at}",

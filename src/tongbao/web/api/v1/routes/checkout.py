@@ -23,13 +23,19 @@ from tongbao.web.api.v1.fields import (
     Text,
     Url,
 )
-from tongbao.web.api.v1.renderings.checkout import line_items_object, link_object, session_object
+from tongbao.web.api.v1.renderings.checkout import (
+    line_items_object,
+    link_items_object,
+    link_object,
+    session_object,
+)
 from tongbao.web.api.v1.requests import Call
 from tongbao.web.api.v1.routes.parameters import (
     CUSTOMER,
     INTENT,
     LINE_ITEMS,
     LINK,
+    LINK_ITEMS,
     METADATA,
     NOTHING,
     SESSION,
@@ -37,6 +43,7 @@ from tongbao.web.api.v1.routes.parameters import (
     filled,
     line_items,
     missing,
+    open_amount_of,
     page_form,
     page_order,
     page_reply,
@@ -56,6 +63,7 @@ _COLLECTING: Mapping[str, Field] = {
 LINK_CREATE = Form(
     {
         **_COLLECTING,
+        "line_items": LINK_ITEMS,
         "after_completion": Nested(
             fields={
                 "redirect": Nested(fields={"url": Url(required=True)}),
@@ -103,6 +111,9 @@ async def create_link(call: Call) -> Reply:
         redirect_url=_redirect_url(got),
         completed_count_max=got.get("restrictions", {}).get("completed_sessions", {}).get("limit"),
         inactive_message=got.get("inactive_message"),
+        open_amount=next(
+            filter(None, (open_amount_of(each["price_data"]) for each in got["line_items"])), None
+        ),
         metadata=filled(got.get("metadata")),
         ask=call.ask(render),
     )
@@ -139,7 +150,7 @@ async def page_links(call: Call) -> Reply:
 async def link_items(call: Call) -> Reply:
     """List what a link sells."""
     link = await call.services.sessions.link(call.scope, call.subject_id)
-    return Reply(line_items_object(link.reference, url_of(call), link.items, link.currency))
+    return Reply(link_items_object(link, url_of(call)))
 
 
 async def create_session(call: Call) -> Reply:

@@ -5,10 +5,11 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from tongbao.core.errors import InvalidRequest, NotFound
-from tongbao.payments.schema.checkout import QUANTITY_MAX, LineItem
+from tongbao.payments.schema.checkout import QUANTITY_MAX, LineItem, OpenAmount
 from tongbao.payments.schema.orders import Device, Page, PageOrder
 from tongbao.web.api.v1.fields import (
     AMOUNT_MINOR_MAX,
+    Boolean,
     Choice,
     CreatedRange,
     CurrencyCode,
@@ -85,12 +86,30 @@ _PRICE = Nested(
         "unit_amount": Integer(minimum=1, maximum=AMOUNT_MINOR_MAX, required=True),
     },
 )
+_OPEN_PRICE = Nested(
+    required=True,
+    fields={
+        **_PRICE.fields,
+        "custom_unit_amount": Nested(
+            about="The payer chooses the sum; instead of `unit_amount`, for one item of a link.",
+            fields={
+                "enabled": Boolean(required=True),
+                "maximum": Integer(minimum=1, maximum=AMOUNT_MINOR_MAX, required=True),
+                "minimum": Integer(minimum=1, maximum=AMOUNT_MINOR_MAX),
+                "preset": Integer(minimum=1, maximum=AMOUNT_MINOR_MAX),
+            },
+        ),
+        "unit_amount": Integer(minimum=1, maximum=AMOUNT_MINOR_MAX),
+    },
+)
+_QUANTITY = Integer(minimum=1, maximum=QUANTITY_MAX, required=True)
+LINK_ITEMS = Many(
+    required=True, items_min=1, item=Nested(fields={"price_data": _OPEN_PRICE, "quantity": _QUANTITY})
+)
 LINE_ITEMS = Many(
     required=True,
     items_min=1,
-    item=Nested(
-        fields={"price_data": _PRICE, "quantity": Integer(minimum=1, maximum=QUANTITY_MAX, required=True)}
-    ),
+    item=Nested(fields={"price_data": _PRICE, "quantity": _QUANTITY}),
 )
 
 
@@ -229,12 +248,30 @@ def line_items(entries: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[LineIte
             param = f"line_items[{at}][price_data][currency]"
             raise InvalidRequest("currency_invalid", "all items have one currency", param=param)
         product = price["product_data"]
+        opened = open_amount_of(price)
+        param = f"line_items[{at}][price_data][unit_amount]"
+        if opened is None and "unit_amount" not in price:
+            raise missing(param)
+        if opened is not None and "unit_amount" in price:
+            raise InvalidRequest(
+                "parameter_invalid", "the payer chooses the sum: it has no price", param=param
+            )
         items.append(
             LineItem(
                 name=product["name"],
-                unit_minor=price["unit_amount"],
+                unit_minor=price["unit_amount"] if opened is None else opened.preset_minor or 0,
                 quantity=entry["quantity"],
                 description=product.get("description"),
             )
         )
     return currency, tuple(items)
+
+
+def open_amount_of(price: Mapping[str, Any]) -> OpenAmount | None:
+    """Return within which bounds the payer of a link chooses the sum; None where the merchant set it."""
+    custom = price.get("custom_unit_amount", {})
+    if not custom.get("enabled"):
+        return None
+    return OpenAmount(
+        least_minor=custom.get("minimum", 1), most_minor=custom["maximum"], preset_minor=custom.get("preset")
+    )
