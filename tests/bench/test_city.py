@@ -8,7 +8,9 @@ import pytest
 from tongbao.bench import city
 from tongbao.core.errors import InvariantBroken
 
-TINY = city.Sizes(days=1, visits=8, payers=12, shops=3, tpcb_seconds=1, pgbench_scale=1)
+TINY = city.Sizes(
+    days=1, visits=8, rush_days=1, rush_visits=8, payers=12, shops=3, tpcb_seconds=1, pgbench_scale=1
+)
 
 
 @pytest.mark.nightly

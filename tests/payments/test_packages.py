@@ -1,7 +1,7 @@
 """Packages: what the merchant's package does not hold is refused where money is asked for, before anything happens."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from tests.payments.conftest import CARD, House, open_house
@@ -21,7 +21,7 @@ from tongbao.payments.schema.intents import CaptureMethod
 from tongbao.payments.schema.orders import ConfirmOrder, IntentOrder, PageOrder
 from tongbao.payments.service.choosing import FEATURES
 from tongbao.payments.service.plain_hooks import EVERYTHING, OneProfile
-from tongbao.web.house import PROFILE_LIFE, _Profiles
+from tongbao.web.house import PROFILE_LIFE_S, _Profiles
 
 DRAFT = MerchantDraft(
     name="Tea House 茶", country="CN", default_currency="CNY", mcc="5814", package=Package.BASIC
@@ -191,7 +191,8 @@ async def test_package_of_a_merchant_counts_in_both_its_books_and_changes_within
     async with Parties(payments_database, clock, ids) as parties:
         async with payments_database.transaction() as connection:
             merchant = await parties.merchants.create(connection, operator, DRAFT)
-        profiles = _Profiles(parties, clock)
+        now_s = 0.0
+        profiles = _Profiles(parties, lambda: now_s)
         basic = {"cards", "alipay", "wechat_pay", "wallet", "payment_links"}
         for book_id in (merchant.live_book_id, merchant.test_book_id):
             assert await profiles.features(book_id) == basic
@@ -201,9 +202,9 @@ async def test_package_of_a_merchant_counts_in_both_its_books_and_changes_within
                 await parties.merchants.set_feature(
                     connection, operator, merchant.merchant_id, feature, allowed, "test"
                 )
-        clock.advance(PROFILE_LIFE - timedelta(microseconds=1))
+        now_s = PROFILE_LIFE_S - 0.001
         assert await profiles.features(merchant.live_book_id) == basic
-        clock.advance(timedelta(microseconds=1))
+        now_s = PROFILE_LIFE_S
         for book_id in (merchant.live_book_id, merchant.test_book_id):
             assert await profiles.features(book_id) == basic - {"cards"} | {"mandates"}
         with pytest.raises(UnknownMerchant):

@@ -6,10 +6,10 @@
 import os
 import random
 import re
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from tongbao.channels.service.banks import BankSpec
 from tongbao.channels.service.building import ChannelSpec
 from tongbao.channels.service.registry import Channels
 from tongbao.clearing.service.house import ClearingHouse
-from tongbao.core.clock import Clock
 from tongbao.core.config import Settings
 from tongbao.core.events.subscriptions import Consumer, Projection
 from tongbao.core.http import HttpClient
@@ -58,7 +57,7 @@ from tongbao.web.runtime import Runtime
 from tongbao.web.ui.live import Hub
 
 PROFILES_MAX = 10_000
-PROFILE_LIFE = timedelta(seconds=10)
+PROFILE_LIFE_S = 10.0
 """So soon a merchant's new name or package counts in every process."""
 WALLET_SPEC = ChannelSpec(name="wallet", adapter="wallet", mode=Mode.BOTH)
 """The channel that every house has: its own wallets."""
@@ -144,7 +143,7 @@ async def open_house(
                 runtime.metrics,
                 risk=_judge(runtime, risk, proofs),
                 routing=SmartRouting(routing.router),
-                profiles=_Profiles(parties, clock),
+                profiles=_Profiles(parties),
                 notify_base=base_url,
                 cards=vault,
                 proofs=proofs.challenging,
@@ -327,10 +326,11 @@ def _specs(settings: Settings, given: Sequence[ChannelSpec] | None) -> list[Chan
 class _Profiles:
     """What payments must know of merchants, remembered for a short while; see ``payments.ports.MerchantProfiles``."""
 
-    def __init__(self, parties: Parties, clock: Clock) -> None:
+    def __init__(self, parties: Parties, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._parties = parties
-        self._clock = clock
-        self._known: dict[int, tuple[datetime, Merchant, frozenset[str]]] = {}
+        # Real seconds, whatever a clock plays: it is other processes that may have changed a merchant.
+        self._monotonic_s = monotonic_s
+        self._known: dict[int, tuple[float, Merchant, frozenset[str]]] = {}
         self._operator = operator_of_job("payments", frozenset({OperatorPermission.MERCHANTS_READ}))
 
     async def profile(self, book_id: int) -> Merchant:
@@ -341,10 +341,10 @@ class _Profiles:
         """Return what the merchant's package holds; raise UnknownMerchant."""
         return (await self._read(book_id))[2]
 
-    async def _read(self, book_id: int) -> tuple[datetime, Merchant, frozenset[str]]:
-        now = self._clock.now()
+    async def _read(self, book_id: int) -> tuple[float, Merchant, frozenset[str]]:
+        now_s = self._monotonic_s()
         known = self._known.get(book_id)
-        if known is not None and now - known[0] < PROFILE_LIFE:
+        if known is not None and now_s - known[0] < PROFILE_LIFE_S:
             return known
         found = await self._parties.merchants.of_book(self._operator, book_id)
         features = await self._parties.merchants.features_of(self._operator, found)
@@ -356,5 +356,5 @@ class _Profiles:
         )
         if len(self._known) >= PROFILES_MAX:
             self._known.clear()
-        known = self._known[book_id] = (now, profile, frozenset[str](features))
+        known = self._known[book_id] = (now_s, profile, frozenset[str](features))
         return known

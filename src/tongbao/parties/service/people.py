@@ -131,6 +131,14 @@ class People:
         async with self._database.connection() as connection:
             return await store.staff(connection, operator)
 
+    async def staff_member(self, operator: OperatorScope, email: str) -> Person:
+        """Return somebody of the house by e-mail address, without regard to case; raise UnknownPerson."""
+        folded = fields.fold_email(email)
+        for each in await self.staff(operator):
+            if fields.fold_email(each.person.email) == folded:
+                return each.person
+        raise UnknownPerson(email)
+
     async def describe(self, person_id: PersonId, name: str, locale: str) -> None:
         """Give a person another name and language, as they ask themselves; raise BadField, UnknownPerson."""
         fields.check_name("name", name)
@@ -149,9 +157,7 @@ class People:
 
     async def _person(self, connection: Connection, draft: PersonDraft) -> Person:
         """Return the person of an e-mail address, made from the draft where there is none."""
-        fields.check_email(draft.email)
-        fields.check_name("name", draft.name)
-        fields.check_locale(draft.locale)
+        check_draft(draft)
         folded = fields.fold_email(draft.email)
         person = Person(
             person_id=PersonId(self._ids.uuid()),
@@ -185,6 +191,13 @@ class People:
         if role is not MerchantRole.OWNER:
             _check_owner_remains(held, person_id)
         await store.set_membership(connection, scope, person_id, role, self._clock.now())
+
+
+def check_draft(draft: PersonDraft) -> None:
+    """Raise BadField for what cannot be a person."""
+    fields.check_email(draft.email)
+    fields.check_name("name", draft.name)
+    fields.check_locale(draft.locale)
 
 
 def _check_live(scope: Scope) -> None:

@@ -18,3 +18,9 @@ def open_keys(path: Path, environment: Mapping[str, str], clock: Clock) -> KeySo
         return EnvironmentKeys.from_environment(environment, clock)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return FileKeys(path, clock)
+
+
+def add_version(keys: KeySource) -> None:
+    """Make a new version of a file's key the current one; where keys come from elsewhere, so do their versions."""
+    if isinstance(keys, FileKeys):
+        keys.rotate()

@@ -10,7 +10,6 @@ import typer
 
 from tongbao.core.errors import InvalidRequest
 from tongbao.core.ids import int_text, parse_int
-from tongbao.parties.policy import fields
 from tongbao.parties.schema import (
     MERCHANT_PREFIX,
     PAGE_SIZE_MAX,
@@ -27,6 +26,7 @@ from tongbao.parties.schema import (
 )
 from tongbao.parties.service.access import operator_of_job
 from tongbao.parties.service.parties import Parties
+from tongbao.parties.service.people import check_draft
 from tongbao.web.commands.at_desk import Actor, Json, actor_of, console, print_json, print_line, print_table
 from tongbao.web.commands.at_parties import address_of_link, at_parties
 
@@ -56,8 +56,8 @@ def open_merchant(
     draft = MerchantDraft(
         name=name, country=country, default_currency=currency, mcc=mcc, package=package, timezone=timezone
     )
-    job = f"merchants/{actor_of(actor)}"
-    opened = at_parties(lambda parties: _open(parties, draft, owner, job))
+    job, person = f"merchants/{actor_of(actor)}", PersonDraft(email=owner, name=owner)
+    opened = at_parties(lambda parties: _open(parties, draft, person, job))
     reference = int_text(MERCHANT_PREFIX, opened.merchant.merchant_id)
     address = address_of_link(opened.token)
     if as_json:
@@ -102,10 +102,10 @@ def list_merchants(
         print_line(f"more follow: --after {rows[-1][0]}")
 
 
-async def _open(parties: Parties, draft: MerchantDraft, owner: str, job: str) -> _Opened:
+async def _open(parties: Parties, draft: MerchantDraft, person: PersonDraft, job: str) -> _Opened:
     """Open a merchant and let its owner in."""
     # A merchant whose owner has no address would be nobody's.
-    fields.check_email(owner)
+    check_draft(person)
     operator = _operator(job)
     async with parties.database.transaction() as connection:
         merchant = await parties.merchants.create(connection, operator, draft)
@@ -113,9 +113,7 @@ async def _open(parties: Parties, draft: MerchantDraft, owner: str, job: str) ->
         merchant.merchant_id, live=True, job=job, permissions=frozenset(Permission)
     )
     async with parties.database.transaction() as connection:
-        joined = await parties.people.join(
-            connection, scope, PersonDraft(email=owner, name=owner), MerchantRole.OWNER
-        )
+        joined = await parties.people.join(connection, scope, person, MerchantRole.OWNER)
     token = await parties.recovering.make_link(operator, joined.person_id)
     return _Opened(merchant, token.get_secret_value())
 

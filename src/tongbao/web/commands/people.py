@@ -11,8 +11,6 @@ import typer
 
 from tongbao.core.errors import Conflict, InvalidRequest
 from tongbao.core.ids import uuid_text
-from tongbao.parties.errors import UnknownPerson
-from tongbao.parties.policy import fields
 from tongbao.parties.schema import (
     PERSON_PREFIX,
     OperatorPermission,
@@ -77,7 +75,7 @@ def link(email: Email, actor: Actor = None, as_json: Json = False) -> None:
     operator = _operator(actor)
 
     async def work(parties: Parties) -> _Added:
-        person = await _staff_member(parties, operator, email)
+        person = await parties.people.staff_member(operator, email)
         return _Added(
             person, (await parties.recovering.make_link(operator, person.person_id)).get_secret_value()
         )
@@ -91,7 +89,7 @@ def dismiss(email: Email, role: Role, actor: Actor = None) -> None:
     operator = _operator(actor)
 
     async def work(parties: Parties) -> None:
-        person = await _staff_member(parties, operator, email)
+        person = await parties.people.staff_member(operator, email)
         async with parties.database.transaction() as connection:
             await parties.people.dismiss(connection, operator, person.person_id, role)
 
@@ -140,15 +138,6 @@ def _with_all(
     work: Callable[[Parties, OperatorScope], Awaitable[Result]],
 ) -> Callable[[Parties], Awaitable[Result]]:
     return lambda parties: work(parties, operator_of_job("people", frozenset(OperatorPermission)))
-
-
-async def _staff_member(parties: Parties, operator: OperatorScope, email: str) -> Person:
-    """Return somebody of the house by e-mail address; raise UnknownPerson."""
-    folded = fields.fold_email(email)
-    for each in await parties.people.staff(operator):
-        if fields.fold_email(each.person.email) == folded:
-            return each.person
-    raise UnknownPerson(email)
 
 
 def _print(added: _Added, as_json: bool) -> None:

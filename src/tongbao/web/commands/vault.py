@@ -13,9 +13,8 @@ from typing import NamedTuple
 import typer
 
 from tongbao.core.config import Settings
-from tongbao.privacy.adapters.file_keys import FileKeys
 from tongbao.privacy.ports import KeySource
-from tongbao.privacy.service.keys import open_keys
+from tongbao.privacy.service.keys import add_version, open_keys
 from tongbao.privacy.service.vault import Vault
 from tongbao.web.commands.at_desk import Json, print_json, print_line
 from tongbao.web.runtime import open_runtime
@@ -68,8 +67,7 @@ async def _looked(vault: Vault, keys: KeySource) -> _Standing:
 
 
 async def _rotated(vault: Vault, keys: KeySource) -> _Standing:
-    if isinstance(keys, FileKeys):
-        keys.rotate()
+    add_version(keys)
     wrapped = 0
     while done := await vault.rewrap(BATCH):
         wrapped += done

@@ -87,7 +87,8 @@ class _Connection:
                 self._writer.write(frame)
                 await self._writer.drain()
                 return await answer
-        except (TimeoutError, OSError) as error:
+        except (TimeoutError, OSError, RuntimeError) as error:
+            # RuntimeError: one kind of loop says so of a transport that was closed meanwhile.
             raise NoAnswer(type(error).__name__) from None
         finally:
             del self._waiting[trace]
