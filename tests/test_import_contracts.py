@@ -15,6 +15,7 @@ CLEAN = {
     "core/clock.py": "",
     "core/ids.py": "from tongbao.core import clock",
     "core/db.py": "import asyncpg",
+    "fx/__init__.py": "",
     "ledger/__init__.py": "",
     "parties/__init__.py": "",
     "privacy/__init__.py": "",
