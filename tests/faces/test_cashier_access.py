@@ -18,8 +18,8 @@ from tests.faces.looks import UNFOLD, wrong_with
 
 from tongbao.core.db import Database
 
-GONE = {"expired": 410, "missing": 404}
-"""States that say by their status that nothing can be paid."""
+GONE = {"missing": 404}
+"""States that say by their status that nothing is there."""
 
 
 @pytest.fixture(scope="module")

@@ -78,6 +78,22 @@ async def test_link_is_paid_by_card_and_leaves_a_receipt(place: Place, page_in: 
     assert complaints(page) == []
 
 
+async def test_payer_without_script_chooses_the_sum_and_pays_it(place: Place, page_in: PageIn) -> None:
+    page = await page_in("light", "en", PHONE, place.base, script=False)
+    await page.goto(place.base + await STATES["asking"](place))
+    amount = page.get_by_label(said("amount_in", currency="CNY"))
+    await expect(amount).to_have_value("20.00")
+    await amount.fill("4.99")
+    await page.get_by_role("button", name=said("to_ways")).click()
+    await expect(page.get_by_role("alert")).to_contain_text("5.00")
+    await expect(amount).to_have_value("4.99")
+    await amount.fill("88.80")
+    await page.get_by_role("button", name=said("to_ways")).click()
+    await type_card(page)
+    await page.get_by_role("button", name="Pay CN¥88.80").click()
+    await expect(page.get_by_role("heading", name=said("paid"))).to_be_visible()
+
+
 async def test_mistyped_card_is_told_before_it_is_sent_and_nothing_typed_is_lost(
     place: Place, page_in: PageIn
 ) -> None:

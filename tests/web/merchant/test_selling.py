@@ -176,7 +176,6 @@ async def test_link_is_made_once_and_switched(shop: Shop, owner: Visit) -> None:
         {"name": "Tea", "kind": "open", "least": "", "top": "9", "currency": "CNY"},
         {"name": "Tea", "kind": "open", "least": "10", "top": "9", "currency": "CNY"},
         {"name": "Tea", "kind": "open", "least": "1", "top": "9", "preset": "10", "currency": "CNY"},
-        {"name": "Tea", "kind": "any", "amount": "1", "currency": "CNY"},
     ],
 )
 async def test_link_with_a_wrong_field_is_not_made(shop: Shop, owner: Visit, fields: dict[str, str]) -> None:

@@ -118,8 +118,8 @@ async def test_sign_in_role_and_link_of_staff_are_lines_of_the_trail(whole: Whol
     operator = operator_of_job("tests", frozenset(OperatorPermission))
     person_id = parse_uuid("person", someone.actor.removeprefix("person:"))
     await whole.house.parties.recovering.make_link(operator, PersonId(person_id))
-    made = (await trail.lines(Wanted(actor="job:tests", limit=1)))[0]
-    assert (made.act, made.subject) == ("link_made", someone.actor)
+    made = {(each.act, each.subject) for each in await trail.lines(Wanted(actor="job:tests", limit=50))}
+    assert ("link_made", someone.actor) in made
 
 
 async def test_writing_a_policy_is_a_line_of_the_trail(whole: Whole) -> None:

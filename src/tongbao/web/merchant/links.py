@@ -21,7 +21,7 @@ ROWS = 25
 VISITS_SHOWN = 10
 NAME_MAX = 120
 CODE_MAX = 64
-FIXED, OPEN = KINDS = ("fixed", "open")
+FIXED, OPEN = "fixed", "open"
 """Who says what is paid: the link, or whoever follows it."""
 CURRENCIES = ("CNY", "USD", "EUR", "HKD", "JPY", "GBP")
 PATH = f"{PREFIX}/links"
@@ -264,7 +264,7 @@ def _currency(form: Form) -> str:
 
 def _price(form: Form, unit: str) -> tuple[int, OpenAmount | None]:
     """Return the price of a form in minor units; or the sum that is offered first, and the bounds, where payers choose."""
-    if form.choice("kind", KINDS, required=False) != OPEN:
+    if form["kind"] != OPEN:
         return form.amount("amount", unit) or 0, None
     least = form.amount("least", unit)
     top = form.amount("top", unit, least or 1)

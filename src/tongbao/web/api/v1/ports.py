@@ -16,7 +16,7 @@ from tongbao.core.requests.asks import Ask
 from tongbao.parties.schema import Customer, CustomerChange, CustomerDraft, Merchant, Scope
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.balances import BalanceLine, BalanceTransaction
-from tongbao.payments.schema.checkout import CheckoutSession, LineItem, PaymentLink
+from tongbao.payments.schema.checkout import CheckoutSession, LineItem, OpenAmount, PaymentLink
 from tongbao.payments.schema.intents import CancelReason, CaptureMethod
 from tongbao.payments.schema.methods import Mandate, PaymentMethod, SetupIntent
 from tongbao.payments.schema.orders import (
