@@ -27,7 +27,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "amount_in": ("Amount in {currency}", "金额（{currency}）"),
     "amount_bounds": ("From {least} to {most}.", "{least} 至 {most}。"),
     "to_ways": ("Go on", "下一步"),
-    "amount_next": ("Nothing is charged yet: you choose how to pay next.", "此时不会扣款，下一步选择付款方式。"),
+    "amount_next": (
+        "Nothing is charged yet: you choose how to pay next.",
+        "此时不会扣款，下一步选择付款方式。",
+    ),
     "total": ("Total", "合计"),
     "subtotal": ("Subtotal", "小计"),
     "part_discount": ("Discount", "优惠"),

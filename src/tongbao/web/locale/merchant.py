@@ -231,7 +231,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "link_fixed": ("Fixed", "固定金额"),
     "link_fixed_hint": ("Everybody pays the same.", "每位付款人支付相同金额。"),
     "link_open": ("The payer chooses", "付款人自定"),
-    "link_open_hint": ("Donations, tips, deposits: within your bounds.", "适合捐赠、打赏、押金，限定在范围内。"),
+    "link_open_hint": (
+        "Donations, tips, deposits: within your bounds.",
+        "适合捐赠、打赏、押金，限定在范围内。",
+    ),
     "link_least": ("Smallest sum", "最低金额"),
     "link_top": ("Largest sum", "最高金额"),
     "link_preset": ("Offered first", "默认金额"),
