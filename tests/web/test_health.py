@@ -10,6 +10,7 @@ from tongbao.core.db import Database
 from tongbao.core.errors import Unavailable
 from tongbao.core.metrics import Metrics
 from tongbao.web.app import create_app
+from tongbao.web.watching import watched_alone
 from tongbao.web.workers import Workers
 
 
@@ -74,3 +75,14 @@ async def test_metrics_are_told_in_the_text_form_of_prometheus(watched: Watched)
     assert answer.headers["content-type"].startswith("text/plain; version=")
     names = {line.split()[2] for line in answer.text.splitlines() if line.startswith("# TYPE ")}
     assert "tongbao_worker_failures_total" in names
+
+
+async def test_worker_with_a_port_is_watched_and_shows_nothing_else(watched: Watched) -> None:
+    metrics = Metrics()
+    metrics.counter("tested", "Of this test.").inc()
+    app = watched_alone(watched.whole.house.runtime.database, watched.workers, metrics)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE) as http:
+        assert (await http.get("/healthz")).json() == {"status": "ok"}
+        assert (await http.get("/readyz")).json() == {"ready": True, "causes": []}
+        assert "tongbao_tested_total 1.0" in (await http.get("/metrics")).text
+        assert (await http.get("/sign-in")).status_code == 404

@@ -10,11 +10,8 @@
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tongbao.core import metrics as prometheus
-from tongbao.core.errors import AppError
 from tongbao.core.metrics import Metrics
 from tongbao.core.requests.apart import RequestsApart
 from tongbao.parties.schema import OperatorPermission
@@ -24,7 +21,7 @@ from tongbao.risk.service.hindsight import Hindsight
 from tongbao.routing.service import compiling as routing_compiling
 from tongbao.routing.service.backtesting import Backtesting
 from tongbao.routing.service.trying import Trying
-from tongbao.web import explorer
+from tongbao.web import explorer, watching
 from tongbao.web.api import (
     answers,
     channels,
@@ -133,24 +130,7 @@ def create_app(house: House, workers: Workers, metrics: Metrics, doors: Doors | 
         )
     )
 
-    @app.get("/healthz", include_in_schema=False)
-    async def healthz() -> JSONResponse:
-        return JSONResponse({"status": "ok"})
-
-    @app.get("/readyz", include_in_schema=False)
-    async def readyz() -> JSONResponse:
-        causes = list(workers.findings[:10])
-        try:
-            async with runtime.database.connection() as connection:
-                await connection.fetchval("SELECT 1")
-        except AppError as error:
-            causes.append(str(error))
-        return JSONResponse({"ready": not causes, "causes": causes}, status_code=503 if causes else 200)
-
-    @app.get("/metrics", include_in_schema=False)
-    async def exposition() -> Response:
-        return Response(metrics.render(), media_type=prometheus.CONTENT_TYPE)
-
+    app.router.routes.extend(watching.routes(runtime.database, workers, metrics))
     front = _Front(HotAssess(app, gate, calls, judged, SECURITY_HEADERS), house.api)
     return GuardingHeaders(front, SECURITY_HEADERS)
 

@@ -12,12 +12,14 @@ from typing import Annotated, NamedTuple
 import typer
 import uvloop
 from rich.console import Console
+from starlette.types import ASGIApp
 
 from tongbao.core.config import Settings
 from tongbao.core.embedded.server import EmbeddedServer
 from tongbao.core.errors import Conflict, InvalidRequest
 from tongbao.core.events.running import Events
 from tongbao.core.logs import configure_logs
+from tongbao.core.metrics import Metrics
 from tongbao.core.process import settle_garbage_collector
 from tongbao.web.app import SECURITY_HEADERS, create_app
 from tongbao.web.commands import fleet
@@ -28,6 +30,7 @@ from tongbao.web.read_only import guarded as read_only_front
 from tongbao.web.read_only import open_reading
 from tongbao.web.runtime import open_runtime
 from tongbao.web.scoring import open_scoring
+from tongbao.web.watching import watched_alone
 from tongbao.web.workers import Workers
 
 RISK_PORT = 8081
@@ -81,10 +84,20 @@ def serve_console(port: Port = None) -> None:
 
 
 @app.command("worker")
-def serve_worker(read_only: NeverReadOnly = False) -> None:
+def serve_worker(
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65_535, help="Answer /healthz, /readyz and /metrics there; 0 takes a free one."
+        ),
+    ] = None,
+    read_only: NeverReadOnly = False,
+) -> None:
     """Do the background work alone: resolver, webhooks, sealer, sweeper, checks. Safe to run several times."""
     _refuse_read_only(read_only)
-    _run(_settings(None), None, _Role(with_workers=True))
+    settings = _settings(port)
+    with contextlib.nullcontext() if port is None else listen(settings, may_leave=True) as listening:
+        _run(settings, listening, _Role(with_workers=True))
 
 
 @app.command("all")
@@ -197,7 +210,8 @@ async def _serve(settings: Settings, listening: socket.socket | None, console: C
         stop = asyncio.Event()
         server = None
         if listening is not None:
-            served = create_app(house, workers, runtime.metrics)
+            face = create_app if role.with_http else _watched
+            served = face(house, workers, runtime.metrics)
             if role.read_only:
                 served = read_only_front(served, runtime.database, SECURITY_HEADERS)
             server = Server(configured(served), house.hub.close)
@@ -207,12 +221,24 @@ async def _serve(settings: Settings, listening: socket.socket | None, console: C
         if role.inherited is not None:
             _join_fleet(role.inherited, end)
         else:
-            shown = f"showing only, on {base_url}" if role.read_only else f"serving {base_url}"
-            console.print(shown if server else "working", soft_wrap=True)
+            console.print(
+                _shown(role, base_url if role.with_http else f"http://{host}:{port}", server), soft_wrap=True
+            )
         if server is not None and listening is not None:
             await server.serve(sockets=[listening])
         else:
             await stop.wait()
+
+
+def _watched(house: House, workers: Workers, metrics: Metrics) -> ASGIApp:
+    return watched_alone(house.runtime.database, workers, metrics)
+
+
+def _shown(role: _Role, address: str, server: Server | None) -> str:
+    """Return the line that says what a process does."""
+    if not role.with_http:
+        return f"working, watched on {address}" if server else "working"
+    return f"showing only, on {address}" if role.read_only else f"serving {address}"
 
 
 def _join_fleet(inherited: Inherited, end: Callable[[], None]) -> None:
