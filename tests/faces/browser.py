@@ -37,6 +37,7 @@ _errors: WeakKeyDictionary[Page, list[str]] = WeakKeyDictionary()
 expect.set_options(timeout=ANSWER_MS)
 
 COLOR_RULES = ("color-contrast", "link-in-text-block")
+SIZE_RULES = (*COLOR_RULES, "target-size")
 """The rules of axe that see colors; where nothing else changes, no other can find something new."""
 AXE = """async (runOnly) => {
   const asked = { runOnly, resultTypes: ['violations'], preload: false };

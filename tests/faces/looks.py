@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from urllib.parse import urljoin
 
 from playwright.async_api import Page
-from tests.faces.browser import COLOR_RULES, console_errors, sideways, too_small, violations
+from tests.faces.browser import COLOR_RULES, SIZE_RULES, console_errors, sideways, too_small, violations
 
 UNFOLD = "document.querySelectorAll('details').forEach((each) => { each.name = ''; each.open = true; })"
 SWITCH = """(mode) => {
@@ -38,7 +38,9 @@ async def wrong_with(
         found += await _open(page, address, status, (language, True), unfold)
     else:
         await page.evaluate(SWITCH, "elder")
-    large = (*await violations(page), *await sideways(page), *await too_small(page))
+    # Larger text is the same page for all rules but those of sizes, unless the page says less.
+    seen = await violations(page) if sparing else await violations(page, SIZE_RULES)
+    large = (*seen, *await sideways(page), *await too_small(page))
     if sparing:
         await _large(page, address, on=False)
     return [f"{language} {each}" for each in (*found, *(f"elder: {each}" for each in large))]

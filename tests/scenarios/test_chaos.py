@@ -38,7 +38,7 @@ async def drilled(home: Path, *names: str) -> dict[str, ExperimentReport]:
     return {each.name: each for each in report.experiments}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 async def test_drill_without_a_judge_and_without_a_receiver_costs_nobody_money(home: Path) -> None:
     found = await drilled(home, "kill-judge", "webhook-down")
     assert list(found) == ["kill-judge", "webhook-down"]

@@ -69,7 +69,7 @@ PAGES = {
     "/ops/experiments": ("No experiments yet", "还没有实验"),
     "/ops/costs?mode=live": ("Nothing was cleared", "没有清算记录"),
     "/ops/merchants": ("No merchant has been opened", "还没有商户"),
-    "/ops/audit": ("Nobody has done anything", "暂无记录"),
+    "/ops/audit": ("Signed in", "登录"),
     "/ops/people": ("What roles may do", "角色权限"),
 }
 

@@ -4,6 +4,8 @@ Amounts are minor units. A double charge is a sale that a party outside holds be
 house believes it took.
 """
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,6 +30,7 @@ from tongbao.risk.schema.tiers import Tier
 from tongbao.simulator.sandbox.settlement_files import Row
 
 BOOKS_MAX = 100
+SEALED_S_MAX, POLL_S = 15.0, 0.2
 PAID_OUT = frozenset({BatchState.PAID, BatchState.RECONCILED})
 _HAPPENED = "SELECT topic, payload FROM events.outbox WHERE topic = $1"
 _TOPIC = "payments.happened"
@@ -173,9 +176,18 @@ async def _ever_unresolved(database: Database) -> set[UUID]:
     }
 
 
+async def _all_sealed(ledger: Ledger) -> None:
+    """Seal until everything is, while the worker goes on working; what was not after ``SEALED_S_MAX`` is found unsealed."""
+    deadline = time.monotonic() + SEALED_S_MAX
+    await ledger.sealing.seal_all()
+    while (await ledger.sealing.unsealed()).count and time.monotonic() < deadline:
+        await asyncio.sleep(POLL_S)
+        await ledger.sealing.seal_all()
+
+
 async def _ledger(ledger: Ledger) -> tuple[list[str], list[str]]:
     """Return what is out of balance over all books, and which books' chains do not prove what stands in them."""
-    await ledger.sealing.seal_all()
+    await _all_sealed(ledger)
     balance = [
         f"{asset} is out of balance by {by}"
         for asset, by in unbalanced(await ledger.reading.trial_balance()).items()

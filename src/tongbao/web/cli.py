@@ -43,7 +43,7 @@ COMMANDS = {
     "sandbox": "Play the world outside: Alipay, WeChat Pay, card acquirers.",
     "serve": "Run one role of a larger set-up.",
     "settle": "Settlement: batches, agreements, and when merchants are paid.",
-    "vault": "The vault's key: what it holds, and a new version.",
+    "vault": "The vault's key: rotate it, see what it holds.",
 }
 """Each is a module of ``web.commands`` with an ``app``; ``run`` is one command."""
 

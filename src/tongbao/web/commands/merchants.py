@@ -30,7 +30,7 @@ from tongbao.parties.service.people import check_draft
 from tongbao.web.commands.at_desk import Actor, Json, actor_of, console, print_json, print_line, print_table
 from tongbao.web.commands.at_parties import address_of_link, at_parties
 
-app = typer.Typer(no_args_is_help=True, help="Merchants: open one with its owner, list them.")
+app = typer.Typer(no_args_is_help=True, help="Merchants: open one with its first owner, list them.")
 
 
 class _Opened(NamedTuple):

@@ -24,6 +24,7 @@ TEXTS: dict[str, str] = {
     "merchant_suspended": "商户已被暂停。",
     "metadata_too_large": "{param} 超出了元数据的限制。",
     "method_not_allowed": "此地址不支持该 HTTP 方法。",
+    "parameter_invalid": "{param} 的取值不被接受。",
     "parameter_invalid_array": "{param} 应为列表，且数量在允许范围内。",
     "parameter_invalid_boolean": "{param} 应为 true 或 false。",
     "parameter_invalid_empty": "{param} 不能为空。",
