@@ -52,7 +52,7 @@ POOL_SIZE = 16
 HIT_PROB, ISSUER_HIT_PROB = 0.97, 0.3
 """Of what is asked of an acquirer in a bad spell; where it is one issuer's, of the share that its cards have."""
 DECLINING = frozenset({"declining", "declines", "issuer", "brown_out"})
-CLERK_EVERY, FILES_EVERY = timedelta(hours=6), timedelta(days=1)
+CLERK_EVERY, FILES_EVERY = timedelta(hours=12), timedelta(days=1)
 
 
 @dataclass

@@ -41,7 +41,7 @@ LIVE_VISITS = 12_000
 AFTERMATH = timedelta(days=60)
 """So long after the past its last refunds, complaints and reports of fraud come."""
 NOON = 12
-ROUNDS_EVERY = timedelta(hours=6)
+ROUNDS_EVERY, SELDOM_EVERY = timedelta(hours=12), timedelta(days=1)
 OF_DEMO = {ShopKind.TEA_HOUSE: 0, ShopKind.BOOKSHOP: 1}
 """Shops of the city that are merchants of the demonstration, where they sell in its currency."""
 
@@ -124,7 +124,7 @@ class PastCity:
             bank=self._bank,
         )
         await clearing.open(city.shops)
-        await work.begin(ROUNDS_EVERY, extras_of(clearing))
+        await work.begin(ROUNDS_EVERY, extras_of(clearing), SELDOM_EVERY)
         driver = self._driver = await open_driver(
             stack, self._ways(), mailbox, work, self._name("past"), lanes=PAST_LANES, told=telling.visited
         )

@@ -34,7 +34,7 @@ DAILY = (
 WEEKLY = ("discoveries",)
 """Loops that read weeks of payments for what people look at later."""
 SELDOM = ("sealer", "checks", "webhooks")
-"""Loops that change nothing a payer meets: due every ``SELDOM_EVERY``, with those of clearing; the rest at every round."""
+"""Loops that change nothing a payer meets, done with those of clearing; the rest are done at every round."""
 CLEARING = "clearing_"
 STEPS_MAX = 100_000
 QUIET_S_MAX = 15.0
@@ -78,11 +78,16 @@ class CityWork:
         self._due: list[tuple[timedelta, Round]] = []
         self._next: list[datetime] = []
 
-    async def begin(self, every: timedelta = ROUND_EVERY, extras: tuple[Extra, ...] = ()) -> None:
+    async def begin(
+        self,
+        every: timedelta = ROUND_EVERY,
+        extras: tuple[Extra, ...] = (),
+        seldom: timedelta = SELDOM_EVERY,
+    ) -> None:
         """Prepare the house for the clock's instant, and count rounds from there."""
         await self._events.relay.prepare()
         now = self._clock.now()
-        self._due = [(every, self._round), (SELDOM_EVERY, self._seldom_round)]
+        self._due = [(every, self._round), (seldom, self._seldom_round)]
         self._due += [(DAY, self._day), (WEEK, self._week)]
         self._due += [(each.every, partial(self._try, each.name, each.work)) for each in extras]
         self._next = [now + pause for pause, _ in self._due]
