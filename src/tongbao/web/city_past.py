@@ -35,7 +35,7 @@ from tongbao.web.workers import Workers
 
 FILE = "past.json"
 SEED = 8
-PAST_DAYS, PAST_VISITS, PAST_LANES = 30, 80, 16
+PAST_DAYS, PAST_VISITS, PAST_LANES = 30, 60, 16
 LIVE_VISITS = 12_000
 """A living street has somebody come every few seconds."""
 AFTERMATH = timedelta(days=60)
