@@ -37,7 +37,18 @@ _errors: WeakKeyDictionary[Page, list[str]] = WeakKeyDictionary()
 expect.set_options(timeout=ANSWER_MS)
 
 COLOR_RULES = ("color-contrast", "link-in-text-block")
-SIZE_RULES = (*COLOR_RULES, "target-size")
+SIZE_RULES = ("target-size",)
+WORD_RULES = (
+    *("html-has-lang", "html-lang-valid", "valid-lang", "document-title", "page-has-heading-one"),
+    *("button-name", "link-name", "label", "image-alt", "svg-img-alt", "select-name", "summary-name"),
+    *(
+        "aria-input-field-name",
+        "aria-toggle-field-name",
+        "aria-command-name",
+        "input-button-name",
+        "frame-title",
+    ),
+)
 """The rules of axe that see colors; where nothing else changes, no other can find something new."""
 AXE = """async (runOnly) => {
   const asked = { runOnly, resultTypes: ['violations'], preload: false };

@@ -43,6 +43,7 @@ def test_figures_count_no_payment_that_was_slow_after_everything_went_on() -> No
     assert figures(paid, MARKS).waited == 1
 
 
+@pytest.mark.nightly
 async def test_drill_over_two_servers_loses_and_doubles_nothing(home: Path) -> None:
     told: list[str] = []
     report = await standby.run(home, plan=standby.QUICK, say=told.append)
