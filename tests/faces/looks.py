@@ -1,7 +1,8 @@
 """Looks at a page in every mode: it is loaded once in a language, and its mode is changed where it stands.
 
 The mode of a page is an attribute of its root; nothing else of it differs, but for pages that say less to older users. Those are
-loaded again (``sparing``). Every combination of mode and language is looked at, each as a whole.
+loaded again (``sparing``). Each combination of mode and language is asked for what differs in it; all rules of axe are asked in
+English and light.
 """
 
 from collections.abc import Iterable

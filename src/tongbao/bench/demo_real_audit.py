@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from tongbao.bench import payment_drill_audit, risk_drill_reading
 from tongbao.bench.demo_real_recorder import SALE
+from tongbao.bench.demo_real_report import Counted
 from tongbao.bench.payment_drill_audit import Documents, Findings
 from tongbao.bench.payment_drill_books import Outside
 from tongbao.bench.risk_drill_reading import Look
@@ -39,35 +38,6 @@ _MATCHES = "SELECT leg, count(*) AS count FROM clearing.matched GROUP BY leg"
 _LEGS = {0: "channel", 1: "bank"}
 _ENDED = ("resolved", "written_off")
 _EXPLAINED = ("explained", "proposed", *_ENDED)
-
-
-class Counted(msgspec.Struct, kw_only=True):
-    """What was counted; ``faults`` says in words what is wrong. ``charges``: sales in the books outside, by channel."""
-
-    payments: int
-    approvals: int
-    declines: int
-    refunds: int
-    by_channel: dict[str, int]
-    steps_up: int
-    steps_up_passed: int
-    fraud_stopped: int
-    unresolved: int
-    unresolved_resolved: int
-    double_charges: int
-    charges: dict[str, int]
-    taken_minor: dict[str, int]
-    fees_minor: dict[str, int]
-    settled_minor: dict[str, int]
-    carried_minor: dict[str, int]
-    bank_booked_minor: dict[str, int]
-    batches: int
-    matches: dict[str, int]
-    breaks: int
-    breaks_unexplained: int
-    trial_balance_zero: bool
-    chain_verified: bool
-    faults: list[str]
 
 
 async def count(
@@ -119,7 +89,7 @@ async def count(
         breaks_unexplained=len(standing),
         trial_balance_zero=not unbalanced_by,
         chain_verified=not wrong_books,
-        faults=[
+        faults=(
             *(f"double charge: {each}" for each in findings.double_charges),
             *(f"lost: {each}" for each in findings.lost),
             *(f"unresolved: {each}" for each in still),
@@ -128,7 +98,7 @@ async def count(
             *wrong_books,
             *wrong_pay,
             *([f"taken {taken}, passed on {passed_on}"] if booked_minor and taken != passed_on else []),
-        ],
+        ),
     )
 
 

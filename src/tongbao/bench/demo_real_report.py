@@ -11,11 +11,10 @@ Group = tuple[str, list[tuple[str, str]]]
 """A heading, and under it names with what is told of them."""
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a demonstration came to; see docs/howto/see-it-with-real-parties.md. Amounts by currency, minor units.
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """What was counted in all books. Amounts by currency, minor units; ``charges``: sales in the books outside, by channel.
 
-    ``peers``: every party with what it did, or ``absent:`` and why. ``signatures``: messages of the wallets that each published
-    client believed, by kind; ``signatures_refused`` and ``forgeries_believed`` must be 0.
+    ``faults`` says in words what is wrong.
     """
 
     payments: int
@@ -41,6 +40,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     breaks_unexplained: int
     trial_balance_zero: bool
     chain_verified: bool
+    faults: tuple[str, ...]
+
+
+class Report(Counted, frozen=True, kw_only=True):
+    """What a demonstration came to; see docs/howto/see-it-with-real-parties.md.
+
+    ``peers``: every party with what it did, or ``absent:`` and why. ``signatures``: messages of the wallets that each published
+    client believed, by kind; ``signatures_refused`` and ``forgeries_believed`` must be 0.
+    """
+
     webhooks: int
     webhooks_verified: int
     verifiers: dict[str, int]
@@ -51,7 +60,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     merchant: str
     took_s: float
     seed: int
-    faults: tuple[str, ...]
 
     @property
     def sound(self) -> bool:

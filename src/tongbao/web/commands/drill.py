@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 import typer
@@ -90,9 +90,7 @@ def drill_payments(
         )
     for fault in report.faults:
         console.print(fault, style="red", markup=False, soft_wrap=True)
-    typer.echo(json.dumps({"sound": report.sound} | msgspec.to_builtins(report)))
-    if not report.sound:
-        raise typer.Exit(WRONG_EXIT)
+    _end(report)
 
 
 @app.command("routing")
@@ -140,9 +138,7 @@ def drill_routing(
         picture.write_text(routing_outage_chart.chart(seen.seconds, report.outages, report.channels))
     for fault in report.faults:
         console.print(fault, style="red", markup=False, soft_wrap=True)
-    typer.echo(json.dumps({"sound": report.sound} | msgspec.to_builtins(report)))
-    if not report.sound:
-        raise typer.Exit(WRONG_EXIT)
+    _end(report)
 
 
 @app.command("risk")
@@ -172,9 +168,7 @@ def drill_risk(
         console.print(line, markup=False, soft_wrap=True)
     for fault in (*report.broken_promises, *report.faults):
         console.print(fault, style="red", markup=False, soft_wrap=True)
-    typer.echo(json.dumps({"sound": report.sound} | msgspec.to_builtins(report)))
-    if not report.sound:
-        raise typer.Exit(WRONG_EXIT)
+    _end(report)
 
 
 @app.command("clearing")
@@ -202,9 +196,7 @@ def drill_clearing(
         console.print(line, markup=False, soft_wrap=True)
     for fault in report.faults:
         console.print(fault, style="red", markup=False, soft_wrap=True)
-    typer.echo(json.dumps({"sound": report.sound} | msgspec.to_builtins(report)))
-    if not report.sound:
-        raise typer.Exit(WRONG_EXIT)
+    _end(report)
 
 
 @app.command("chaos")
@@ -229,9 +221,7 @@ def drill_chaos(
         )
     for fault in (fault for each in report.experiments for fault in each.faults):
         console.print(fault, style="red", markup=False, soft_wrap=True)
-    typer.echo(json.dumps(msgspec.to_builtins(report)))
-    if not report.sound:
-        raise typer.Exit(WRONG_EXIT)
+    _end(report)
 
 
 @app.command("standby")
@@ -266,6 +256,18 @@ def drill_standby(
         )
     for fault in report.faults:
         console.print(fault, style="red", markup=False, soft_wrap=True)
+    _end(report)
+
+
+class _Judged(Protocol):
+    """What a drill found, and whether all of it is well."""
+
+    @property
+    def sound(self) -> bool: ...
+
+
+def _end(report: _Judged) -> None:
+    """Print what was found as the last line; exit with ``WRONG_EXIT`` where something is wrong."""
     typer.echo(json.dumps({"sound": report.sound} | msgspec.to_builtins(report)))
     if not report.sound:
         raise typer.Exit(WRONG_EXIT)
