@@ -68,7 +68,7 @@ migrations: $(STAMP) ## check that the schema runs on every engine
 peers: $(PEER_STAMPS) ## install the programs that tests talk to, each apart from the project
 
 looks: $(STAMP) ## look at every page in every mode and language
-	@$(BIN)/pytest tests/faces -n 2 --dist loadfile $(PYTEST_ARGS)
+	@TONGBAO_LOOKS=all $(BIN)/pytest tests/faces -n 2 --dist loadfile $(PYTEST_ARGS)
 
 pictures: $(STAMP) ## take the pictures of the README
 	@$(BIN)/pytest tests/faces/pictures.py
