@@ -16,7 +16,7 @@ from tongbao.core.metrics import Metrics
 from tongbao.risk.adapters import judge_line
 from tongbao.risk.adapters.judge_line import ANSWER_BYTES_MAX, JudgeLine
 from tongbao.risk.adapters.judge_seal import SECRET_FILE, JudgeSeal, open_judge_seal
-from tongbao.risk.schema.scoring import SEAL_HEADER
+from tongbao.risk.schema.scoring import QUESTIONS_MAX, SEAL_HEADER, answers_bytes, questions_of
 
 HOST = "127.0.0.1"
 SEAL = JudgeSeal(b"s" * 32)
@@ -24,8 +24,9 @@ STRANGER = JudgeSeal(b"x" * 32)
 QUESTION = b"who is this?"
 QUICK_S = 0.2
 WAIT_S = 10.0
+FRIEND = answers_bytes([(200, b"a friend")])
 Reply = Callable[[str], tuple[int, str | None, bytes]]
-"""What a peer answers to a question with this seal: status, seal and body."""
+"""What a peer answers to a request with this seal: status, seal and body."""
 
 
 class Peer:
@@ -35,6 +36,7 @@ class Peer:
         self.reply = reply
         self.asked = 0
         self.knocks = 0
+        self.batches: list[list[bytes]] = []
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -43,8 +45,9 @@ class Peer:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
                 headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
-                await reader.readexactly(int(headers.get("content-length", "0")))
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
                 is_question = head.startswith("post /judgements ")
+                self.batches += [questions_of(body)] if is_question else []
                 self.asked += is_question
                 self.knocks += not is_question
                 if self.reply is None:
@@ -86,12 +89,16 @@ async def wait_until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+def proved(seal: str, body: bytes) -> tuple[int, str | None, bytes]:
+    return 200, SEAL.of_answer(seal, 200, body), body
+
+
 def honest(seal: str) -> tuple[int, str | None, bytes]:
-    return 200, SEAL.of_answer(seal, 200, b"a friend"), b"a friend"
+    return proved(seal, FRIEND)
 
 
 def refuses(seal: str) -> tuple[int, str | None, bytes]:
-    return 400, SEAL.of_answer(seal, 400, b"why"), b"why"
+    return proved(seal, answers_bytes([(400, b"why")]))
 
 
 async def test_ask_brings_the_answer_back_over_one_connection() -> None:
@@ -110,17 +117,64 @@ async def test_ask_tells_a_proved_refusal_from_a_judgement() -> None:
         assert not line.is_resting
 
 
+async def test_questions_that_come_together_go_together_and_each_gets_its_own_answer() -> None:
+    async with a_line(None) as (line, peer):
+
+        def echo(seal: str) -> tuple[int, str | None, bytes]:
+            return proved(seal, answers_bytes([(200, b"of " + each) for each in peer.batches[-1]]))
+
+        peer.reply = echo
+        questions = [b"%d" % number for number in range(3 * QUESTIONS_MAX)]
+        sealed = await asyncio.gather(*map(line.ask, questions))
+        assert [each.body for each in sealed] == [b"of " + each for each in questions]
+        assert sorted(each for batch in peer.batches for each in batch) == sorted(questions)
+        assert max(map(len, peer.batches)) == QUESTIONS_MAX
+        assert peer.asked == len(peer.batches) < len(questions) / 10
+
+
+async def test_question_whose_asker_has_left_takes_none_of_the_others_answers() -> None:
+    async with a_line(None) as (line, peer):
+
+        def echo(seal: str) -> tuple[int, str | None, bytes]:
+            return proved(seal, answers_bytes([(200, b"of " + each) for each in peer.batches[-1]]))
+
+        peer.reply = echo
+        leaving = asyncio.create_task(line.ask(b"leaves"))
+        staying = [asyncio.create_task(line.ask(b"stays %d" % number)) for number in range(5)]
+        await asyncio.sleep(0)
+        leaving.cancel()
+        answers = [(await each).body for each in staying]
+        assert answers == [b"of stays %d" % number for number in range(5)]
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+
+
+async def test_close_tells_who_waits_that_nobody_answers() -> None:
+    async with a_line(None) as (line, peer):
+        waiting = [asyncio.create_task(end_of(line)) for _ in range(3 * QUESTIONS_MAX)]
+        await wait_until(lambda: peer.asked > 0)
+        await line.close()
+        assert set(await asyncio.gather(*waiting)) == {"scoring_away"}
+
+
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        (lambda _: (200, None, b"a friend"), "scoring_refused"),
+        (lambda _: (200, None, FRIEND), "scoring_refused"),
         (lambda _: (403, None, b"{}"), "scoring_refused"),
-        (lambda _: (200, "", b"a friend"), "scoring_forged"),
-        (lambda seal: (200, STRANGER.of_answer(seal, 200, b"a friend"), b"a friend"), "scoring_forged"),
-        (lambda seal: (200, SEAL.of_answer("0" * 64, 200, b"a friend"), b"a friend"), "scoring_forged"),
-        (lambda seal: (200, SEAL.of_answer(seal, 200, b"a friend"), b"a fiend"), "scoring_forged"),
-        (lambda seal: (200, SEAL.of_answer(seal, 400, b"why"), b"why"), "scoring_forged"),
-        (lambda seal: (200, SEAL.of_question(QUESTION), QUESTION), "scoring_forged"),
+        (lambda _: (200, "", FRIEND), "scoring_forged"),
+        (lambda seal: (200, STRANGER.of_answer(seal, 200, FRIEND), FRIEND), "scoring_forged"),
+        (lambda seal: (200, SEAL.of_answer("0" * 64, 200, FRIEND), FRIEND), "scoring_forged"),
+        (lambda seal: (200, SEAL.of_answer(seal, 200, FRIEND), FRIEND + b" "), "scoring_forged"),
+        (lambda seal: (200, SEAL.of_answer(seal, 400, FRIEND), FRIEND), "scoring_forged"),
+        (lambda seal: (200, SEAL.of_question(FRIEND), FRIEND), "scoring_forged"),
+        (lambda seal: proved(seal, b""), "scoring_garbled"),
+        (lambda seal: proved(seal, b"a friend"), "scoring_garbled"),
+        (lambda seal: proved(seal, answers_bytes([])), "scoring_garbled"),
+        (
+            lambda seal: proved(seal, answers_bytes([(200, b"a friend"), (200, b"a fiend")])),
+            "scoring_garbled",
+        ),
     ],
 )
 async def test_answer_without_a_right_proof_is_not_believed(reply: Reply, expected: str) -> None:

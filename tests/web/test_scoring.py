@@ -24,7 +24,7 @@ from tongbao.decisions.service.decisions import Decisions
 from tongbao.risk.adapters.judge_line import JudgeLine
 from tongbao.risk.adapters.judge_seal import JudgeSeal
 from tongbao.risk.schema.facts import Assessed
-from tongbao.risk.schema.scoring import QUESTION_BYTES_MAX, SEAL_HEADER
+from tongbao.risk.schema.scoring import QUESTIONS_MAX, REQUEST_BYTES_MAX, SEAL_HEADER, questions_bytes
 from tongbao.risk.schema.signals import DeviceSign, Signals
 from tongbao.risk.schema.tiers import Tier
 from tongbao.risk.service import compiling, judging_form
@@ -211,12 +211,13 @@ def test_refusal_that_cannot_be_read_is_unavailable() -> None:
 
 
 async def chunks(body: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(body), 5_000):
-        yield body[start : start + 5_000]
+    for start in range(0, len(body), 100_000):
+        yield body[start : start + 100_000]
 
 
 Make = Callable[[], Any]
-LONG = b"x" * (QUESTION_BYTES_MAX + 1)
+LONG = b"x" * (REQUEST_BYTES_MAX + 1)
+MANY = questions_bytes([b"?"] * (QUESTIONS_MAX + 1))
 
 
 @pytest.mark.parametrize(
@@ -226,11 +227,12 @@ LONG = b"x" * (QUESTION_BYTES_MAX + 1)
         (lambda: b"?", "", (403, "seal_wrong")),
         (lambda: b"?", SEAL.of_question(b"!"), (403, "seal_wrong")),
         (lambda: b"?", SEAL.of_answer("", 200, b"?"), (403, "seal_wrong")),
-        (lambda: b"?", SEAL.of_question(b"?"), (400, "question_malformed")),
-        (lambda: b"\x80", SEAL.of_question(b"\x80"), (400, "question_malformed")),
+        (lambda: b"?", SEAL.of_question(b"?"), (400, "questions_malformed")),
+        (lambda: b"\x80", SEAL.of_question(b"\x80"), (400, "questions_malformed")),
+        (lambda: MANY, SEAL.of_question(MANY), (429, "questions_too_many")),
         (lambda: LONG, SEAL.of_question(LONG), (413, "body_too_large")),
         (lambda: chunks(LONG), SEAL.of_question(LONG), (413, "body_too_large")),
-        (lambda: chunks(b"?"), SEAL.of_question(b"?"), (400, "question_malformed")),
+        (lambda: chunks(b"?"), SEAL.of_question(b"?"), (400, "questions_malformed")),
     ],
 )
 async def test_bad_question_gets_a_clear_error(
@@ -238,6 +240,15 @@ async def test_bad_question_gets_a_clear_error(
 ) -> None:
     assert await both.post(body(), seal) == expected
     assert (await both.asker.judge.assess(Asked(signals=both.signals()))).tier is Tier.FRICTIONLESS
+
+
+async def test_question_that_cannot_be_read_spoils_none_of_the_others(both: Both) -> None:
+    asked = judging_form.question_bytes(Asked(signals=both.signals()))
+    ends = [await both.line.ask(each) for each in (b"?", asked)]
+    together = await asyncio.gather(*(both.line.ask(each) for each in (asked, b"?", b"", asked)))
+    assert [each.status for each in (*ends, *together)] == [400, 200, 200, 400, 400, 200]
+    refused = judging_form.error_of(together[1].body)
+    assert (type(refused), refused.code) == (InvalidRequest, "question_malformed")
 
 
 async def test_other_paths_are_not_there(both: Both) -> None:

@@ -21,10 +21,12 @@ from tongbao.core.metrics import Metrics
 from tongbao.decisions.service.decisions import Decisions
 from tongbao.risk.schema.scoring import (
     HEALTH_PATH,
+    JUDGED,
     JUDGEMENTS_PATH,
     MEDIA_TYPE,
-    QUESTION_BYTES_MAX,
+    REQUEST_BYTES_MAX,
     SEAL_HEADER,
+    answers_bytes,
 )
 from tongbao.risk.service import compiling
 from tongbao.risk.service.answering import Answering, too_large
@@ -35,7 +37,7 @@ from tongbao.web.runtime import Runtime
 
 METRICS_PATH = "/metrics"
 OPEN_MAX = 256
-"""Questions that are read at once; more are told to come back. One is judged in well under a millisecond."""
+"""Requests that are read at once; more are told to come back. A question is judged in well under a millisecond."""
 BODY_S_MAX = 2.0
 JSON = "application/json"
 
@@ -97,36 +99,39 @@ class Scoring:
         raise NotFound("route_unknown", f"there is {JUDGEMENTS_PATH} to POST and {HEALTH_PATH} to GET")
 
     async def _judged(self, request: Request) -> Response:
-        """Return the sealed answer to a sealed question.
+        """Return the sealed answers to sealed questions.
 
         Raises Unavailable ``scoring_busy``, InvalidRequest ``body_incomplete`` and what ``Answering.admit`` raises.
         """
         if self._open >= OPEN_MAX:
-            raise Unavailable("scoring_busy", f"{OPEN_MAX} questions are being read", retry_after_s=0.1)
+            raise Unavailable("scoring_busy", f"{OPEN_MAX} requests are being read", retry_after_s=0.1)
         self._open += 1
         try:
             body = await _body(request)
         finally:
             self._open -= 1
         seal = request.headers.get(SEAL_HEADER, "")
-        answer = self._answering.answer(self._answering.admit(seal, body))
-        status = errors.answer(answer.error).status if answer.error else 200
-        sealed = {SEAL_HEADER: self._answering.sealed(seal, status, answer.body)}
-        return Response(answer.body, status, sealed, MEDIA_TYPE)
+        answers = [self._answer(each) for each in self._answering.admit(seal, body)]
+        told = answers_bytes(answers)
+        return Response(told, 200, {SEAL_HEADER: self._answering.sealed(seal, 200, told)}, MEDIA_TYPE)
+
+    def _answer(self, question: bytes) -> tuple[int, bytes]:
+        answer = self._answering.answer(question)
+        return errors.answer(answer.error).status if answer.error else JUDGED, answer.body
 
 
 async def _body(request: Request) -> bytes:
     """Return the whole body, which is short and comes at once; what is longer is not read to its end."""
     length = request.headers.get("content-length", "0")
-    if not length.isdigit() or int(length) > QUESTION_BYTES_MAX:
+    if not length.isdigit() or int(length) > REQUEST_BYTES_MAX:
         raise too_large()
     body = b""
     try:
         async with asyncio.timeout(BODY_S_MAX):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > QUESTION_BYTES_MAX:
+                if len(body) > REQUEST_BYTES_MAX:
                     raise too_large()
     except TimeoutError:
-        raise InvalidRequest("body_incomplete", f"a question comes whole within {BODY_S_MAX:.0f} s") from None
+        raise InvalidRequest("body_incomplete", f"questions come whole within {BODY_S_MAX:.0f} s") from None
     return body

@@ -4,7 +4,7 @@ A lease makes one process the active one of a consumer. It is a row with a time 
 held open: a handler that waits for somebody else's server must not hold back the sealer's or vacuum's horizon.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -37,9 +37,12 @@ WHERE consumer = $1 AND owner = $2 AND position <= $6
 """
 _DROP = "DELETE FROM events.cursor WHERE consumer = $1"
 _DROP_DEAD = "DELETE FROM events.dead_letter WHERE consumer = $1"
+_HEAD = "SELECT next_position - 1 FROM events.relay WHERE relay_id = 1"
 _OUTLOOK = """
-SELECT r.next_position - 1,
-    EXISTS (SELECT 1 FROM events.dead_letter AS d WHERE d.consumer = $1 AND d.replay_at IS NOT NULL)
+SELECT r.next_position - 1, ARRAY (
+    SELECT DISTINCT d.consumer FROM events.dead_letter AS d
+    WHERE d.consumer = ANY ($1::text[]) AND d.replay_at IS NOT NULL
+)
 FROM events.relay AS r WHERE r.relay_id = 1
 """
 
@@ -145,10 +148,16 @@ async def drop(connection: Connection, consumer: str) -> None:
     await connection.execute(_DROP, consumer)
 
 
-async def outlook(connection: Connection, consumer: str) -> tuple[int, bool]:
-    """Return the last position given, and whether somebody asked for a replay of dead letters."""
-    position, replay = await connection.fetchrow(_OUTLOOK, consumer)
-    return position, replay
+async def head(connection: Connection) -> int:
+    """Return the last position given."""
+    position: int = await connection.fetchval(_HEAD)
+    return position
+
+
+async def outlook(connection: Connection, consumers: Sequence[str]) -> tuple[int, Collection[str]]:
+    """Return the last position given, and those of these consumers of whose dead letters a replay was asked for."""
+    position, asked = await connection.fetchrow(_OUTLOOK, consumers)
+    return position, frozenset(asked)
 
 
 async def read(

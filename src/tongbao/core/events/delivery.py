@@ -16,6 +16,7 @@ from tongbao.core.errors import AppError, Conflict, OutcomeUnknown, Unavailable
 from tongbao.core.events import cursors
 from tongbao.core.events.cursors import Place
 from tongbao.core.events.facts import Delivered
+from tongbao.core.events.recent import Recent
 from tongbao.core.events.subscriptions import Consumer, Projection
 from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
@@ -49,11 +50,13 @@ class Delivery:
         ids: IdFactory,
         metrics: Metrics,
         *,
+        recent: Recent | None = None,
         lease_s: float = LEASE_S,
     ) -> None:
         self.subscription = subscription
         self._name = subscription.name
         self._database = database
+        self._recent = recent or Recent(database, kept_max=0)
         self._clock = clock
         self._owner = ids.uuid()
         self._lease_s = lease_s
@@ -98,30 +101,27 @@ class Delivery:
             return None
         if _now() < self._retry_at:
             return 0
-        async with self._database.connection() as connection:
-            head, replay = await cursors.outlook(connection, self._name)
-            self._counts.lag.labels(self._name).set(head - place.position)
-            if replay:
+        head, is_replay_asked = await self._recent.outlook(self._name)
+        self._counts.lag.labels(self._name).set(head - place.position)
+        if is_replay_asked:
+            async with self._database.connection() as connection:
                 letters = await cursors.replayable(connection, self._name, REPLAY_FACTS_MAX)
-            else:
-                facts, end = await self._read(connection, place.position, head)
-        if replay:
             await self._replay(letters)
             return len(letters)
+        facts, end = await self._read(place.position, head)
         if not facts:
             self._place = place._replace(position=end)
             return end - place.position
         return await self._deliver(place, facts, end)
 
-    async def _read(self, connection: Connection, after: int, head: int) -> tuple[list[Delivered], int]:
+    async def _read(self, after: int, head: int) -> tuple[list[Delivered], int]:
         """Return the next facts and the position up to which they are all that is wanted."""
         limit = self._limit
         end = min(head, after + max(self._span, limit))
         if end <= after:
             return [], after
-        facts = await cursors.read(connection, after, end, self._topics, limit)
+        facts, end = await self._recent.read(after, end, self._topics, limit)
         if len(facts) == limit:
-            end = facts[-1].position
             self._span = 2 * (end - after)
         else:
             self._span = min(2 * self._span, SCAN_POSITIONS_MAX)
@@ -160,14 +160,13 @@ class Delivery:
         return end - place.position
 
     async def _handled(self, facts: Sequence[Delivered], keep: _Keep) -> None:
-        """Call the handler, then ``keep`` what it achieved; a projection does both in one transaction."""
+        """Call the handler and ``keep`` what it achieved; a projection does both in one transaction."""
         subscription = self.subscription
         if isinstance(subscription, Projection):
             async with asyncio.timeout(subscription.handle_s_max), self._database.transaction() as connection:
-                if not await cursors.lock_own(connection, self._name, self._owner):
-                    raise _LeaseLost
-                await _called(subscription.handle(connection, facts))
+                # The place first: it is the lease, too, which stays with this process until the transaction ends.
                 await keep(connection)
+                await _called(subscription.handle(connection, facts))
             return
         if _now() >= self._claimed_at + self._lease_s / 3:
             await self._renew()
@@ -180,6 +179,8 @@ class Delivery:
             raise _LeaseLost
 
     async def _revive(self, letter: Delivered, connection: Connection) -> None:
+        if not await cursors.lock_own(connection, self._name, self._owner):
+            raise _LeaseLost
         await cursors.revive(connection, self._name, letter.position)
 
     async def _leased(self, work: Coroutine[Any, Any, None]) -> None:

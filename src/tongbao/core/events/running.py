@@ -12,6 +12,7 @@ from tongbao.core.errors import AppError
 from tongbao.core.events import cursors
 from tongbao.core.events.cursors import DeadLetter
 from tongbao.core.events.delivery import Delivery
+from tongbao.core.events.recent import Recent
 from tongbao.core.events.relay import Relay
 from tongbao.core.events.subscriptions import Consumer, Projection
 from tongbao.core.ids import IdFactory
@@ -83,7 +84,10 @@ class Events:
         self._database = database
         self._clock = clock
         self.relay = Relay(database, clock, metrics)
-        self.deliveries = [Delivery(database, each, clock, ids, metrics) for each in subscriptions]
+        recent = Recent(database)
+        self.deliveries = [
+            Delivery(database, each, clock, ids, metrics, recent=recent) for each in subscriptions
+        ]
         self._polling: list[Polling] = []
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -11,9 +11,6 @@ from tongbao.core.events import cursors
 from tongbao.core.events.facts import Delivered, topic_of
 from tongbao.core.events.subscriptions import BATCH_FACTS_MAX, Topic
 
-NOBODY = ""
-"""No consumer has this name, so asking for its dead letters finds none."""
-
 
 class Tail:
     """Reads facts of some topics. Any number of objects and processes may read the same."""
@@ -25,7 +22,7 @@ class Tail:
     async def end(self) -> int:
         """Return the last position given so far."""
         async with self._database.connection() as connection:
-            return (await cursors.outlook(connection, NOBODY))[0]
+            return await cursors.head(connection)
 
     async def read(self, after: int, limit: int = BATCH_FACTS_MAX) -> tuple[list[Delivered], int]:
         """Return the next facts after a position, in order, and the position that is read up to.
@@ -33,7 +30,7 @@ class Tail:
         That position may be beyond the last fact returned: what lies between is of other topics.
         """
         async with self._database.connection() as connection:
-            end = (await cursors.outlook(connection, NOBODY))[0]
+            end = await cursors.head(connection)
             if end <= after:
                 return [], after
             found = await cursors.read(connection, after, end, self._topics, limit)

@@ -1,18 +1,26 @@
-"""Answering: the scoring process reads a question, has it judged, and seals what it answers.
+"""Answering: the scoring process reads questions, has each judged, and seals what it answers.
 
-Whoever cannot seal a question is told so and nothing else. A question changes nothing, so asking one twice is harmless.
+Whoever cannot seal questions is told so and nothing else. A question changes nothing, so asking one twice is harmless.
 """
 
 from typing import NamedTuple
 
+import msgspec
 import structlog
 
-from tongbao.core.errors import AppError, InvariantBroken, LimitExceeded, NotPermitted, Unavailable
+from tongbao.core.errors import (
+    AppError,
+    InvalidRequest,
+    InvariantBroken,
+    LimitExceeded,
+    NotPermitted,
+    Unavailable,
+)
 from tongbao.core.metrics import Metrics
 from tongbao.risk.adapters.judge_seal import JudgeSeal
-from tongbao.risk.schema.scoring import QUESTION_BYTES_MAX
+from tongbao.risk.schema.scoring import QUESTIONS_MAX, REQUEST_BYTES_MAX, questions_of
 from tongbao.risk.service import judging_form
-from tongbao.risk.service.assessor import Asked, Assessor
+from tongbao.risk.service.assessor import Assessor
 
 _log = structlog.get_logger(__name__)
 
@@ -32,29 +40,35 @@ class Answering:
         self._seal = seal
         self._ends = metrics.counter("risk_answers", "Judgements given to other processes", labels=("end",))
 
-    def admit(self, seal: str, body: bytes) -> Asked:
-        """Return a question that a process of this house has sealed.
+    def admit(self, seal: str, body: bytes) -> list[bytes]:
+        """Return the questions that a process of this house has sealed.
 
-        Raises LimitExceeded ``body_too_large`` above 16,384 bytes, NotPermitted ``seal_wrong``, InvalidRequest
-        ``question_malformed`` for what another version of this program may have sealed.
+        Raises LimitExceeded ``body_too_large`` above ``REQUEST_BYTES_MAX`` and ``questions_too_many`` above 32, NotPermitted
+        ``seal_wrong``, InvalidRequest ``questions_malformed`` for what another version of this program may have sealed.
         """
-        if len(body) > QUESTION_BYTES_MAX:
+        if len(body) > REQUEST_BYTES_MAX:
             raise too_large()
         if not self._seal.seals_question(seal, body):
             self._ends.labels("forged").inc()
             raise NotPermitted(
                 "seal_wrong", "only processes that share the secret of this house are answered"
             )
-        return judging_form.asked_of(body)
-
-    def answer(self, asked: Asked) -> Answer:
-        """Return the answer to a question; whatever goes wrong in scoring is an answer, too."""
         try:
-            looked = self._assessor.assess(asked)
+            questions = questions_of(body)
+        except msgspec.MsgspecError as error:
+            raise InvalidRequest("questions_malformed", f"these are no questions: {error}") from error
+        if len(questions) > QUESTIONS_MAX:
+            raise LimitExceeded("questions_too_many", f"at most {QUESTIONS_MAX} questions are asked at once")
+        return questions
+
+    def answer(self, question: bytes) -> Answer:
+        """Return the answer to a question; whatever goes wrong in reading it or in scoring is an answer, too."""
+        try:
+            looked = self._assessor.assess(judging_form.asked_of(question))
         except AppError as error:
             return self._refused(error)
         except Exception:
-            _log.exception("risk_control_failed", id=asked.signals.subject)
+            _log.exception("risk_control_failed")
             return self._refused(
                 Unavailable("scoring_failed", "scoring this payment broke; it has been logged")
             )
@@ -73,5 +87,5 @@ class Answering:
 
 
 def too_large() -> LimitExceeded:
-    """Return the error about a question that is longer than any can be."""
-    return LimitExceeded("body_too_large", f"a question has at most {QUESTION_BYTES_MAX} bytes")
+    """Return the error about questions that are longer than any can be."""
+    return LimitExceeded("body_too_large", f"questions have at most {REQUEST_BYTES_MAX} bytes")
