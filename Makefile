@@ -4,6 +4,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PROGRAM := $(VENV)/.program
 PEERS := .peers
 PEER_NAMES := mock-bank localstripe iso8583sim wechatpay alipay alipay-official
 PEER_STAMPS := $(PEER_NAMES:%=$(PEERS)/%/.installed) $(PEERS)/node/.installed
@@ -30,7 +31,7 @@ help: ## list the commands
 setup: $(STAMP) ## make .venv and install everything into it (repeat runs cost nothing)
 	@printf 'ready: %s, %s\n' '$(VENV)' "$$($(BIN)/python --version)"
 
-run: $(STAMP) ## start the whole system on this machine (FRESH=1 forgets the old data)
+run: $(PROGRAM) ## start the whole system on this machine (FRESH=1 forgets the old data)
 	@$(BIN)/tongbao run $(if $(filter-out 0,$(FRESH)),--fresh)
 
 test: style lint types contracts migrations whole ## everything that continuous integration runs
@@ -90,8 +91,8 @@ whole: $(STAMP) peers
 	@$(BIN)/pytest -m 'not nightly' $(PARALLEL) $(PYTEST_ARGS)
 
 # Wheels only, so that no compiler is needed; the project itself is linked in place.
-$(STAMP): pyproject.toml constraints.txt
-	$(call step,set-up: a minute or two the first time)
+$(PROGRAM): pyproject.toml constraints.txt
+	$(call step,set-up: a minute the first time)
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
 		found=; for python in $(PYTHONS); do \
 			if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
@@ -103,8 +104,14 @@ $(STAMP): pyproject.toml constraints.txt
 		fi; \
 		"$$found" -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }; \
 	}
-	@$(BIN)/python -m pip install --quiet --only-binary :all: --no-binary tongbao -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --only-binary :all: -c constraints.txt -e .
 	@$(BIN)/python -m tongbao.risk.models.warming
+	@touch $@
+
+# What is needed to work on the program, beside what runs it.
+$(STAMP): $(PROGRAM)
+	$(call step,tools of development: another minute the first time)
+	@$(BIN)/python -m pip install --quiet --only-binary :all: -c constraints.txt -e '.[dev]'
 	@touch $@
 
 # What tests talk to never shares an environment with the project: two of them install a module of the same name,

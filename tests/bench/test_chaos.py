@@ -30,15 +30,18 @@ from tongbao.bench.chaos_measures import (
     Outcome,
     Seen,
     between,
+    calm_between,
     degraded,
     grown,
     is_fine,
+    met_by,
     phase_of,
     slow_after_s,
     steady_from_s,
 )
-from tongbao.bench.chaos_watch import HEALTHY, Alerts, counters_in, warnings_in
-from tongbao.bench.chaos_world import HABITS
+from tongbao.bench.chaos_telling import table, told
+from tongbao.bench.chaos_watch import Alerts, counters_in, warnings_in
+from tongbao.bench.chaos_world import HABITS, HEALTHY
 from tongbao.bench.payment_drill_client import Acknowledged
 from tongbao.bench.payment_drill_programs import free_ports
 from tongbao.core.errors import NotFound
@@ -105,13 +108,21 @@ def test_degraded_is_the_share_of_orders_during_the_fault_that_were_not_fine() -
     before = in_a_row(10)
     during = in_a_row(3, 10.0) + in_a_row(1, 13.0, outcome=Outcome.UNREACHABLE)
     found = degraded(before, during, in_a_row(5, 20.0))
-    assert found.share == 0.25
+    assert (found.worse, found.share) == (1, 0.25)
     assert found.slow_ms == 1_000 * SLOW_S_MIN
     assert (found.before.failed_share, found.during.failed_share, found.after.failed_share) == (
         0.0,
         0.25,
         0.0,
     )
+
+
+def test_order_that_waits_when_the_fault_begins_belongs_to_the_fault_and_not_to_the_calm_before() -> None:
+    quick, caught, unanswered = seen(1.0), seen(2.0, took_s=30.0), seen(2.5, outcome=None)
+    during, later = seen(4.0), seen(9.0)
+    orders = [seen(0.0), quick, caught, unanswered, during, later]
+    assert calm_between(orders, 1.0, 3.0) == [quick]
+    assert met_by(orders, 3.0, 9.0) == [caught, unanswered, during]
 
 
 def test_between_is_half_open() -> None:
@@ -163,7 +174,8 @@ def test_grown_counts_a_process_that_began_anew_from_nothing() -> None:
         (200, "requires_capture", None, Outcome.PAID),
         (200, "requires_action", None, Outcome.PAID),
         (200, "processing", None, Outcome.WAITING),
-        (402, "requires_payment_method", None, Outcome.DECLINED),
+        (402, "requires_payment_method", "DO_NOT_HONOR", Outcome.DECLINED),
+        (402, "requires_payment_method", "CONFIGURATION_INVALID", Outcome.REFUSED),
         (402, "requires_payment_method", "CHANNEL_UNAVAILABLE", Outcome.UNREACHABLE),
         (400, None, None, Outcome.REFUSED),
     ],
@@ -212,7 +224,7 @@ def test_warnings_are_lines_of_json_at_warning_or_worse() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "anything"),
     [
         ({}, False),
         ({"healthz_silent": {"api0": 1}}, True),
@@ -220,10 +232,10 @@ def test_warnings_are_lines_of_json_at_warning_or_worse() -> None:
         ({"endpoint": "failing"}, True),
     ],
 )
-def test_alerts_told_something_where_anything_was_to_be_seen(changed: dict[str, Any], told: bool) -> None:
+def test_alerts_told_something_where_anything_was_to_be_seen(changed: dict[str, Any], anything: bool) -> None:
     nothing = Alerts(looks=3, healthz_silent={}, readyz_unready={}, causes={}, counters={}, logged={})
     assert nothing.endpoint == HEALTHY
-    assert msgspec.structs.replace(nothing, **changed).told is told
+    assert msgspec.structs.replace(nothing, **changed).told is anything
 
 
 def test_chosen_keeps_the_order_of_the_drill_and_refuses_unknown_names() -> None:
@@ -236,14 +248,72 @@ def test_chosen_keeps_the_order_of_the_drill_and_refuses_unknown_names() -> None
 
 def test_told_of_an_experiment_says_what_became_of_it_or_why_it_was_left_out() -> None:
     left_out = ExperimentReport(name="disk-full", fault="x", skipped="takes root")
-    assert chaos.told(left_out) == "disk-full: left out, takes root"
-    measured = degraded(in_a_row(10), in_a_row(4, outcome=Outcome.WAITING), in_a_row(5))
+    assert told(left_out) == "disk-full: left out, takes root"
+    during = in_a_row(3, outcome=Outcome.WAITING) + in_a_row(1, 3.0, NotSent=2)
+    measured = degraded(in_a_row(10), during, in_a_row(5))
     report = ExperimentReport(name="a", fault="x", degraded=measured, recovered_s=None, money_errors=2)
-    assert "100% of 4 orders worse" in chaos.told(report)
-    assert "NOT RECOVERED" in chaos.told(report)
-    assert "money errors 2" in chaos.told(report)
-    well = msgspec.structs.replace(report, recovered=True, recovered_s=1.5)
-    assert "recovered after 1.5 s" in chaos.told(well)
+    text = told(report)
+    assert text.startswith("a: NOT RECOVERED, money errors 2\n")
+    assert "too busy for a steady state" in text
+    assert (
+        "worse: 4 of 4 orders (3 left waiting for the channel; asked again because nobody listened × 2)"
+        in text
+    )
+    well = msgspec.structs.replace(
+        report, recovered=True, recovered_s=1.5, caught_up_s=4.0, steady_before=True, money_errors=0
+    )
+    assert told(well).startswith(
+        "a: recovered after 1.5 s, the shop knew everything after 4.0 s, money errors 0\n"
+    )
+    assert "steady state" not in told(well)
+
+
+def test_told_of_an_experiment_names_what_was_to_be_seen_and_what_did_not_end_by_itself() -> None:
+    quiet = Alerts(looks=9, healthz_silent={}, readyz_unready={}, causes={}, counters={}, logged={})
+    report = ExperimentReport(name="a", fault="x", degraded=degraded([], [], []), alerts=quiet)
+    assert "to be seen: nothing" in told(report)
+    loud = msgspec.structs.replace(
+        quiet,
+        healthz_silent={"api0": 4},
+        readyz_unready={"api0": 4, "api1": 2},
+        logged={"api0 event3": 5, **{f"api1 event{number}": number for number in range(1, 6)}},
+        endpoint="failing",
+    )
+    text = told(
+        msgspec.structs.replace(
+            report, alerts=loud, settled_late=2, events_missing=1, processes_ended=("worker",)
+        )
+    )
+    assert "api0 silent in 4 of 9 looks; api1 not ready in 2 of 9 looks; the shop's receiver failing" in text
+    assert "logged event3 × 8, event5 × 5, event4 × 4 and 2 more" in text
+    assert (
+        "2 open whose next inquiry was moved up; ended by themselves: worker; 1 never told of by webhook"
+        in text
+    )
+
+
+def test_table_has_a_line_for_each_experiment_in_columns() -> None:
+    measured = degraded(in_a_row(10), in_a_row(4, outcome=Outcome.WAITING), in_a_row(5))
+    well = ExperimentReport(
+        name="kill-api0",
+        fault="x",
+        degraded=measured,
+        recovered=True,
+        recovered_s=7.6,
+        caught_up_s=11.5,
+        steady_before=True,
+    )
+    lines = table(
+        [
+            well,
+            ExperimentReport(name="load-5x", fault="x", degraded=measured, money_errors=3),
+            ExperimentReport(name="disk-full", fault="x", skipped="takes root"),
+        ]
+    )
+    assert " ".join(lines[1].split()) == "kill-api0 4 of 4 100 / 100 / 100 7.6 s 11.5 s 0"
+    assert " ".join(lines[2].split()) == "load-5x 4 of 4 100 / 100 / 100 NOT RECOVERED never 3 busy before"
+    assert lines[3].split(maxsplit=1)[1] == "left out: takes root"
+    assert len(lines[0]) == len(lines[1]) == len(lines[2].removesuffix("  busy before"))
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few lessons and events, and no data from the environment."""
     monkeypatch.setattr(risk_speed, "LESSONS", 9_000)
     monkeypatch.setattr(risk_speed, "WARM_UP", 20)
-    monkeypatch.setattr(risk_equality, "EVENTS", 1_500)
+    monkeypatch.setattr(risk_equality, "EVENTS", 500)
     monkeypatch.delenv(risk_data.FOLDER_VARIABLE, raising=False)
 
 
@@ -82,7 +82,7 @@ def test_file_of_something_else_is_refused(tmp_path: Path, seconds: list[int]) -
 
 def test_features_live_equal_those_of_the_file_also_after_a_kill(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(risk_equality, "KILLED_AFTER", 1)
-    found = risk_equality.measure(small(9_000), kills=True)
+    found = risk_equality.measure(small(7_600), kills=True)
     assert found.live
     assert found.rebuilt
     assert 0 < found.rebuilt_from <= found.entries

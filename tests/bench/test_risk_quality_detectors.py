@@ -32,11 +32,11 @@ DETECTORS = (
 def stream() -> Stream:
     """Sixty-two days of few customers; fraud is what is five times as large, and a little of the rest."""
     rng = np.random.default_rng(8)
-    count = 24_000
+    count = 18_000
     is_fraud = rng.random(count) < 0.06
     payments = Payments(
         at_ms=risk_data.FIRST_DAY_MS + np.sort(rng.integers(0, 62 * 86_400, count)) * 1000,
-        customer=rng.integers(0, 400, count),
+        customer=rng.integers(0, 300, count),
         merchant=rng.integers(0, 100, count),
         value=(rng.lognormal(8.0, 0.4, count) * np.where(is_fraud, 5, 1)).astype(np.int64),
         is_fraud=is_fraud,

@@ -71,7 +71,7 @@ def test_quick_plays_whole_worlds_of_every_regime_with_the_reference_and_the_sta
     assert {routing.REFERENCE, "static"} <= set(routing.QUICK.baselines) <= set(routing.FULL.baselines)
 
 
-@pytest.mark.parametrize("is_joined", [True, False])
+@pytest.mark.parametrize("is_joined", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_run_of_a_tiny_size_tells_every_figure_that_is_asked_for(is_joined: bool) -> None:
     told: list[str] = []
     sizes = routing.Sizes(2, 120, (routing.REFERENCE, "static"), 1, 50, is_joined)

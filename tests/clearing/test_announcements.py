@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tongbao.clearing.policy.announced_years import changes, year_of
 from tongbao.clearing.policy.announcements import check, wants_planning, with_announced
 from tongbao.clearing.policy.calendars import (
     CALENDARS,
@@ -29,6 +30,7 @@ from tongbao.clearing.schema.announcements import (
     AnnouncementOrder,
     AnnouncementState,
     Replanned,
+    YearState,
 )
 from tongbao.clearing.schema.batches import Batch, BatchState
 from tongbao.clearing.schema.movements import Movement, MovementKind
@@ -93,6 +95,36 @@ def test_holiday_may_begin_in_the_last_days_of_the_year_before() -> None:
     china = of_codes(("CN",), with_announced((order,)))
     assert not working_day(china, date(2026, 12, 31))
     assert working_day(china, date(2026, 12, 30))
+
+
+@pytest.mark.parametrize(
+    ("code", "year", "state", "count"),
+    [
+        ("CN", 2026, YearState.STATUTORY, 33),
+        ("CN", 2027, YearState.PROVISIONAL, 13),
+        ("TARGET", 2027, YearState.STATUTORY, 6),
+        ("US", 2061, YearState.PROVISIONAL, 0),
+    ],
+)
+def test_year_that_nobody_entered_is_statutory_or_provisional(
+    code: str, year: int, state: YearState, count: int
+) -> None:
+    found = year_of(CALENDARS, code, year, None)
+    assert (found.state, found.by) == (state, None)
+    assert sum((each.last - each.first).days + 1 for each in found.holidays) == count
+    assert len({each.name for each in found.holidays}) == len(found.holidays)
+
+
+def test_changes_of_an_announcement_are_the_days_that_come_to_count_otherwise() -> None:
+    found = changes("CN", 2027, CALENDARS, with_announced((ORDER,)))
+    assert [each.on for each in found if not each.is_free] == list(ORDER.workdays)
+    free = {each.on: each.name for each in found if each.is_free}
+    assert free[date(2027, 2, 9)] == "春节 Spring Festival"
+    # Free before and after it, by the statute or as a weekend.
+    assert not {date(2027, 2, 5), date(2027, 1, 2)} & free.keys()
+    back = changes("CN", 2027, with_announced((ORDER,)), CALENDARS)
+    assert [(each.on, not each.is_free) for each in back] == [(each.on, each.is_free) for each in found]
+    assert changes("US", 2027, CALENDARS, with_announced((ORDER,))) == ()
 
 
 @pytest.mark.parametrize(
@@ -277,6 +309,23 @@ async def test_later_announcement_of_a_year_corrects_the_one_before(opened: Desk
     china = of_codes(("CN",), await opened.known())
     assert not working_day(china, date(2027, 5, 8))
     assert working_day(china, date(2027, 1, 30))
+
+
+async def test_years_are_told_as_they_count_now(opened: Desk) -> None:
+    desk = opened.desk
+    assert await desk.changes(ORDER) == changes("CN", 2027, CALENDARS, with_announced((ORDER,)))
+    made = await opened.in_force()
+    found = {(each.calendar, each.year): each for each in await desk.years(2026, 2028)}
+    assert [*found] == [(code, year) for code in ("CN", "TARGET", "US") for year in (2026, 2027)]
+    assert found["CN", 2027].state is YearState.ANNOUNCED
+    assert found["CN", 2027].by == made
+    assert found["CN", 2026].state is YearState.STATUTORY
+    assert await desk.year("CN", 2027) == found["CN", 2027]
+    assert await desk.changes(ORDER) == ()
+    assert [each.year for each in await desk.years(2099, 2200)] == [2099, 2100] * 3
+    for calendar, year in (("MARS", 2027), ("CN", 1999)):
+        with pytest.raises(NotFound, match="calendar_year_unknown"):
+            await desk.year(calendar, year)
 
 
 async def test_waiting_movements_get_the_cuts_and_dates_of_the_announcement(opened: Desk) -> None:

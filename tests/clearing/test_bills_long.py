@@ -1,6 +1,7 @@
 """Bills of more unpriced movements than one call of estimates takes: complete all the same, and what the batch then fixes."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,42 +11,72 @@ from tests.clearing.test_bills import bills_of
 from tongbao.clearing.schema.bills import BillFilter, MoneyState
 from tongbao.clearing.schema.fees import Charge, Match, OnRefund, ScheduleSpec, Tier
 from tongbao.clearing.schema.movements import Movement, MovementKind
-from tongbao.clearing.service.estimating import ESTIMATED_MAX
+from tongbao.clearing.service import bills as bill_service
+from tongbao.clearing.service import estimating, payouts_to_come
+from tongbao.clearing.service.bills import Bills
 from tongbao.clearing.store import movements as movement_store
 from tongbao.core.db import Database
 from tongbao.core.ids import IdFactory
 
 HALF_PAST = datetime(2027, 3, 15, 12, 30, tzinfo=UTC)
-COUNT = ESTIMATED_MAX + 300
-STEPS = ScheduleSpec(
-    charges=(
-        Charge(
-            name="processing",
-            match=Match(currencies=("CNY",)),
-            tiers=(
-                Tier(rate_e6=20_000),
-                Tier(from_minor=2_000_000, rate_e6=10_000),
-                Tier(from_minor=COUNT * 1_000 - 50_000, rate_e6=5_000),
-            ),
-            tax_name="VAT",
-            tax_e6=60_000,
-            on_refund=OnRefund.KEPT,
-        ),
+LIMITS = [500, pytest.param(estimating.ESTIMATED_MAX, marks=pytest.mark.nightly)]
+"""What one call of estimates takes: the tests are quick with a tenth of it, and repeated with the real one at night."""
+
+
+def priced(count: int) -> Lists:
+    """Prices in steps of which the last begins within the last of ``count`` sales, which only the second call sees."""
+    return Lists(
+        {
+            "house": ScheduleSpec(
+                charges=(
+                    Charge(
+                        name="processing",
+                        match=Match(currencies=("CNY",)),
+                        tiers=(
+                            Tier(rate_e6=20_000),
+                            Tier(from_minor=count * 400, rate_e6=10_000),
+                            Tier(from_minor=count * 1_000 - 10_000, rate_e6=5_000),
+                        ),
+                        tax_name="VAT",
+                        tax_e6=60_000,
+                        on_refund=OnRefund.KEPT,
+                    ),
+                )
+            )
+        }
     )
-)
-"""The last step begins within the last movements, which only the second call of estimates sees."""
-LISTS = Lists({"house": STEPS})
 
 
-@pytest.fixture
-async def shop(database: Database, ids: IdFactory) -> AsyncIterator[Shop]:
-    async with open_shop(database, ids, lists=LISTS) as opened:
+@dataclass
+class Trade:
+    """A shop that sold ``count`` times, more than one call of estimates takes, and its bills."""
+
+    shop: Shop
+    bills: Bills
+    count: int
+
+    @property
+    def whole(self) -> int:
+        """Its movements: the payment that opens the accounts, sales, and one in a hundred given back."""
+        return 1 + self.count + len(range(0, self.count, 100))
+
+
+@pytest.fixture(params=LIMITS)
+async def trade(
+    database: Database, ids: IdFactory, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Trade]:
+    for module in (bill_service, estimating, payouts_to_come):
+        monkeypatch.setattr(module, "ESTIMATED_MAX", request.param)
+    count = request.param + request.param // 16
+    lists = priced(count)
+    async with open_shop(database, ids, lists=lists) as opened:
         opened.house.clock.set(HALF_PAST)
         await opened.agree(HOURLY)
-        yield opened
+        await sold(opened, count)
+        yield Trade(opened, bills_of(opened, lists), count)
 
 
-async def sold(shop: Shop) -> None:
+async def sold(shop: Shop, count: int) -> None:
     """Record a payment, sales of 10.00, a millisecond after each other, and one in a hundred given back at the end."""
     await shop.house.pay(1_000)  # It opens the accounts.
     await shop.record()
@@ -75,7 +106,7 @@ async def sold(shop: Shop) -> None:
         )
         made.append(movement)
 
-    intents = [ids.uuid() for _ in range(COUNT)]
+    intents = [ids.uuid() for _ in range(count)]
     for intent_id in intents:
         add(MovementKind.SALE, 1_000, intent_id)
     for intent_id in intents[::100]:
@@ -84,10 +115,9 @@ async def sold(shop: Shop) -> None:
         await movement_store.write(connection, made)
 
 
-async def test_totals_and_payouts_of_very_many_movements_are_what_the_batch_then_fixes(shop: Shop) -> None:
-    await sold(shop)
-    scope, bills = shop.house.scope, bills_of(shop, LISTS)
-    whole = 1 + COUNT + len(range(0, COUNT, 100))
+async def test_totals_and_payouts_of_very_many_movements_are_what_the_batch_then_fixes(trade: Trade) -> None:
+    shop, bills, whole = trade.shop, trade.bills, trade.whole
+    scope = shop.house.scope
     [before] = await bills.totals(scope, BillFilter())
     assert (before.count, before.estimated_count, before.open_count) == (whole, whole, 0)
     [waiting] = await bills.coming(scope)
@@ -112,9 +142,8 @@ async def test_totals_and_payouts_of_very_many_movements_are_what_the_batch_then
     assert batch.paid_minor == before.net_minor
 
 
-async def test_totals_of_a_filter_estimate_all_that_it_keeps(shop: Shop) -> None:
-    await sold(shop)
-    scope, bills = shop.house.scope, bills_of(shop, LISTS)
+async def test_totals_of_a_filter_estimate_all_that_it_keeps(trade: Trade) -> None:
+    scope, bills = trade.shop.house.scope, trade.bills
     [sales] = await bills.totals(scope, BillFilter(kinds=(MovementKind.SALE,)))
     [refunds] = await bills.totals(scope, BillFilter(kinds=(MovementKind.REFUND,)))
     [both] = await bills.totals(scope, BillFilter())

@@ -19,6 +19,7 @@ import pytest
 
 from tongbao.core.embedded import durability, launch, place, server
 from tongbao.core.embedded.durability import check_durable, tuning, verify_durability
+from tongbao.core.embedded.early import EarlyStart
 from tongbao.core.embedded.server import EmbeddedServer
 from tongbao.core.errors import AppError, Conflict, InvalidRequest, InvariantBroken, Unavailable
 
@@ -106,6 +107,33 @@ def test_start_on_an_empty_folder_makes_a_cluster_and_its_database(home: Path) -
     assert status.data_bytes > 1_000_000
     assert status.notes == ()
     assert sql(embedded, "SELECT current_database()") == "tongbao"
+
+
+def test_early_start_that_is_taken_outlives_its_block_and_any_other_is_undone(
+    stopped: EmbeddedServer,
+) -> None:
+    with EarlyStart(stopped):
+        pass
+    assert stopped.postmaster_pid is None
+    with EarlyStart(stopped) as early:
+        assert early.take() is True
+    assert stopped.postmaster_pid is not None
+
+
+def test_early_start_leaves_a_server_alone_that_ran_before(running: EmbeddedServer) -> None:
+    with EarlyStart(running) as early:
+        assert early.take() is False
+    with EarlyStart(running):
+        pass
+    assert running.postmaster_pid is not None
+
+
+def test_early_start_that_fails_is_told_to_whoever_takes_it(home: Path, tmp_path: Path) -> None:
+    without_programs = EmbeddedServer(home, postgres_bin=tmp_path)
+    with pytest.raises(AppError), EarlyStart(without_programs) as early:
+        early.take()
+    with EarlyStart(without_programs):
+        pass
 
 
 def test_start_when_running_says_so_and_keeps_the_process(running: EmbeddedServer) -> None:

@@ -18,7 +18,7 @@ from tongbao.core.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from tongbao.core.ids import derive, first_uuid_at, uuid_text
 from tongbao.decisions.schema.log import Candidate, Decision, Outcome, Range, Shadow, Why
 from tongbao.decisions.service import exporting
-from tongbao.decisions.service.exporting import Exporting, ExportOrder, Progress
+from tongbao.decisions.service.exporting import PAGE_MAX, Exporting, ExportOrder, Progress
 from tongbao.decisions.service.log import DecisionLog
 from tongbao.decisions.service.tracing import lineage_of
 
@@ -187,17 +187,16 @@ async def test_export_leaves_out_what_looks_like_a_person(
     assert (row["brand"], row["card_country"]) == (None, None)
 
 
-async def test_export_of_twenty_thousand_decisions_stays_small(
-    service: Exporting, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("page", [500, pytest.param(PAGE_MAX, marks=pytest.mark.nightly)])
+async def test_export_of_many_pages_of_decisions_stays_small(
+    service: Exporting, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
-    begin = DAY + timedelta(days=30)
-    for part in range(10):
-        await write(
-            database,
-            [made(part * 2_000 + n, begin + timedelta(seconds=part * 2_000 + n)) for n in range(2_000)],
-            [],
-        )
-    monkeypatch.setattr(exporting, "GROUP_DECISIONS_MAX", 6_000)
+    begin = DAY + timedelta(days=30 if page == PAGE_MAX else 31)
+    count = 10 * page
+    for part in range(0, count, page):
+        await write(database, [made(n, begin + timedelta(seconds=n)) for n in range(part, part + page)], [])
+    monkeypatch.setattr(exporting, "PAGE_MAX", page)
+    monkeypatch.setattr(exporting, "GROUP_DECISIONS_MAX", 3 * page)
     told: list[Progress] = []
     held: list[int] = []
 
@@ -211,16 +210,15 @@ async def test_export_of_twenty_thousand_decisions_stays_small(
         done = await service.export(order(tmp_path, begin), tell)
     finally:
         tracemalloc.stop()
-    assert (done.decisions_count, done.candidates_count) == (20_000, 60_000)
-    # Pages and a row group of 6,000 at most: the second half needs no more than the first.
-
+    assert (done.decisions_count, done.candidates_count) == (count, 3 * count)
+    # Pages and a row group of three of them at most: the second half needs no more than the first.
     assert max(held[5:]) < 1.5 * max(held[:5])
-    assert [each.decisions_count for each in told] == list(range(2_000, 20_001, 2_000))
+    assert [each.decisions_count for each in told] == list(range(page, count + 1, page))
     assert [each.share for each in told] == sorted(each.share for each in told)
     read = parquet.ParquetFile(done.decisions_file)
     assert read.metadata.num_row_groups == 4
     amounts = parquet.read_table(done.decisions_file, columns=["amount_minor"])["amount_minor"].to_pylist()
-    assert amounts == [1_000 + number for number in range(20_000)]
+    assert amounts == [1_000 + number for number in range(count)]
 
 
 async def test_interrupted_export_leaves_no_half_file(

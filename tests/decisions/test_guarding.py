@@ -21,10 +21,11 @@ from tongbao.decisions.service.policies import Policies
 from tongbao.decisions.store import arms
 
 APPROVED = Guardrail(outcome="approved", worse_by=0.01, count_min=50)
+STOPPED = Guardrail(outcome="chosen=decline", worse_by=0.02, higher_is_better=False, count_min=50)
 INSERT_DECISION = """
 INSERT INTO decisions.decision (book_id, id, subject_id, decided_at, propensity, version, latency_us, live, kind, policy,
     arm, chosen, body)
-SELECT 7, id, id, $2, 1, $3, 5, $4, 'routing', $5, $6, 'a', '{}' FROM unnest($1::uuid[]) AS id
+SELECT 7, id, id, $2, 1, $3, 5, $4, 'routing', $5, $6, $7, '{}' FROM unnest($1::uuid[]) AS id
 """
 INSERT_OUTCOME = """
 INSERT INTO decisions.outcome (book_id, decision_id, key, occurred_at, recorded_at, value, name, label, source)
@@ -79,11 +80,15 @@ class Trial:
             made_by="ann",
         )
 
-    async def decide(self, count: int, arm: str, version: int, *, live: bool = True) -> list[UUID]:
+    async def decide(
+        self, count: int, arm: str, version: int, *, live: bool = True, chosen: str = "a"
+    ) -> list[UUID]:
         """Log decisions of this moment."""
         made = [self.ids.uuid() for _ in range(count)]
         async with self.database.connection() as connection:
-            await connection.execute(INSERT_DECISION, made, self.clock.now(), version, live, self.name, arm)
+            await connection.execute(
+                INSERT_DECISION, made, self.clock.now(), version, live, self.name, arm, chosen
+            )
         return made
 
     async def learn(
@@ -171,6 +176,54 @@ async def test_any_guardrail_of_several_returns_to_control(trial: Trial) -> None
         "approved": "keeping",
         "fraud": "breached",
     }
+
+
+async def stops(trial: Trial, champion: int, challenger: int) -> None:
+    """Log 1,000 decisions of each arm of which so many decline, and nobody knows an outcome of any."""
+    for declined, arm, version in ((champion, "champion", 1), (challenger, "challenger", 2)):
+        await trial.decide(declined, arm, version, chosen="decline")
+        await trial.decide(1_000 - declined, arm, version)
+
+
+async def test_challenger_that_stops_too_many_returns_to_control_before_any_outcome_is_known(
+    trial: Trial,
+) -> None:
+    await trial.start(STOPPED)
+    trial.later(minutes=5)
+    await stops(trial, 40, 180)
+    found = await trial.look()
+    assert found is not None
+    assert found.is_returned
+    reading = found.readings[STOPPED.outcome]
+    assert (reading.champion_count, reading.challenger_count) == (1_000, 1_000)
+    assert reading.harm == pytest.approx(0.14, abs=1e-3)
+    current = await trial.policies.current(trial.name)
+    assert current is not None
+    assert "chosen=decline is worse by 0.14" in current.note
+
+
+@pytest.mark.parametrize("challenger", [40, 60, 0])
+async def test_challenger_that_stops_as_many_or_fewer_is_kept(trial: Trial, challenger: int) -> None:
+    started = await trial.start(STOPPED)
+    trial.later(minutes=5)
+    await stops(trial, 40, challenger)
+    found = await trial.look()
+    assert found is not None
+    assert found.readings[STOPPED.outcome].state is GuardrailState.KEEPING
+    assert await trial.policies.current(trial.name) == started
+
+
+async def test_choices_are_counted_of_this_rollout_alone(trial: Trial) -> None:
+    await trial.decide(1, "champion", 1, chosen="decline")
+    trial.later(seconds=1)
+    started = await trial.start(STOPPED)
+    await trial.decide(1, "challenger", 3, chosen="decline")
+    await trial.decide(1, "champion", 2, chosen="decline")
+    await trial.decide(1, "champion", 1, live=False, chosen="decline")
+    await trial.decide(2, "champion", 1, chosen="decline")
+    await trial.decide(3, "champion", 1)
+    assert await trial.arms.statistics(started, "chosen=decline") == {"champion": Totals(5, 2.0, 2.0)}
+    assert await trial.arms.statistics(started, "decline") == {}
 
 
 async def test_look_at_an_epoch_that_somebody_changed_since_leaves_the_new_one(trial: Trial) -> None:

@@ -86,6 +86,8 @@ SOUND = RolloutOrder(
         ({"guardrails": tuple(Guardrail(outcome=str(n), worse_by=0) for n in range(11))}, "at most 10"),
         ({"guardrails": (Guardrail(outcome="a", worse_by=0),) * 2}, "one guardrail"),
         ({"guardrails": (Guardrail(outcome="", worse_by=0),)}, "names an outcome"),
+        ({"guardrails": (Guardrail(outcome="chosen=", worse_by=0),)}, "names what is chosen"),
+        ({"guardrails": (Guardrail(outcome="chosen=decline", worse_by=0),)}, ""),
         ({"guardrails": (Guardrail(outcome="a", worse_by=-0.1),)}, "worse_by"),
         ({"guardrails": (Guardrail(outcome="a", worse_by=math.nan),)}, "worse_by"),
         ({"guardrails": (Guardrail(outcome="a", worse_by=0, value_range=0),)}, "value_range"),

@@ -14,6 +14,7 @@ from tests.faces.browser import (
     COLOR_RULES,
     LANGUAGES,
     SIZE_RULES,
+    SWITCH,
     WORD_RULES,
     console_errors,
     sideways,
@@ -22,12 +23,8 @@ from tests.faces.browser import (
 )
 
 IS_THOROUGH = os.environ.get("TONGBAO_LOOKS") == "all"
-"""Whether all rules are asked in every combination of mode and language: ``make looks``."""
+"""Whether all rules are asked of everything in every combination of mode and language: ``make looks``."""
 UNFOLD = "document.querySelectorAll('details').forEach((each) => { each.name = ''; each.open = true; })"
-SWITCH = """(mode) => {
-  document.documentElement.dataset.theme = mode === 'dark' ? 'dark' : 'light';
-  document.documentElement.toggleAttribute('data-elder', mode === 'elder');
-}"""
 MODE_OF = """() => [document.documentElement.lang, 'elder' in document.documentElement.dataset]"""
 
 
@@ -42,27 +39,27 @@ async def wrong_with(
     found = await _open(page, address, status, (language, False), unfold)
     # Another language changes words and widths: what is built, and in which colors, is the same.
     is_first = IS_THOROUGH or language == LANGUAGES[0]
-    seen = await violations(page, () if is_first else WORD_RULES)
-    if is_first:
-        seen += await sideways(page)
-    found += [f"light: {each}" for each in seen]
+    if is_first or sparing:
+        found += await _seen(page, "light", () if is_first else WORD_RULES)
     if is_first:
         # Colors move nothing, and change nothing that other rules look at.
-        await page.emulate_media(color_scheme="dark")
         await page.evaluate(SWITCH, "dark")
-        found += [f"dark: {each}" for each in await violations(page, () if IS_THOROUGH else COLOR_RULES)]
-        await page.emulate_media(color_scheme="light")
+        found += await _seen(page, "dark", COLOR_RULES)
     if sparing:
+        if is_first:
+            found += await sideways(page, modes=("light",))
         await _large(page, address, on=True)
         found += await _open(page, address, status, (language, True), unfold)
     else:
         await page.evaluate(SWITCH, "elder")
     # Large text is the same page in the same colors, its quiet words in stronger ones, unless the page says less.
-    seen = await violations(page, () if IS_THOROUGH or (sparing and is_first) else SIZE_RULES)
-    large = (*seen, *await sideways(page), *await too_small(page))
+    rules = SIZE_RULES if is_first else (*WORD_RULES, *SIZE_RULES)
+    found += await _seen(page, "elder", () if sparing and is_first else rules)
+    found += [f"elder: {each}" for each in await too_small(page)]
+    found += await sideways(page, modes=("elder", "light") if is_first and not sparing else ("elder",))
     if sparing:
         await _large(page, address, on=False)
-    return [f"{language} {each}" for each in (*found, *(f"elder: {each}" for each in large))]
+    return [f"{language} {each}" for each in found]
 
 
 async def wrong_among(
@@ -74,6 +71,12 @@ async def wrong_among(
         wrong = await wrong_with(page, address, language, sparing=sparing, unfold=unfold)
         found += [f"{address} {each}" for each in wrong]
     return "\n".join([*found, *console_errors(page)])
+
+
+async def _seen(page: Page, mode: str, rules: tuple[str, ...]) -> list[str]:
+    """What axe finds in a page that stands in a mode, by these rules or by all."""
+    found = await violations(page, () if IS_THOROUGH else rules, every=IS_THOROUGH)
+    return [f"{mode}: {each}" for each in found]
 
 
 async def _open(page: Page, address: str, status: int, wanted: tuple[str, bool], unfold: bool) -> list[str]:

@@ -11,6 +11,7 @@ import httpx
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+from tests.clearing.test_announcements import ORDER
 from tests.faces.browser import serving
 from tests.parties.conftest import PASSWORD
 from tests.web.clearing_calls import agree, clerk, settled
@@ -126,6 +127,8 @@ async def fill(place: Place) -> None:
     await recon(place)
     await batches(place)
     await payouts(place)
+    chen = await place.become("Chen")
+    await place.whole.house.clearing.announcements.propose(ORDER, actor=chen.actor)
 
 
 async def recon(place: Place) -> list[Json]:
@@ -197,6 +200,7 @@ class _Front:
 LISTS = (
     *("/ops/breaks", "/ops/matched", "/ops/sources", "/ops/batches", "/ops/payouts", "/ops/payouts/accounts"),
     *("/ops/fees", "/ops/fees/draft", "/ops/days", "/ops/days/profits?mode=test&by=method", "/ops/ledger"),
+    "/ops/holidays",
 )
 LEADS = (
     ("/ops/breaks", r'href="(/ops/breaks/brk_[^"]+)"'),
@@ -206,6 +210,7 @@ LEADS = (
     ("/ops/payouts", r'href="(/ops/payouts/book_[^"]+)"'),
     ("/ops/payouts/accounts?state=paused", r'href="(/ops/payouts/accounts/book_[^"]+)"'),
     ("/ops/fees", r'href="(/ops/fees/1\?[^"]+)"'),
+    ("/ops/holidays", r'href="(/ops/holidays/ann_[^"]+)"'),
     ("/ops/ledger", r'href="(/ops/ledger/books/[^"/?]+)"'),
 )
 """Where a page of one thing is found, and how."""

@@ -16,7 +16,7 @@ from tongbao.web import pages
 PAGE_BYTES_MAX = 25 * 1024
 SCRIPT_BYTES_MAX = 8 * 1024
 REQUESTS_MAX = 4
-LOOKS = 3
+LOOKS_MAX = 3
 LCP_MS_MAX = 1_500
 """Three times the goal of 500: machines that run tests are busy."""
 _PAINTED = """() => new Promise((done) => {
@@ -55,8 +55,10 @@ async def cost(page: Page, url: str) -> dict[str, Any]:
 @pytest.mark.parametrize("state", ["pay", "declined", "scan", "paid"])
 async def test_page_stays_within_its_budget(place: Place, page_in: PageIn, state: str) -> None:
     url = place.base + await STATES[state](place)
-    looks = [await cost(await page_in("light", "en", PHONE, place.base), url) for _ in range(LOOKS)]
-    # What else the machine does is no fault of the page: the quickest look counts.
+    looks: list[dict[str, Any]] = []
+    # What else the machine does is no fault of the page: it is looked at again where it took long, and the quickest counts.
+    while len(looks) < LOOKS_MAX and not any(each["lcp"] <= LCP_MS_MAX for each in looks):
+        looks.append(await cost(await page_in("light", "en", PHONE, place.base), url))
     spent = min(looks, key=lambda each: float(each["lcp"]))
     assert spent["bytes"] <= PAGE_BYTES_MAX, spent
     assert spent["requests"] <= REQUESTS_MAX, spent

@@ -53,8 +53,9 @@ async def type_card(page: Page, number: str = "4242424242424242") -> None:
 
 
 async def link(place: Place, **fields: Any) -> str:
-    """The address of a link of the merchant."""
+    """The address of a link of the merchant, for cards unless it is said."""
     sessions = place.whole.house.payments.sessions
+    fields = {"method_kinds": ("card",)} | fields
     done = await sessions.create_link(place.tenant.scope, ITEMS, "cny", **fields)
     assert done.view is not None
     return f"{place.base}/l/{done.view.reference}"

@@ -1,10 +1,11 @@
-"""The portal of a merchant that takes money: its acts as a person clicks them, with and without script."""
+"""The portal of a merchant that takes money: every page in every mode, and its acts as a person clicks them."""
 
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.faces.browser import WIDE, PageIn, console_errors
-from tests.faces.merchant_place import Shop, address, open_shop
+from tests.faces.browser import LANGUAGES, WIDE, PageIn, console_errors
+from tests.faces.looks import wrong_among
+from tests.faces.merchant_place import PAGES, Shop, address, open_shop
 
 from tongbao.core.db import Database
 
@@ -13,6 +14,13 @@ from tongbao.core.db import Database
 async def shop(database: Database, dsn: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
     async with open_shop(database, dsn, tmp_path_factory.mktemp("house")) as opened:
         yield opened
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_every_page_can_be_used_in_every_mode(shop: Shop, page_in: PageIn, language: str) -> None:
+    page = await shop.signed_in(await page_in("light", language, WIDE, shop.base))
+    wrong = await wrong_among(page, [address(shop, path) for path in PAGES], language)
+    assert not wrong, wrong
 
 
 async def test_refund_is_filled_in_checked_and_made(shop: Shop, page_in: PageIn) -> None:

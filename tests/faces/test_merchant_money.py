@@ -1,4 +1,4 @@
-"""The merchant's money on its way out, in a browser: every page in every mode, and an account changed by two people."""
+"""The merchant's money on its way out and its workshop, in a browser: every page in every mode, and the acts of both."""
 
 from collections.abc import AsyncIterator
 
@@ -10,7 +10,7 @@ from tests.faces.merchant_walks import walk
 
 from tongbao.core.db import Database
 
-PATHS = (
+MONEY = (
     "/settlements",
     "/settlements/adjustments",
     "/settlements/{batch2}",
@@ -25,6 +25,19 @@ PATHS = (
     "/statements/2026-11",
     "/receipts",
 )
+WORKSHOP = (
+    "live:/stores",
+    "live:/stores/{store}",
+    "live:/people",
+    "/keys",
+    "/keys/new",
+    "/keys/{key}",
+    "/webhooks",
+    "/webhooks/new",
+    "/webhooks/{endpoint}",
+    "/webhooks/{endpoint}/events/{event}",
+    "/developers",
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +48,7 @@ async def till(database: Database, dsn: str, tmp_path_factory: pytest.TempPathFa
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_every_page_can_be_used_in_every_mode(till: Till, page_in: PageIn, language: str) -> None:
-    await walk(till, page_in, PATHS, language)
+    await walk(till, page_in, (*MONEY, *WORKSHOP), language)
 
 
 async def test_account_is_changed_by_two_people(till: Till, page_in: PageIn) -> None:
@@ -69,3 +82,29 @@ async def test_money_is_followed_without_a_script(till: Till, page_in: PageIn) -
     await expect(page.get_by_role("link", name="Cut into a batch")).to_be_visible()
     await page.get_by_role("link", name="Cut into a batch").first.click()
     await expect(page.get_by_role("heading", name="Fees by their part")).to_be_visible()
+
+
+async def test_key_is_made_shown_once_and_revoked(till: Till, page_in: PageIn) -> None:
+    page = await till.signed_in(await page_in(base=till.base))
+    await page.goto(f"{till.base}{till.home}/keys")
+    await page.get_by_role("link", name="Create a key").click()
+    await page.get_by_label("What it is for").fill("till at the door")
+    await page.get_by_role("button", name="Create it").click()
+    await expect(page.locator(".secret code")).to_contain_text("sk_test_")
+    await page.get_by_role("link", name="All keys").click()
+    await page.get_by_role("link", name="till at the door").click()
+    await page.locator("summary", has_text="Revoke it").click()
+    await page.get_by_label("Reason").fill("the till was stolen")
+    await page.get_by_role("button", name="Revoke it").click()
+    await expect(page.get_by_text("The key opens nothing any more.")).to_be_visible()
+    assert not console_errors(page)
+
+
+async def test_endpoint_is_tried_without_a_script(till: Till, page_in: PageIn) -> None:
+    page = await till.signed_in(await page_in(base=till.base, script=False))
+    await page.goto(f"{till.base}{till.home}/webhooks/{till.named['endpoint']}")
+    await page.get_by_role("button", name="Send a test").click()
+    await expect(page.get_by_text("A test is on its way")).to_be_visible()
+    await page.get_by_role("link", name="webhook_endpoint.test").first.click()
+    await page.get_by_role("button", name="Send again").click()
+    await expect(page.get_by_text("It is sent again now.")).to_be_visible()

@@ -8,6 +8,7 @@ from playwright.async_api import expect
 from tests.faces.browser import (
     NARROW,
     PHONE,
+    WIDE,
     PageIn,
     assert_accessible,
     console_errors,
@@ -94,6 +95,37 @@ async def test_permission_is_ended_and_a_search_swaps_the_month(purse: Purse, pa
     await page.get_by_role("button", name="End it").click()
     await expect(page.get_by_text("No shop may take money by itself")).to_be_visible()
     assert console_errors(page) == []
+
+
+async def test_payer_complains_without_a_script_and_reads_what_the_shop_answers(
+    purse: Purse, page_in: PageIn
+) -> None:
+    made = await purse.scan(3_300, 1)
+    bill = f"{purse.base}/wallet/bills/{await purse.bill(made['id'], 1)}"
+    page = await purse.signed_in(await page_in("light", "en", NARROW, purse.base, script=False))
+    await page.goto(bill)
+    await page.get_by_text("Something is wrong with this payment").click()
+    await page.get_by_role("link", name="Tell the shop").click()
+    await page.get_by_text("The amount is wrong").click()
+    await page.get_by_role("button", name="Send to the shop").click()
+    await expect(page.get_by_text("This is needed.")).to_be_visible()
+    await page.get_by_label("In a few words").fill(f"It was to be 30. {HOSTILE}")
+    await page.get_by_role("button", name="Send to the shop").click()
+    await expect(page.get_by_text("Waits for the shop")).to_be_visible()
+
+    desk = await purse.at_shop(await page_in("light", "en", WIDE, purse.base), 1)
+    await desk.get_by_role("link", name="¥33.00").click()
+    await expect(desk.get_by_text(f"It was to be 30. {HOSTILE}")).to_be_visible()
+    await desk.get_by_label("Your answer").fill("Three are a deposit for the bottle.")
+    await assert_accessible(desk)
+    await desk.get_by_role("button", name="Send the answer").click()
+    await expect(desk.get_by_text("Sent. The payer reads it on the bill.")).to_be_visible()
+    assert console_errors(desk) == []
+
+    await page.goto(f"{purse.base}/wallet")
+    await page.get_by_role("link", name="Look at it").first.click()
+    await expect(page.get_by_text("Three are a deposit for the bottle.")).to_be_visible()
+    assert page.url == bill
 
 
 async def test_large_text_is_chosen_on_the_page_about_me(purse: Purse, page_in: PageIn) -> None:

@@ -14,6 +14,7 @@ PAGES = (
     "/wallet/code",
     "/wallet/bills",
     "/wallet/bills/{hostile}",
+    "/wallet/bills/{hostile}/complaint",
     "/wallet/top-up",
     "/wallet/methods",
     "/wallet/mandates",

@@ -12,16 +12,19 @@ from fastapi import FastAPI
 from playwright.async_api import Page
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.faces.browser import serving
+from tests.parties.conftest import PASSWORD, scope_of
 from tests.web.v2_house import Json, Tenant
 from tests.web.whole_house import Whole, open_whole
 
 from tongbao.channels.schema import Wallet
 from tongbao.core.db import Database
-from tongbao.core.ids import int_text, uuid_text
+from tongbao.core.ids import int_text, parse_uuid, uuid_text
 from tongbao.ledger.schema import BOOK_PREFIX, BookId, Side
 from tongbao.parties.ports import Means
-from tongbao.parties.schema import Payer
+from tongbao.parties.schema import MERCHANT_PREFIX, MerchantRole, Payer
 from tongbao.parties.service.payer_sign_in import Browser, contact_of
+from tongbao.payments.schema.attempts import Attempt
+from tongbao.payments.schema.complaints import ComplaintCause, Said
 from tongbao.payments.schema.methods import Mandate, MandateState, Period
 from tongbao.payments.service.pay_codes import PayCodes
 from tongbao.payments.store import documents
@@ -63,6 +66,18 @@ class Purse:
         """Sign the browser of a page in."""
         cookie = {"name": "wallet", "value": await self.token(payer), "url": self.base}
         await page.context.add_cookies([cookie])  # type: ignore[list-item]  # a mapping of these keys
+        return page
+
+    async def at_shop(self, page: Page, shop: int) -> Page:
+        """Sign the owner of a shop in and open what payers ask it."""
+        tenant = self.shops[shop]
+        owner = await self.whole.people.member(scope_of(tenant.merchant), MerchantRole.OWNER, PASSWORD)
+        token = await self.whole.people.token(owner)
+        cookies = [{"name": "session", "value": token, "url": self.base}]
+        cookies += [{"name": "mode", "value": "test", "url": self.base}]
+        await page.context.add_cookies(cookies)  # type: ignore[arg-type]  # a mapping of these keys
+        home = f"{self.base}/merchant/{int_text(MERCHANT_PREFIX, tenant.merchant.merchant_id)}"
+        await page.goto(f"{home}/complaints")
         return page
 
     async def scan(
@@ -220,11 +235,21 @@ async def _month(purse: Purse) -> None:
     await fill(whole, purse.payer, purse.shops[0], 100_000)
     hostile = await purse.scan(1_234, 1, description=HOSTILE)
     purse.named["hostile"] = await purse.bill(hostile["id"], 1)
+    await _complaint(purse, purse.named["hostile"], 1)
     purse.named["mandate"] = await purse.mandate(3)
     waiting = await purse.scan(120_000, 3, receipt_email="mei@example.com")
     assert waiting["status"] == "requires_action"
     purse.named["waiting"] = waiting["id"]
     await whole.tally()
+
+
+async def _complaint(purse: Purse, bill: str, shop: int) -> None:
+    """Something that the payer told a shop about a bill, and its answer."""
+    desk, scope = purse.whole.house.payments.complaints, purse.shops[shop].scope
+    said = Said(ComplaintCause.WRONG_AMOUNT, f"It was to be 12 yuan. {HOSTILE}")
+    wallet = purse.payer.wallet_book_id
+    made = await desk.complain(wallet, scope.book_id, parse_uuid(Attempt.PREFIX, bill), said)
+    await desk.answer(scope, made.id, f"The rest is a deposit for the bottle. {HOSTILE}")
 
 
 def unknown(prefix: str, whole: Whole) -> str:

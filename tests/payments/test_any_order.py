@@ -25,7 +25,6 @@ from tongbao.payments.schema.orders import ConfirmOrder
 from tongbao.payments.schema.refunds import OPEN_REFUNDS, Refund, RefundState
 from tongbao.payments.store import documents as store
 
-EXAMPLES = 20
 STEPS = 30
 INTENTS_MAX = 4
 NAMES = ("first", "second")
@@ -218,13 +217,14 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_any_acts_answers_and_delays_end_at_what_the_channel_did(payments_dsn: str) -> None:
+@pytest.mark.parametrize("examples", [12, pytest.param(60, marks=pytest.mark.nightly)])
+def test_any_acts_answers_and_delays_end_at_what_the_channel_did(payments_dsn: str, examples: int) -> None:
     with asyncio.Runner() as runner:
         AnyOrder.runner, AnyOrder.dsn = runner, payments_dsn
         run_state_machine_as_test(
             AnyOrder,
             settings=settings(
-                max_examples=EXAMPLES,
+                max_examples=examples,
                 stateful_step_count=STEPS,
                 deadline=timedelta(minutes=5),
                 derandomize=True,

@@ -111,3 +111,26 @@ def test_caps_hold_over_any_run_of_payments(payments: list[tuple[int, int]]) -> 
         assert stands.period_began_at <= now < stands.period_began_at + timedelta(days=1)
         by_period.setdefault(stands.period_began_at, []).append(amount)
     assert all(sum(paid) <= 500 and len(paid) <= 4 for paid in by_period.values())
+
+
+def test_paused_mandate_refuses_with_a_reason_of_its_own_until_it_goes_on() -> None:
+    paused = mandates.paused(mandate(), LATER, is_paused=True)
+    assert paused is not None
+    with pytest.raises(WrongState) as refused:
+        mandates.check(paused, METHOD, 1, "CNY", LATER)
+    assert refused.value.code == "mandate_paused"
+    assert mandates.paused(paused, LATER, is_paused=True) is None
+    again = mandates.paused(paused, LATER, is_paused=False)
+    assert again is not None
+    assert (again.state, again.version) == (MandateState.ACTIVE, 3)
+    mandates.check(again, METHOD, 1, "CNY", LATER)
+
+
+@pytest.mark.parametrize("state", [MandateState.PENDING, MandateState.INACTIVE])
+@pytest.mark.parametrize("is_paused", [True, False])
+def test_mandate_that_is_not_in_force_is_neither_paused_nor_let_go_on(
+    state: MandateState, is_paused: bool
+) -> None:
+    with pytest.raises(WrongState) as refused:
+        mandates.paused(mandate(state=state), NOW, is_paused=is_paused)
+    assert refused.value.code == "mandate_ended"

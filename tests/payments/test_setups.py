@@ -139,6 +139,30 @@ async def test_mandate_that_was_ended_permits_nothing_and_ends_once(house: House
     assert (await house.events()).count("mandate.updated") == 1
 
 
+async def test_paused_mandate_is_not_charged_until_its_payer_lets_it_go_on(house: House) -> None:
+    view = await set_up(house)
+    assert view.mandate is not None
+    for _ in range(2):
+        paused = await house.payments.setups.pause_mandate(house.scope, view.mandate.id, is_paused=True)
+        assert (paused.state, paused.version) == (MandateState.PAUSED, 2)
+    # Neither named nor found by its method.
+    for confirm in (
+        off_session(view.mandate),
+        ConfirmOrder(method_id=view.mandate.method_id, off_session=True),
+    ):
+        with pytest.raises(WrongState) as refused:
+            await house.pay(1, customer_id=view.setup.customer_id, confirm=confirm)
+        assert refused.value.code == "mandate_paused"
+    await house.payments.setups.pause_mandate(house.scope, view.mandate.id, is_paused=False)
+    paid = await house.pay(1, customer_id=view.setup.customer_id, confirm=off_session(view.mandate))
+    assert paid.intent.state == "succeeded"
+    await house.payments.setups.end_mandate(house.scope, view.mandate.id)
+    with pytest.raises(WrongState) as refused:
+        await house.payments.setups.pause_mandate(house.scope, view.mandate.id, is_paused=False)
+    assert refused.value.code == "mandate_ended"
+    assert (await house.events()).count("mandate.updated") == 3
+
+
 @pytest.mark.parametrize(
     "terms",
     [

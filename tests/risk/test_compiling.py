@@ -4,11 +4,19 @@ from typing import Any
 
 import pytest
 
-from tongbao.core.errors import InvalidRequest
+from tongbao.core.db import Database
+from tongbao.core.errors import InvalidRequest, NotFound
 from tongbao.risk.policy.exploring import Exploring
 from tongbao.risk.policy.tiering import Range, terms_of
 from tongbao.risk.schema.tiers import Costs, Tier
-from tongbao.risk.service.compiling import DEFAULT, JUDGEMENT_PRICE, POLICY, checker, compile_spec
+from tongbao.risk.service.compiling import (
+    DEFAULT,
+    JUDGEMENT_PRICE,
+    POLICY,
+    checker,
+    checker_over,
+    compile_spec,
+)
 
 RULE = 'high: when amount > 500 EUR then step_up because "much" owner mei'
 TESTED = RULE + '\n    test "much": amount = {amount} EUR -> matches'
@@ -99,3 +107,14 @@ def test_checker_passes_sound_drafts_and_refuses_those_whose_own_tests_fail() ->
         check({"rules": TESTED.format(amount=499)})
     assert error.value.code == "rules_tests_failed"
     assert compile_spec({"rules": TESTED.format(amount=499)}).rules.rules
+
+
+async def test_checker_of_a_house_refuses_a_model_that_nobody_kept(database: Database) -> None:
+    check = checker_over(database)
+    await check({"rules": TESTED.format(amount=501)})
+    with pytest.raises(NotFound) as unknown:
+        await check({"model": "00ff"})
+    assert (unknown.value.code, unknown.value.facts) == ("model_unknown", {"digest": "00ff"})
+    with pytest.raises(InvalidRequest) as invalid:
+        await check({"model": "Not A Digest"})
+    assert invalid.value.code == "policy_spec_invalid"

@@ -39,7 +39,9 @@ class Year(Desk):
         self.watch = FrozenClock(START)
         super().__init__(database, IdFactory(self.watch, random.Random(4)))
         self.clock = self.watch
-        self.decisions = Decisions(database, self.clock, self.ids, {compiling.POLICY: compiling.checker()})
+        self.decisions = Decisions(
+            database, self.clock, self.ids, {compiling.POLICY: compiling.checker_over(database)}
+        )
         self.shelf = Shelf(database, self.clock)
         self.retraining = Retraining(database, self.clock, self.decisions.policies, self.shelf)
         self.watching = Watching(database, self.clock, self.decisions.policies, self.shelf)

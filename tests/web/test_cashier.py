@@ -75,15 +75,17 @@ class Site:
         return self.v2.channel()
 
     async def session(self, *items: LineItem, **fields: Any) -> SessionView:
-        """An open session of the merchant."""
+        """An open session of the merchant, for cards unless it is said."""
+        fields = {"method_kinds": ("card",)} | fields
         order = SessionOrder(items or (TEA,), fields.pop("currency", "cny"), **fields)
         done = await self.v2.house.payments.sessions.create(self.tenant.scope, order)
         assert done.view is not None
         return done.view
 
     async def link(self, **fields: Any) -> PaymentLink:
-        """A link of the merchant."""
+        """A link of the merchant, for cards unless it is said."""
         sessions = self.v2.house.payments.sessions
+        fields = {"method_kinds": ("card",)} | fields
         done = await sessions.create_link(self.tenant.scope, (TEA,), "cny", **fields)
         assert done.view is not None
         return done.view
@@ -309,6 +311,8 @@ async def test_total_has_the_decimals_of_its_currency(
 async def test_page_offers_what_session_and_channels_allow(site: Site) -> None:
     every = await site.page(await site.session(method_kinds=("wallet", *EVERY_KIND)))
     assert re.findall(r'name="method" value="(\w+)"', every) == list(EVERY_KIND)
+    unsaid = await site.page(await site.session(method_kinds=()))
+    assert re.findall(r'name="method" value="(\w+)"', unsaid) == list(EVERY_KIND)
     card = await site.page(await site.session())
     assert re.findall(r'name="method" value="(\w+)"', card) == ["card"]
     for name in ("one", "two"):

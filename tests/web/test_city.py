@@ -3,7 +3,7 @@
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,17 @@ from tongbao.core.clock import RealClock
 from tongbao.core.embedded.server import EmbeddedServer
 from tongbao.core.errors import AppError, Conflict, InvalidRequest
 from tongbao.simulator.city import running_file, script
+from tongbao.simulator.city.answers_mail import Mailbox
+from tongbao.simulator.city.driving_after import Due
 from tongbao.simulator.city.planning import Acts, plan
+from tongbao.simulator.city.running import RealTime, Ways
 from tongbao.simulator.city.running_file import Outcomes
-from tongbao.simulator.city.schema import CityTerms, Outcome, Visit
+from tongbao.simulator.city.schema import CityTerms, Means, Outcome, Visit
 from tongbao.web.city_folder import MARK, city_folder
-from tongbao.web.city_house import City, city_settings, open_city
+from tongbao.web.city_house import KEYS_FILE, City, city_settings, open_city, open_driver
 from tongbao.web.city_living import begin_of, live_city, prove_books
 from tongbao.web.city_past import FILE, Past, State, keep_past, new_terms, read_past
+from tongbao.web.city_shops import keys_of, open_shops
 from tongbao.web.commands.city import app
 from tongbao.web.pace import Pace
 
@@ -84,6 +88,7 @@ async def test_equal_seeds_and_their_written_plan_come_to_equal_cities(
     assert figures.visits == sum(len(visits) for _, visits in plan(TERMS).days())
     assert figures.approved > figures.visits / 2
     assert figures.fraud_visits
+    assert figures.breaks == 0
     assert first.came_to.measured.is_balanced
     assert not first.came_to.measured.rounds_failed
 
@@ -112,10 +117,12 @@ async def test_a_past_goes_on_in_real_time(new_database: NewDatabase, tmp_path: 
         for day, visits in plan(TERMS).days()
     ]
     async with new_database() as dsn, opened(dsn, tmp_path, now) as city:
+        days = [(day, tuple(map(_complaining, visits))) for day, visits in days]
         past = await city.driver.drive(days, now)
         last = city.house.runtime.ledger.ids.uuid()
         before = set(past.visited)
         async with city.in_real_time(RealClock()):
+            await _recalls_what_waits(city, tmp_path, [each for _, visits in days for each in visits])
             live = _paying_now(days[0][1], past.visited)
             await city.driver.drive([(days[0][0], [live])], live.at + timedelta(milliseconds=1))
             assert city.house.runtime.ledger.ids.uuid() > last
@@ -126,6 +133,28 @@ async def test_a_past_goes_on_in_real_time(new_database: NewDatabase, tmp_path: 
         oldest = min(each.payment for each in past.visited.values() if each.payment)
         assert oldest < visited.payment
         assert (await prove_books(city.house))[1]
+
+
+def _complaining(visit: Visit) -> Visit:
+    """The visit; of honest ones that pay by card first each has the payer complain an hour later."""
+    is_honest = visit.school is None and visit.attempt_means[0] is Means.CARD
+    changes = {"dispute_after": timedelta(hours=1), "refund_after": None} if is_honest else {}
+    return msgspec.structs.replace(visit, **changes)
+
+
+async def _recalls_what_waits(city: City, home: Path, visits: list[Visit]) -> None:
+    """Another driver, who was not there, finds again what is still to come after the payments of the past."""
+    opened = await open_shops(city.house.parties, plan(TERMS).shops, home / KEYS_FILE)
+    ways = Ways(city.house.base_url, keys_of(opened), city.sandbox.http_url)
+    now = datetime.now(UTC)
+    async with AsyncExitStack() as stack:
+        mailbox = await stack.enter_async_context(Mailbox())
+        again = await open_driver(stack, ways, mailbox, RealTime(RealClock()), f"city-{TERMS.seed}")
+        await again.recall(visits)
+        found = {(each.number, each.due) for each in again.waiting if each.at > now}
+    waiting = {(each.number, each.due) for each in city.driver.waiting if each.at > now}
+    assert Due.VERDICT in {due for _, due in waiting}
+    assert found == waiting
 
 
 def _paying_now(visits: tuple[Visit, ...], visited: dict[int, Any]) -> Visit:

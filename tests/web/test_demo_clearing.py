@@ -15,16 +15,19 @@ from tongbao.clearing.schema.agreements import CUTS_A_DAY_MAX, Cycle
 from tongbao.clearing.schema.batches import Batch, BatchState, Totals
 from tongbao.clearing.schema.lines import Line
 from tongbao.clearing.store import batches as batch_store
+from tongbao.core.clock import FrozenClock
 from tongbao.core.db import Database
 from tongbao.core.http import HttpClient
 from tongbao.ledger.schema import BookId, Transfer
 from tongbao.parties.service.demo import DEMO, open_demo
 from tongbao.simulator import day_files
 from tongbao.simulator.bank_clerk import BankClerk
-from tongbao.simulator.sandbox.schema import Act, Operation, Payment, Purpose, State
+from tongbao.simulator.sandbox import wechat_acts
+from tongbao.simulator.sandbox.schema import Act, Dispute, Operation, Payment, Purpose, State
 from tongbao.simulator.sandbox.world import World
 from tongbao.web import demo_clearing
 from tongbao.web.demo_clearing import DemoClearing, demo_bank
+from tongbao.web.demo_costs import COSTS, SPEC
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 CHANNELS = ("card_east", "alipay", "wechatpay")
@@ -160,7 +163,42 @@ async def test_every_merchant_gets_an_agreement_and_an_account_once(whole: Whole
             assert len(found.agreement.cuts) == CUTS_A_DAY_MAX
             (cut,) = await house.clearing.agreements.calendar(merchant.test_book_id, currency, 1)
             assert cut.cut_at - whole.clock.now() <= demo_clearing.CUT_EVERY
-    assert set(CHANNELS) <= set(await house.clearing.intake.sources())
+    known = await house.clearing.intake.sources()
+    assert [known[name] for name in CHANNELS] == [demo_clearing.terms_of(name) for name in CHANNELS]
+    prices, soon = house.clearing.prices, whole.clock.now() + demo_clearing.COSTS_AHEAD
+    assert (await prices.at(COSTS, soon)).spec == SPEC
+    assert len(await prices.versions(COSTS)) == 2
+
+
+async def test_a_later_start_goes_on_with_the_files_where_the_one_before_it_ended(
+    whole: Whole, tmp_path: Path
+) -> None:
+    await open_demo(whole.house.parties)
+    intake, world = whole.house.clearing.intake, World(whole.clock, 2)
+
+    async def start() -> DemoClearing:
+        demo = DemoClearing(whole.house.clearing, whole.clock, world, ["card_west"], tmp_path)
+        await demo.open()
+        return demo
+
+    def pays(reference: str) -> None:
+        paid = world.ask("card_west", reference, 1_000, "CNY")
+        assert isinstance(paid, Payment)
+        world.approve(paid, captured=True)
+
+    first = await start()
+    for reference in ("pa_before", "pa_while_it_was_stopped"):
+        pays(reference)
+        whole.clock.advance(demo_clearing.FILE_EVERY)
+        if reference == "pa_before":
+            await first.round()
+    second = await start()
+    whole.clock.advance(demo_clearing.FILE_EVERY)
+    await second.round()
+    files = await intake.page("card_west")
+    assert [(each.line_count, each.repeated_count) for each in files] == [(1, 0), (1, 0)]
+    (line,) = await intake.lines(files[0].id)
+    assert line.line.reference == "pa_while_it_was_stopped"
 
 
 def test_files_tell_what_was_decided_in_their_time_and_nothing_else() -> None:
@@ -179,6 +217,54 @@ def test_files_tell_what_was_decided_in_their_time_and_nothing_else() -> None:
     ]
     later = day_files.rows_of(known, NOON + timedelta(minutes=90), NOON + timedelta(hours=3))
     assert [row.reference for row in later] == ["pa_99"]
+
+
+def test_what_is_captured_and_disputed_stands_in_the_file_of_its_own_time() -> None:
+    clock = FrozenClock(NOON)
+    world = World(clock, 1)
+    paid = world.ask("card_east", "pa_1", 1_000, "CNY")
+    assert isinstance(paid, Payment)
+    world.approve(paid, captured=False)
+    told = []
+    for hour in range(6):
+        clock.advance(timedelta(minutes=30))
+        match hour:
+            case 1:
+                world.capture(paid, "cap_1", 600, final=False)
+            case 2:
+                world.capture(paid, "cap_2", 300, final=True)
+            case 3:
+                world.dispute(paid, "13.1")
+            case 4:
+                (dispute,) = paid.disputes.values()
+                world.resolve(paid, dispute, "won")
+        since = NOON + timedelta(hours=hour)
+        told.append(
+            [
+                (row.kind, row.amount_minor)
+                for row in day_files.rows_of([paid], since, since + timedelta(hours=1))
+            ]
+        )
+        clock.advance(timedelta(minutes=30))
+    assert told == [[], [("sale", 600)], [("sale", 300)], [("dispute", -900)], [("dispute_won", 900)], []]
+    content = day_files.file_of("card_east", day_files.rows_of([paid], NOON, clock.now()), NOON.date())
+    lines = list(open_file(io.BytesIO(content), demo_clearing.terms_of("card_east")))
+    keys = [each.key for each in lines if isinstance(each, Line)]
+    assert len(set(keys)) == len(lines) == 4
+
+
+def test_wallets_take_nothing_back_for_a_complaint() -> None:
+    complained = payment(1, "alipay")
+    complained.disputes["dsp_1"] = Dispute(
+        reference="dsp_1",
+        reason_code="13.1",
+        amount_minor=1_001,
+        status="needs_response",
+        opened_at=NOON,
+        respond_by=NOON,
+    )
+    rows = day_files.rows_of([complained], NOON, NOON + timedelta(days=1))
+    assert [row.kind for row in rows] == ["sale"]
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
@@ -237,7 +323,7 @@ async def test_batch_is_paid_and_reconciled_by_the_statement_at_the_end_of_the_b
     whole.clock.advance(timedelta(days=3))
     await demo.round()
     batch = await approved(whole, 12_345)
-    payment = world.ask("wechatpay", "pa_wechat", 5_000, "CNY")
+    payment = world.ask(wechat_acts.CHANNEL, "pa_wechat", 5_000, "CNY")
     assert isinstance(payment, Payment)
     world.approve(payment, captured=True)
 

@@ -43,3 +43,11 @@ def test_help_loads_no_group() -> None:
         "sys.exit(any(name.startswith(('tongbao.web.commands', 'numpy', 'fastapi')) for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def test_run_starts_a_server_before_the_house_is_loaded() -> None:
+    code = (
+        "import sys; import tongbao.web.commands.run; "
+        "sys.exit(any(name in sys.modules for name in ('numpy', 'fastapi', 'tongbao.web.house')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

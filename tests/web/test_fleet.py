@@ -164,14 +164,28 @@ def test_several_processes_without_a_server_that_outlives_them_are_refused(
     assert answer.exception.code == "database_not_up"
 
 
-@pytest.mark.parametrize("role", ["worker", "all"])
+@pytest.mark.parametrize("role", ["worker", "all", "risk"])
 def test_background_work_of_a_process_that_only_reads_is_refused(
-    role: str, monkeypatch: pytest.MonkeyPatch
+    role: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TONGBAO_READ_ONLY", "1")
+    monkeypatch.delenv("TONGBAO_READ_ONLY", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("TONGBAO_READ_ONLY=true\n")
     answer = CliRunner().invoke(serve.app, [role])
     assert isinstance(answer.exception, InvalidRequest)
     assert answer.exception.code == "read_only_worker"
+
+
+def test_interfaces_of_a_process_that_only_reads_are_read_from_a_standby(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading needs a server that runs; what writes would have begun one under the data folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TONGBAO_DATABASE_URL", raising=False)
+    (tmp_path / ".env").write_text("TONGBAO_READ_ONLY=true\n")
+    answer = CliRunner().invoke(serve.app, ["api", "--port", "0"])
+    assert isinstance(answer.exception, InvalidRequest)
+    assert answer.exception.code == "database_url_missing"
 
 
 def test_socket_that_was_bound_is_the_one_that_is_inherited() -> None:

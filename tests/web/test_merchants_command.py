@@ -8,7 +8,8 @@ from tests.web.desk_calls import call, parsed, shown
 from tongbao.core.clock import RealClock
 from tongbao.core.db import Database
 from tongbao.core.errors import InvalidRequest
-from tongbao.core.ids import IdFactory, parse_int
+from tongbao.core.ids import IdFactory, int_text, parse_int
+from tongbao.ledger.schema import BOOK_PREFIX
 from tongbao.parties.schema import MERCHANT_PREFIX, KeyDraft, KeyKind, MerchantId, MerchantRole
 from tongbao.parties.service.parties import Parties
 
@@ -51,6 +52,9 @@ async def test_opened_merchant_has_an_owner_who_signs_in_and_makes_a_live_key(
         "Harbor Books",
         "open",
     )
+    assert listed["live_book"] == int_text(BOOK_PREFIX, parse_int(MERCHANT_PREFIX, made["merchant"]))
+    assert listed["test_book"] != listed["live_book"]
+    assert "test_book" in await shown("merchants", "list")
 
 
 async def test_list_goes_on_after_a_merchant() -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.clearing.test_announcements import ORDER
 from tests.faces.ops_money_app import HOSTILE, Place, batches, open_place, payouts, recon
 from tests.web.clearing_calls import book, clerk
 from tests.web.risk_calls import member
@@ -25,7 +26,7 @@ from tongbao.parties.schema import OperatorRole
 NO_ONE = "00000000000000000000000000"
 PATHS = (
     *("/ops/breaks", "/ops/matched", "/ops/sources", "/ops/batches", "/ops/payouts", "/ops/payouts/accounts"),
-    *("/ops/fees", "/ops/days", "/ops/days/profits"),
+    *("/ops/fees", "/ops/days", "/ops/days/profits", "/ops/holidays", "/ops/holidays/CN/2027"),
 )
 
 
@@ -398,3 +399,106 @@ async def test_merchants_names_are_text_wherever_they_stand(place: Place, breaks
     async with clerk(place.whole) as mei:
         assert told(await mei.get("/v2/recon/breaks"))["data"]
     assert BOOK_PREFIX == "book"
+
+
+ENTERED = {
+    "calendar": "CN",
+    "year": "2027",
+    "source": HOSTILE,
+    "holidays": "\n".join(f"{each.first} {each.last} {each.name}" for each in ORDER.holidays).replace(
+        "2027-06-09 2027-06-09", "2027-06-09"
+    ),
+    "workdays": "2027-01-30, 2027-02-14\n\n2027-05-08 2027-10-09",
+}
+
+
+async def test_announcement_is_entered_by_one_and_put_in_force_by_another(place: Place) -> None:
+    mei = await place.become("Mei")
+    assert "provisional" in await place.get("/ops/holidays/CN/2027")
+    assert "2027-02-05 2027-02-08 春节 Spring Festival" in await place.get("/ops/holidays/new?year=2027")
+    made = await place.post("/ops/holidays/new", mei, **ENTERED)
+    assert made.status_code == 303, made.text
+    path, _, said = made.headers["location"].partition("?")
+    assert said == "said=holiday_entered"
+    html = await place.get(path)
+    assert "<img src=x" not in html
+    assert "You began this" in html
+    # A Sunday that becomes a day of work, and a Friday that becomes free.
+    assert "2027-02-14</span> Sun" in html
+    assert "2027-02-12</span> Fri" in html
+    own = await place.post(f"{path}/approve", mei, reason="seen")
+    assert own.status_code == 403
+    assert "You cannot be your own second person" in own.text
+    chen = await place.become("Chen")
+    assert (await place.post(f"{path}/approve", chen, reason=" ")).status_code == 400
+    done = await place.post(f"{path}/approve", chen, reason="read beside the original")
+    assert done.headers["location"] == f"{path}?said=holiday_approve"
+    assert "in force" in await place.get(path)
+    year = await place.get("/ops/holidays/CN/2027")
+    assert ">announced<" in year
+    assert "2027-02-12</span> Fri" in year
+    late = await place.post(f"{path}/decline", chen, reason="no")
+    assert late.status_code == 409
+    assert "It was decided meanwhile" in late.text
+
+
+async def test_announcement_is_replaced_by_a_later_one_and_taken_back_by_who_entered_it(place: Place) -> None:
+    paths = []
+    for source in ("first", "corrected", "mistaken"):
+        mei = await place.become("Mei")
+        order = {"calendar": "US", "year": "2028", "holidays": "2028-12-29 A day", "source": source}
+        made = await place.post("/ops/holidays/new", mei, **order)
+        paths.append(made.headers["location"].partition("?")[0])
+    chen = await place.become("Chen")
+    for path in paths[:2]:
+        place.whole.clock.advance(timedelta(seconds=1))
+        await place.post(f"{path}/approve", chen, reason="seen")
+    mei = await place.become("Mei")
+    done = await place.post(f"{paths[2]}/decline", mei, reason="mistyped")
+    assert done.headers["location"].endswith("?said=holiday_decline")
+    assert "replaced by a later one" in await place.get(paths[0])
+    assert "corrected" in await place.get("/ops/holidays/US/2028")
+    assert ">declined<" in await place.get("/ops/holidays", language="en")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"holidays": "tomorrow 元旦"}, "line 1"),
+        ({"holidays": "2027-01-01"}, "Every holiday has a name"),
+        ({"holidays": "2027-01-01 x", "workdays": ""}, "A day of the statute is missing"),
+        ({"workdays": "2027-02-01"}, "has to be of a weekend"),
+        ({"workdays": "soon"}, "line 1"),
+        ({"year": "next"}, "Write a year"),
+        ({"calendar": "MARS"}, "Choose whose days"),
+        ({"source": " "}, "Say where it comes from"),
+        ({"holidays": "x" * 8_001}, "at most 8000 characters"),
+    ],
+)
+async def test_announcement_that_cannot_be_right_is_told_with_what_was_typed(
+    place: Place, changes: dict[str, str], words: str
+) -> None:
+    mei = await place.become("Mei")
+    answer = await place.post("/ops/holidays/new", mei, **(ENTERED | changes))
+    assert answer.status_code == 400
+    assert words in answer.text
+    assert "&lt;img src=x" in answer.text or changes.get("source")
+
+
+async def test_holidays_are_entered_with_permission_a_token_and_a_form_of_this_site(place: Place) -> None:
+    anna = await place.become("Anna", OperatorRole.AUDITOR)
+    assert "Enter holidays" not in await place.get("/ops/holidays")
+    await place.get("/ops/holidays/new", 403)
+    assert (await place.post("/ops/holidays/new", anna, **ENTERED)).status_code == 403
+    missing = f"/ops/holidays/ann_{NO_ONE}"
+    assert (await place.post(f"{missing}/approve", anna, reason="x")).status_code == 403
+    mei = await place.become("Mei")
+    for headers, csrf in (({"origin": place.base}, "wrong"), ({"origin": "https://evil.test"}, mei.csrf)):
+        answer = await place.http.post("/ops/holidays/new", data={**ENTERED, "csrf": csrf}, headers=headers)
+        assert answer.status_code in {401, 403}
+    assert (await place.post(f"{missing}/approve", mei, reason="x")).status_code == 404
+    assert (await place.post(f"{missing}/dance", mei, reason="x")).status_code == 404
+    for path in (missing, "/ops/holidays/x", "/ops/holidays/MARS/2027", "/ops/holidays/CN/1999"):
+        await place.get(path, 404)
+    await place.get("/ops/holidays/CN/nextyear", 404)
+    await place.get("/ops/holidays/new?calendar=MARS", 404)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import date, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 from tests.web.signed_in import ANALYST, SignedIn, become, signed_in
 from tests.web.whole_house import BASE, Whole, open_whole, random_decision
 
+from tongbao.clearing.schema.announcements import AnnouncedHoliday, AnnouncementOrder
 from tongbao.core.db import Database
 from tongbao.core.events.outbox import Outbox
 from tongbao.core.ids import int_text
@@ -443,9 +444,15 @@ async def test_policy_is_written_back_tested_published_tried_and_taken_back(
     rollout = await policies.current("routing")
     assert rollout is not None
     assert (rollout.challenger, rollout.share_bps, rollout.note) == (2, 500, "on trial")
+    more = Guardrail(outcome="chosen=east", worse_by=0.2, higher_is_better=False)
+    guarded = RolloutOrder(champion=1, challenger=2, share_bps=500, guardrails=(more,))
+    await policies.roll_out("routing", guarded, somebody.actor)
     for language, texts in (
-        ("en", ("Version 1 decides for 95%", "Verdict: refused", "rolled out")),
-        ("zh-CN", ("第 1 版为 95% 的付款决策", "结论：拒绝评估", "上线")),
+        (
+            "en",
+            ("Version 1 decides for 95%", "Verdict: refused", "rolled out", "“east” is chosen more often"),
+        ),
+        ("zh-CN", ("第 1 版为 95% 的付款决策", "结论：拒绝评估", "上线", "选择“east”的占比升高超过 0.2")),
     ):
         html = await get(whole, "/ops/policies?version=2&against=1", language=language)
         assert [text for text in texts if text not in html] == []
@@ -508,6 +515,19 @@ async def test_preferences_hold_in_the_console_too(whole: Whole) -> None:
     assert '<html lang="zh-CN" data-theme="dark" data-elder>' in html
     answer = await whole.http.get("/ops")
     assert (answer.status_code, answer.headers["location"]) == (303, "/ops/today")
+
+
+async def test_trail_leads_to_announced_holidays(whole: Whole, somebody: SignedIn) -> None:
+    order = AnnouncementOrder(
+        calendar="US",
+        year=2030,
+        source="Board of Governors",
+        holidays=(AnnouncedHoliday("A day", date(2030, 6, 3), date(2030, 6, 3)),),
+    )
+    made = await whole.house.clearing.announcements.propose(order, actor=somebody.actor)
+    audit = await get(whole, f"/ops/audit?room=clearing&who={somebody.actor}")
+    assert "Entered holidays" in audit
+    assert f'href="/ops/holidays/{made.text_id}"' in audit
 
 
 async def test_trail_names_people_and_not_their_ids(whole: Whole) -> None:

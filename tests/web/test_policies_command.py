@@ -157,5 +157,13 @@ async def test_policies_of_risk_control_are_drafted_and_published_like_any(tmp_p
     file.write_text('{"fallback": "perhaps"}')
     with pytest.raises(InvalidRequest, match=r"policy_spec_invalid.*fallback"):
         await call("policies", "draft", file, "--policy", "risk")
+    order = ("--policy", "risk", "--champion", 1, "--challenger", 2, "--share", 5)
+    with pytest.raises(InvalidRequest, match=r"policy_rollout_invalid.*decline, frictionless.*not declined"):
+        await call("policies", "rollout", *order, "--guardrail", "lower:chosen=declined:0.02")
+    with pytest.raises(NotFound, match="policy_version_unknown"):
+        await call("policies", "rollout", *order, "--guardrail", "lower:chosen=decline:0.02")
+    file.write_text('{"model": "00ff"}')
+    with pytest.raises(NotFound, match="model_unknown"):
+        await call("policies", "draft", file, "--policy", "risk")
     with pytest.raises(InvalidRequest, match=r"replay_empty|replay_order_invalid"):
         await call("policies", "replay", made["version"], "--policy", "risk", "--test")

@@ -31,6 +31,7 @@ from tongbao.parties.service.access import operator_of_job
 from tongbao.web.app import create_app
 from tongbao.web.house import House, open_house
 from tongbao.web.runtime import Runtime
+from tongbao.web.signing.rooms import Doors
 from tongbao.web.workers import Workers
 
 BASE = "http://localhost"
@@ -190,9 +191,15 @@ def random_decision() -> str:
 
 @contextlib.asynccontextmanager
 async def open_whole(
-    database: Database, dsn: str, home: Path, base: str = BASE, banks: Sequence[BankSpec] = ()
+    database: Database,
+    dsn: str,
+    home: Path,
+    base: str = BASE,
+    banks: Sequence[BankSpec] = (),
+    *,
+    doors: Doors | None = None,
 ) -> AsyncIterator[Whole]:
-    """The application over a database, wired as the program does it."""
+    """The application over a database, wired as the program does it; ``doors`` are those of a demonstration."""
     clock, metrics = FrozenClock(datetime.now(UTC)), Metrics()
     ids = IdFactory(clock)
     settings = Settings(data_dir=home, test_rate_per_s=1e6, live_rate_per_s=1e6, _env_file=None)  # type: ignore[call-arg]  # a setting of the library
@@ -203,7 +210,7 @@ async def open_whole(
         runtime = Runtime(dsn, database, ledger, clock, metrics)
         async with open_house(runtime, settings, base, specs, banks) as house:
             events = Events(database, clock, ids, metrics, house.subscriptions())
-            app = create_app(house, Workers(house, events, metrics), metrics)
+            app = create_app(house, Workers(house, events, metrics), metrics, doors)
             operator = operator_of_job("tests", frozenset(OperatorPermission))
             people = Town(house.parties, clock, database, ids, operator)
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -14,6 +14,7 @@ import msgspec
 
 from tongbao.bench.chaos_experiment import Experiment, ExperimentReport, Lengths
 from tongbao.bench.chaos_faults import FAULTS, chosen, why_skipped
+from tongbao.bench.chaos_telling import told
 from tongbao.bench.chaos_world import ChaosWorld, Kind
 
 Say = Callable[[str], None]
@@ -97,16 +98,3 @@ def _left_out(name: str, reason: str, say: Say) -> ExperimentReport:
     report = ExperimentReport(name=name, fault=FAULTS[name].what, skipped=reason)
     say(told(report))
     return report
-
-
-def told(report: ExperimentReport) -> str:
-    """Return an experiment in a line for people."""
-    if report.degraded is None:
-        return f"{report.name}: left out, {report.skipped}"
-    phases = (report.degraded.before, report.degraded.during, report.degraded.after)
-    recovered = f"recovered after {report.recovered_s} s" if report.recovered else "NOT RECOVERED"
-    return (
-        f"{report.name}: {report.degraded.share:.0%} of {phases[1].orders} orders worse; p95 "
-        f"{' / '.join(f'{phase.p95_ms:,.0f}' for phase in phases)} ms before / during / after; {recovered}, "
-        f"all told after {report.caught_up_s} s; money errors {report.money_errors}"
-    )

@@ -13,7 +13,16 @@ import msgspec
 from tongbao.bench import payment_drill_audit
 from tongbao.bench.chaos_faults import FAULTS, HOUR_S, Fault
 from tongbao.bench.chaos_load import ChaosLoad
-from tongbao.bench.chaos_measures import Degraded, Seen, between, degraded, slow_after_s, steady_from_s
+from tongbao.bench.chaos_measures import (
+    Degraded,
+    Seen,
+    between,
+    calm_between,
+    degraded,
+    met_by,
+    slow_after_s,
+    steady_from_s,
+)
 from tongbao.bench.chaos_watch import Alerts, Watch
 from tongbao.bench.chaos_world import ChaosWorld
 from tongbao.bench.payment_drill_client import Client
@@ -25,7 +34,7 @@ from tongbao.core.metrics import Metrics
 from tongbao.ledger.service.ledger import Ledger
 
 WARM_UP_S = 3.0
-CALM_S, CALM_S_MAX = 2.0, 30.0
+CALM_S, CALM_S_MAX = 1.0, 60.0
 RECOVER_S_MAX = 90.0
 TOLD_S_MAX = 150.0
 HOUR_BEGINS_S = 15.0
@@ -139,6 +148,7 @@ class Experiment:
         """Lead the load through the steady state, the fault, the recovery and what comes after it."""
         fault = FAULTS[name]
         await self._wait_until_calm(load)
+        await self._world.mark_traffic()
         marks.began_s = time.monotonic()
         await asyncio.sleep(self._lengths.before_s)
         await watch.begin()
@@ -228,7 +238,7 @@ class Experiment:
             steady_before=steady_from_s(before, marks.began_s, CALM_S) is not None,
             degraded=degraded(
                 before,
-                between(load.seen, marks.broken_s, marks.lifted_s),
+                met_by(load.seen, marks.broken_s, marks.lifted_s),
                 between(load.seen, after_s, marks.ended_s),
             ),
             orders=len(load.seen),
@@ -277,7 +287,7 @@ class Experiment:
 
 
 def _before(load: ChaosLoad, marks: _Marks) -> list[Seen]:
-    return between(load.seen, marks.began_s, marks.broken_s)
+    return calm_between(load.seen, marks.began_s, marks.broken_s)
 
 
 def _since(from_s: float, until_s: float | None) -> float | None:

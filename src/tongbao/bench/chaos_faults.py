@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tongbao.bench import chaos_clock, chaos_disk
 from tongbao.bench.chaos_load import ChaosLoad
-from tongbao.bench.chaos_world import APIS, CARD_MAIN, JUDGE, SANDBOX, WORKER, ChaosWorld, Kind
+from tongbao.bench.chaos_world import APIS, JUDGE, SANDBOX, WORKER, ChaosWorld, Kind
 from tongbao.bench.payment_drill_programs import HOST
 from tongbao.bench.risk_drill_world import AWAY_EVENT, BACK_EVENT
 from tongbao.core.errors import InvariantBroken, NotFound
@@ -106,13 +106,13 @@ def clock_off(seconds: int, what: str) -> Fault:
 
 
 def behaving(what: str, changes: dict[str, Any]) -> Fault:
-    """Return the fault in which the channel that takes most cards behaves otherwise."""
+    """Return the fault in which the channel that takes most cards at that moment behaves otherwise."""
 
     async def begin(world: ChaosWorld, _: ChaosLoad) -> None:
-        await world.behave(CARD_MAIN, changes)
+        await world.behave(await world.busiest(), changes)
 
     async def lift(world: ChaosWorld, _: ChaosLoad) -> None:
-        await world.behave(CARD_MAIN, {})
+        await world.calm_channels()
 
     return Fault(what, begin, lift)
 

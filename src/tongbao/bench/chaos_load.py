@@ -20,14 +20,16 @@ CARD_BEGINNING = "421337"
 CARD_DIGITS = 16
 CARD_SHARE, MANUAL_SHARE, REFUND_SHARE = 0.8, 0.2, 0.1
 AMOUNT_MINOR_MIN, AMOUNT_MINOR_MAX = 500, 20_000
-OPEN_MAX = 2_000
-"""Orders under way at once; beyond it the shop waits."""
+OPEN_MAX = 400
+"""Orders under way at once; beyond it the shop waits: a machine that does not keep up is not buried under orders for good."""
 ORDERS_MAX = 200_000
 BEHIND_S_MAX = 1.0
 """Beats that a busy machine has missed by more than so long are not made up for."""
 PAYER_POLL_S, PAYER_POLLS_MAX = 0.5, 8
 CONFIRM_PAUSE_S, CONFIRMS_MAX = 1.5, 6
 """An order whose channel cannot be reached is confirmed again, as a payer presses the button again."""
+ISSUERS_NO = "DO_NOT_HONOR"
+"""What issuers of the sandbox say where they decline (``Habits.declines``); another reason is the house's or the channel's."""
 _OUTCOMES = {
     "succeeded": Outcome.PAID,
     "requires_capture": Outcome.PAID,
@@ -101,7 +103,7 @@ class ChaosLoad:
         except Unanswered as error:
             if seen.outcome is None:
                 seen.end(Outcome.UNANSWERED, client.repeats, time.monotonic())
-            self.unanswered.append(f"order {number}: {error}")
+            self.unanswered.append(f"order {number}: {error} was never answered")
         self.answers += client.answers
         self.contradictions += client.contradictions
         self.repeats.update(client.repeats)
@@ -174,9 +176,9 @@ class ChaosLoad:
 
 
 def outcome_of(told: Acknowledged) -> Outcome:
-    """Return what an answer means for the shop: a code that is shown and a decline of an issuer are as ever."""
+    """Return what an answer means for the shop: a code that is shown and the no of an issuer are as ever, any other no is not."""
     if told.code_of_channel == UNREACHABLE:
         return Outcome.UNREACHABLE
     if told.status in _OUTCOMES:
         return _OUTCOMES[told.status]
-    return Outcome.DECLINED if told.status_code in (200, 402) else Outcome.REFUSED
+    return Outcome.DECLINED if told.code_of_channel == ISSUERS_NO else Outcome.REFUSED

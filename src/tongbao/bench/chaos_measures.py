@@ -3,6 +3,7 @@
 All instants are seconds of the monotonic clock, all durations are told in milliseconds or seconds as their names say. An order
 is *fine* where its first asking was answered, with what a shop expects (paid, a code to show, or an issuer's no), and no
 slower than ``slow_s``: the larger of ``SLOW_S_MIN`` and ``SLOW_FACTOR`` times the 95th percentile of the steady state before.
+An order that waits for its answer when a fault begins belongs to the fault: the steady state is of what was answered by then.
 """
 
 import enum
@@ -45,9 +46,13 @@ class Seen(msgspec.Struct):
         """Keep how the asking ended, and what it took."""
         self.outcome, self.repeats, self.took_s = outcome, dict(repeats), at_s - self.begun_s
 
+    def answered_by(self, instant_s: float) -> bool:
+        """Return whether the asking had ended at an instant."""
+        return self.outcome is not None and self.begun_s + self.took_s <= instant_s
+
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
-    """Orders that were begun in one phase.
+    """Orders of one phase.
 
     ``failed_share``: of those whose first asking was not answered, or not as a shop expects; ``slow_share``: answered
     in the end, but slower than the drill's limit. Milliseconds are of a request with all its repeats.
@@ -63,8 +68,9 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Degraded(msgspec.Struct, frozen=True, kw_only=True):
-    """What became worse. ``share``: of the orders begun during the fault that were not fine, in [0, 1]."""
+    """What became worse. ``worse`` of the orders that a fault met were not fine; ``share`` says it in [0, 1]."""
 
+    worse: int
     share: float
     slow_ms: float
     before: Phase
@@ -75,6 +81,16 @@ class Degraded(msgspec.Struct, frozen=True, kw_only=True):
 def between(seen: Iterable[Seen], from_s: float, until_s: float) -> list[Seen]:
     """Return the orders that were begun within a half-open interval."""
     return [each for each in seen if from_s <= each.begun_s < until_s]
+
+
+def calm_between(seen: Iterable[Seen], from_s: float, until_s: float) -> list[Seen]:
+    """Return the orders that were begun and answered within an interval."""
+    return [each for each in between(seen, from_s, until_s) if each.answered_by(until_s)]
+
+
+def met_by(seen: Iterable[Seen], from_s: float, until_s: float) -> list[Seen]:
+    """Return the orders that a fault met: begun while it lasted, or waiting for their answer when it began."""
+    return [each for each in seen if each.begun_s < until_s and not each.answered_by(from_s)]
 
 
 def slow_after_s(before: Sequence[Seen]) -> float:
@@ -110,6 +126,7 @@ def degraded(before: Sequence[Seen], during: Sequence[Seen], after: Sequence[See
     slow_s = slow_after_s(before)
     worse = sum(not is_fine(each, slow_s) for each in during)
     return Degraded(
+        worse=worse,
         share=_share(worse, len(during)),
         slow_ms=round(1000 * slow_s, 1),
         before=phase_of(before, slow_s),

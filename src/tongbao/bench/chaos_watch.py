@@ -1,6 +1,6 @@
 """What the house told of a fault while it lasted: health, readiness, counters, and warnings in the logs.
 
-The two API processes are asked every ``LOOK_S`` seconds, as a monitor would ask them; the logs of all processes are read from
+Every process of the house is asked every ``LOOK_S`` seconds, as a monitor would ask it; the logs of all processes are read from
 where they stood. Nothing of this is known to the house.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from tongbao.bench.chaos_measures import grown
-from tongbao.bench.chaos_world import APIS, ChaosWorld
+from tongbao.bench.chaos_world import HEALTHY, JUDGE, ChaosWorld
 from tongbao.bench.payment_drill_programs import HOST
 from tongbao.core.http import HttpClient, NoAnswer, NotSent
 
@@ -20,7 +20,6 @@ LOOK_S = 0.5
 LOOK_S_MAX = 2.0
 CAUSES_MAX = 10
 OK = 200
-HEALTHY = "healthy"
 TELLING = (
     "tongbao_channel_",
     "tongbao_events_dead",
@@ -35,13 +34,13 @@ TELLING = (
 )
 """Counters that a monitor would look at; others count what goes well."""
 _WARNINGS = frozenset({"warning", "error", "critical"})
-_GOOD = ('"answered"', '"accepted"', '"delivered"')
+_GOOD = ('"answered"', '"judged"', '"accepted"', '"delivered"')
 
 
 class Alerts(msgspec.Struct, frozen=True, kw_only=True):
     """What was told while a fault lasted and until it was over.
 
-    ``looks``: how often each of two processes was asked; ``healthz_silent`` and ``readyz_unready``: how often one did not
+    ``looks``: how often each process was asked; ``healthz_silent`` and ``readyz_unready``: how often one did not
     answer, or said that it was not ready, by process; ``causes``: what it named; ``counters``: by how much they grew;
     ``logged``: warnings and errors by process and event; ``endpoint``: how the house says that the shop's webhook receiver
     does (``GET /v2/webhook_endpoints/{id}/health``) when the fault ends.
@@ -126,16 +125,15 @@ class Watch:
     async def _look_on(self) -> None:
         while True:
             self._looks += 1
-            await asyncio.gather(*(self._look(*each) for each in self._apis()))
+            await asyncio.gather(*(self._look(*each) for each in self._world.watched.items()))
             await asyncio.sleep(LOOK_S)
-
-    def _apis(self) -> list[tuple[str, int]]:
-        return list(zip(APIS, self._world.api_ports, strict=True))
 
     async def _look(self, name: str, port: int) -> None:
         status, _ = await self._get(port, "healthz")
         if status != OK:
             self._silent[name] += 1
+        if name == JUDGE:
+            return  # It has no other state than alive: who asks it looks whether it answers.
         status, body = await self._get(port, "readyz")
         if status != OK:
             self._unready[name] += 1
@@ -151,7 +149,7 @@ class Watch:
 
     async def _read_counters(self) -> dict[str, float]:
         found: dict[str, float] = {}
-        for name, port in self._apis():
+        for name, port in self._world.watched.items():
             status, body = await self._get(port, "metrics")
             if status == OK:
                 found |= {f"{name} {counter}": value for counter, value in counters_in(body.decode())}

@@ -19,7 +19,7 @@ from tongbao.bench.chaos_clock import MachineClock
 from tongbao.bench.chaos_disk import SmallDisk
 from tongbao.bench.chaos_hooks import Hooks
 from tongbao.bench.payment_drill_books import Outside, read_sandbox
-from tongbao.bench.payment_drill_programs import HOST, Program, free_ports
+from tongbao.bench.payment_drill_programs import HOST, START_S_MAX, Program, free_ports
 from tongbao.bench.payment_drill_recorder import Recorder
 from tongbao.bench.payment_drill_world import CONTROL_S, open_merchant, role_environment, toml, tongbao
 from tongbao.bench.risk_drill_desk import Desk
@@ -33,11 +33,12 @@ from tongbao.risk.schema.tiers import Tier
 from tongbao.simulator import sandbox_routes
 from tongbao.simulator.sandbox.behavior import parse_habits
 from tongbao.simulator.sandbox.credentials import MerchantCredentials
+from tongbao.simulator.sandbox.schema import Operation
 
 SANDBOX, JUDGE, WORKER, APIS = "sandbox", "judge", "worker", ("api0", "api1")
 CARD_MAIN, CARD_SPARE = "card_main", "card_spare"
 CHANNELS = (CARD_MAIN, CARD_SPARE, "alipay", "wechat_pay")
-UNKNOWN = "unknown"
+HEALTHY, UNKNOWN = "healthy", "unknown"
 ASKED_S = 2.0
 NOT_FOUND_S = 10
 """A card channel here answers within ``timeout_s`` or was never asked: "not found" is believed soon after that."""
@@ -75,12 +76,15 @@ class ChaosWorld:
         self.server = EmbeddedServer(self._database_home, conf={"shared_buffers": "128MB"})
         self.recorder = Recorder(0, 0)
         self.notice_secret = ""
-        first, second, self._judge_port, self._http_port, main, spare, hooks = free_ports(7)
+        first, second, self._worker_port, self._judge_port, self._http_port, main, spare, hooks = free_ports(
+            8
+        )
         self.api_ports = [first, second]
         self.hooks = Hooks(hooks)
         self._acquirers = {CARD_MAIN: main, CARD_SPARE: spare}
         self._timeout_s = timeout_s
         self._key = self._endpoint = ""
+        self._asked = dict.fromkeys(self._acquirers, 0)
         self._programs = {SANDBOX: self._sandbox(seed)}
 
     @property
@@ -88,11 +92,20 @@ class ChaosWorld:
         """Every process by name."""
         return self._programs
 
+    @property
+    def watched(self) -> dict[str, int]:
+        """The port at which each process of the house is watched, by its name."""
+        return {
+            **dict(zip(APIS, self.api_ports, strict=True)),
+            WORKER: self._worker_port,
+            JUDGE: self._judge_port,
+        }
+
     async def open(self) -> str:
         """Start everything; return the secret key of the merchant. Raises what starting raises."""
         if self.disk is not None:
             await asyncio.to_thread(self.disk.mount)
-        key, _ = await asyncio.gather(self._open_books(), self._programs[SANDBOX].start())
+        key, _ = await asyncio.gather(self._open_books(), self._begin(SANDBOX))
         channels = self.home / "channels.toml"
         channels.touch(0o600)
         channels.write_text("".join(toml(spec) for spec in self._routes()))
@@ -100,8 +113,8 @@ class ChaosWorld:
         await self.hooks.open()
         self._add_house(channels)
         # The first role to start makes what the house keeps in files (keys of the vault), so it starts alone.
-        await self._programs[WORKER].start()
-        await asyncio.gather(*(self._programs[name].start() for name in (*APIS, JUDGE)))
+        await self._begin(WORKER)
+        await asyncio.gather(*(self._begin(name) for name in (*APIS, JUDGE)))
         await self._subscribe(key)
         return key
 
@@ -116,7 +129,7 @@ class ChaosWorld:
 
     async def start(self, name: str) -> None:
         """Start a killed process again at its address, as whoever watches over processes does."""
-        await self._programs[name].start()
+        await self._begin(name)
         if name == SANDBOX:
             await self._tell_channels()
 
@@ -133,16 +146,18 @@ class ChaosWorld:
 
     async def endpoint_health(self) -> str:
         """Return how the house says that the shop's webhook endpoint does; "unknown" where it does not say."""
-        try:
-            answer = await self.http.request(
-                "GET",
-                f"http://{HOST}:{self.api_ports[0]}/v2/webhook_endpoints/{self._endpoint}/health",
-                headers={"Authorization": f"Bearer {self._key}"},
-                timeout_s=ASKED_S,
-            )
-        except (NotSent, NoAnswer):
-            return UNKNOWN
-        return str(msgspec.json.decode(answer.body).get("state", UNKNOWN))
+        for port in self.api_ports:
+            try:
+                answer = await self.http.request(
+                    "GET",
+                    f"http://{HOST}:{port}/v2/webhook_endpoints/{self._endpoint}/health",
+                    headers={"Authorization": f"Bearer {self._key}"},
+                    timeout_s=ASKED_S,
+                )
+            except (NotSent, NoAnswer):
+                continue
+            return str(msgspec.json.decode(answer.body).get("state", UNKNOWN))
+        return UNKNOWN
 
     async def start_database(self) -> bool:
         """Start PostgreSQL where it does not run; return whether it had to be started."""
@@ -153,6 +168,20 @@ class ChaosWorld:
         habits = msgspec.json.encode({**HABITS, **changes})
         parse_habits(habits)
         await self.control("PUT", f"behavior/{channel}", msgspec.Raw(habits))
+
+    async def mark_traffic(self) -> None:
+        """Remember how often each card channel was asked so far: ``busiest`` counts from here."""
+        self._asked = await self._authorizations()
+
+    async def busiest(self) -> str:
+        """Return the card channel that was asked to authorize most often since ``mark_traffic``: routing chooses it, not the drill."""
+        asked = await self._authorizations()
+        return max(asked, key=lambda name: asked[name] - self._asked[name])
+
+    async def calm_channels(self) -> None:
+        """Let every card channel behave as ever."""
+        for name in self._acquirers:
+            await self.behave(name, {})
 
     async def control(self, method: str, path: str, body: object = None) -> Any:
         """Call the sandbox's control API; return its answer, whatever it is."""
@@ -171,6 +200,23 @@ class ChaosWorld:
         outside = Outside({}, [])
         await read_sandbox(self.control, set(references), outside)
         return outside
+
+    async def _begin(self, name: str) -> None:
+        """Start a process and wait until it serves; raise Unavailable ``drill_process_ended``, ``drill_process_slow``."""
+        try:
+            await self._programs[name].start()
+        except TimeoutError:
+            detail = f"{name} did not serve within {START_S_MAX:.0f} s: this machine is too busy for a drill"
+            raise Unavailable("drill_process_slow", detail) from None
+
+    async def _authorizations(self) -> dict[str, int]:
+        counters = await self.control("GET", "counters")
+        asked = dict.fromkeys(self._acquirers, 0)
+        for key, count in counters["asked"].items():
+            name, operation, _ = key.split("/")
+            if name in asked and operation == Operation.AUTHORIZE:
+                asked[name] += count
+        return asked
 
     def _sandbox(self, seed: int) -> Program:
         behavior = self.home / "behavior.json"
@@ -192,13 +238,10 @@ class ChaosWorld:
         }
         if self.clock is not None:
             environment |= self.clock.environment()
-        roles: list[tuple[str, str, int | None]] = [
-            (WORKER, "worker", None),
-            (JUDGE, "risk", self._judge_port),
-            *((name, "api", port) for name, port in zip(APIS, self.api_ports, strict=True)),
-        ]
-        for name, role, port in roles:
-            command = tongbao("serve", role, *(("--port", str(port)) if port else ()))
+        roles = {WORKER: "worker", JUDGE: "risk", **dict.fromkeys(APIS, "api")}
+        for name, role in roles.items():
+            port = self.watched[name]
+            command = tongbao("serve", role, "--port", str(port))
             self._programs[name] = Program(name, command, self.home, port=port, environment=environment)
 
     async def _open_books(self) -> str:

@@ -49,7 +49,9 @@ class Desk:
     def __init__(self, database: Database) -> None:
         clock = RealClock()
         ids = IdFactory(clock)
-        self._policies = Decisions(database, clock, ids, {compiling.POLICY: compiling.checker()}).policies
+        self._policies = Decisions(
+            database, clock, ids, {compiling.POLICY: compiling.checker_over(database)}
+        ).policies
         self._lists = Lists(database, clock, ids)
         self._freezing = Freezing(database, clock, ids)
         self._shelf = Shelf(database, clock)

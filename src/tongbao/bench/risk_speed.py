@@ -74,7 +74,7 @@ class SpeedFigures(NamedTuple):
 def measure(decisions: int, seed: int = 7) -> SpeedFigures:
     """Return how long ``decisions`` took, each of another payment; every record is checked to be sound."""
     chance = random.Random(seed)
-    memory, model = taught(chance)
+    memory, model = taught(chance, LESSONS)
     alone = standing_alone.alone(
         memory, RealClock(), {"rules": rules()}, chance=random.Random(seed), model=model
     )
@@ -123,7 +123,7 @@ def _figures(rows: list[tuple[float, float, float, float, Tier]], model: Model) 
     )
 
 
-def taught(chance: random.Random, lessons: int = LESSONS) -> tuple[Memory, Model]:
+def taught(chance: random.Random, lessons: int) -> tuple[Memory, Model]:
     """Return a memory that knows everybody, and a model that learned from what it saw on the way."""
     memory = Memory()
     found: list[Floats] = []

@@ -33,6 +33,10 @@ class Settings(BaseSettings):
         default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Lowest level logged."
     )
     log_json: bool = Field(default=False, description="One JSON object a line instead of readable text.")
+    read_only: bool = Field(
+        default=False,
+        description="Show only: `tongbao serve api` does as `serve console`, and what works in the background does not start.",
+    )
     pool_size: int = Field(
         default=8, ge=1, le=200, description="Database connections for reads and small writes."
     )

@@ -1,22 +1,29 @@
-"""Files of the sandbox's channels: what each says that it collected and gave back in a time, as a channel of its kind would."""
+"""Files of the sandbox's channels: what each says that it collected and gave back in a time, as a channel of its kind would.
+
+Everything stands in the file of the time in which it happened: a capture when it was made, not when it was allowed. What is
+disputed acquirers take back at once, and give again with a dispute that is won; wallets move no money for a complaint.
+"""
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
-from tongbao.simulator.sandbox import settlement_files
+from tongbao.simulator.sandbox import alipay_acts, settlement_files, wechat_acts
 from tongbao.simulator.sandbox.schema import Operation, Payment, Purpose, State
 from tongbao.simulator.sandbox.settlement_files import Row
 
 COST_E6 = 3_800
-"""What the channels of the demonstration take of a sale, millionths."""
+"""What the channels of the demonstration take of a sale, millionths, rounded down; it stays theirs with a refund."""
+WALLETS = frozenset({alipay_acts.CHANNEL, wechat_acts.CHANNEL})
+RETURNED = frozenset({"won", "withdrawn"})
+"""How a dispute ends whose money comes back."""
 TABLE = ("id", "kind", "currency", "gross", "fee", "reference", "channel_reference", "at")
 """The columns of an acquirer's file; amounts are minor units."""
 
 
 def rows_of(payments: Iterable[Payment], since: datetime, until: datetime) -> list[Row]:
-    """Return what was decided in a half-open time, oldest first."""
+    """Return what was decided or done in a half-open time, oldest first."""
     found = [row for each in payments for row in _rows(each) if since <= row.at < until]
     return sorted(found, key=lambda row: (row.at, row.reference))
 
@@ -49,20 +56,46 @@ def funds_of(rows: Sequence[Row], sent_minor: int, reference: str, at: datetime)
 
 
 def _rows(payment: Payment) -> Iterable[Row]:
-    at = payment.decided_at
-    if payment.purpose is Purpose.PAYMENT and payment.state is State.CAPTURED and at is not None:
-        yield _row(payment, "sale", payment.reference, payment.channel_reference, payment.captured_minor, at)
+    if payment.purpose is Purpose.PAYMENT and payment.state is State.CAPTURED:
+        yield from _sales(payment)
     for act in payment.acts.values():
         if act.operation is Operation.REFUND and act.done:
-            yield _row(payment, "refund", act.reference, act.channel_reference, -act.amount_minor, act.at)
+            at = act.finish_at or act.at
+            yield _row(payment, "refund", (act.reference, act.channel_reference), -act.amount_minor, at)
+    if payment.channel not in WALLETS:
+        yield from _disputes(payment)
 
 
-def _row(
-    payment: Payment, kind: str, reference: str, channel_reference: str, amount_minor: int, at: datetime
-) -> Row:
+def _sales(payment: Payment) -> Iterable[Row]:
+    """Yield what was claimed with the payment itself, and by each capture after it."""
+    captures = [each for each in payment.acts.values() if each.operation is Operation.CAPTURE and each.done]
+    at_once_minor = payment.captured_minor - sum(each.amount_minor for each in captures)
+    if at_once_minor and payment.decided_at is not None:
+        called = (payment.reference, payment.channel_reference)
+        yield _row(payment, "sale", called, at_once_minor, payment.decided_at)
+    for act in captures:
+        yield _row(
+            payment,
+            "sale",
+            (payment.reference, act.channel_reference),
+            act.amount_minor,
+            act.finish_at or act.at,
+        )
+
+
+def _disputes(payment: Payment) -> Iterable[Row]:
+    for each in payment.disputes.values():
+        called = (payment.reference, each.reference)
+        yield _row(payment, "dispute", called, -each.amount_minor, each.opened_at)
+        if each.status in RETURNED and each.ended_at is not None:
+            yield _row(payment, "dispute_won", called, each.amount_minor, each.ended_at)
+
+
+def _row(payment: Payment, kind: str, called: tuple[str, str], amount_minor: int, at: datetime) -> Row:
+    """Return a row; ``called``: what the house calls it, and what the channel does."""
     return Row(
-        reference=reference,
-        channel_reference=channel_reference,
+        reference=called[0],
+        channel_reference=called[1],
         kind=kind,
         amount_minor=amount_minor,
         fee_minor=amount_minor * COST_E6 // 1_000_000 if kind == "sale" else 0,
@@ -79,7 +112,7 @@ def _table(rows: Sequence[Row]) -> bytes:
     for row in rows:
         table.writerow(
             (
-                f"{row.kind}-{row.reference}",
+                f"{row.kind}-{row.channel_reference}",
                 row.kind,
                 row.currency,
                 row.amount_minor,

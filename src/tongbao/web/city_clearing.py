@@ -7,11 +7,13 @@ are paid the day after.
 import asyncio
 import tempfile
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from tongbao.clearing.schema.agreements import Agreement, Cycle
 from tongbao.clearing.schema.batches import BatchState
+from tongbao.clearing.schema.breaks import BreakKind
 from tongbao.clearing.schema.payouts import DestinationState
 from tongbao.clearing.service.account_numbers import account_number
 from tongbao.clearing.service.house import ClearingHouse
@@ -19,20 +21,29 @@ from tongbao.core.clock import Clock
 from tongbao.simulator import day_files
 from tongbao.simulator.bank_clerk import BankClerk
 from tongbao.simulator.city.schema import Shop
-from tongbao.simulator.sandbox import wechat_acts
 from tongbao.simulator.sandbox.settlement_files import Row
 from tongbao.simulator.sandbox.world import World
 from tongbao.web.city_shops import ZONES, Opened
-from tongbao.web.demo_clearing import ACCOUNTS, BANK, BANK_ACCOUNT, FUNDS, WECHAT, terms_of
+from tongbao.web.demo_clearing import (
+    ACCOUNTS,
+    BANK,
+    BANK_ACCOUNT,
+    BANK_ZONE,
+    FILE_STAMP,
+    FUNDS,
+    WECHAT,
+    WORLD_NAMES,
+    agree_sources,
+)
+from tongbao.web.demo_costs import agree_costs
 
 MAKER, SECOND = "job:city", "job:city-second"
 NOTE = "for the city"
 APPROVAL_ABOVE_MINOR = 100_000_000
 CALENDARS = {"CN": ("CN",), "US": ("US",)}
-BATCHES_PAGE, BREAKS_PAGE = 200, 200
+BATCHES_PAGE = 200
 PAGES_MAX = 1_000
-WORLD_NAMES = {WECHAT: wechat_acts.CHANNEL}
-"""What the world calls a channel, where the house calls it otherwise."""
+A_DAY = timedelta(days=1)
 PAID_STATES = (BatchState.PAID, BatchState.RECONCILED)
 
 
@@ -59,7 +70,10 @@ class CityClearing:
         self._owed_minor = 0
 
     async def open(self, shops: Sequence[Shop]) -> None:
-        """Agree with every shop, give each an account where the bank pays its currency, and agree with the channels."""
+        """Agree with every shop, give each an account where the bank pays its currency, and agree with the channels.
+
+        The channels agree on what they take and what their files are like.
+        """
         for shop in shops:
             calendars = CALENDARS.get(shop.country, ())
             agreement = Agreement(
@@ -73,10 +87,8 @@ class CityClearing:
             )
             if shop.currency in ACCOUNTS:
                 await self._account(shop)
-        known = await self._clearing.intake.sources()
-        for name in (*self._channels, FUNDS, BANK):
-            if name not in known:
-                await self._clearing.intake.agree(terms_of(name), MAKER)
+        await agree_costs(self._clearing, self._clock, (MAKER, SECOND))
+        await agree_sources(self._clearing, (*self._channels, FUNDS, BANK), MAKER)
 
     async def clerk(self) -> None:
         """Let the bank book what lies before it."""
@@ -84,7 +96,7 @@ class CityClearing:
 
     async def day(self) -> None:
         """Take in what every channel has to report since the last time, and let the bank state what it booked."""
-        since, until = self._told_until, self._clock.now()
+        since, until = self._told_until, self._clock.now().replace(microsecond=0)
         self._told_until = until
         for name in self._channels:
             held = self._world.payments(channel=WORLD_NAMES.get(name, name))
@@ -94,7 +106,7 @@ class CityClearing:
             await self._take(name, day_files.file_of(name, rows, until.date()), until)
             if name == WECHAT:
                 await self._take(FUNDS, await self._funds(rows, until), until)
-        await asyncio.to_thread(self._clerk.close_day, until)
+        await asyncio.to_thread(self._clerk.close_day, until.astimezone(ZoneInfo(BANK_ZONE)))
 
     async def settled(self, shops: Sequence[Shop]) -> tuple[dict[str, int], int]:
         """Return what was paid out to shops by currency, minor units, and how many batches were cut."""
@@ -115,9 +127,13 @@ class CityClearing:
                 before = page[-1].id
         return dict(sorted(paid.items())), count
 
-    async def breaks(self) -> int:
-        """Return how many breaks of reconciliation stand, at most the longest page of them."""
-        return len(await self._clearing.break_desk.page(limit=BREAKS_PAGE))
+    async def breaks(self) -> tuple[int, int]:
+        """Return how many breaks of reconciliation stand, and how much beside them is merely still under way: in time."""
+        # A day of a channel may have begun that is still to come by the clock of the house.
+        lines = await self._clearing.break_desk.ages(self._clock.now().date() + A_DAY)
+        standing = sum(sum(each.counts) for each in lines)
+        in_time = sum(sum(each.counts) for each in lines if each.kind == BreakKind.EXPECTED)
+        return standing - in_time, in_time
 
     async def _funds(self, rows: Sequence[Row], until: datetime) -> bytes:
         """Return the bill of WeChat Pay's account, which sends what it owes to the bank at once."""
@@ -132,7 +148,7 @@ class CityClearing:
     async def _take(self, name: str, content: bytes, until: datetime) -> None:
         terms = await self._clearing.intake.source(name)
         with tempfile.TemporaryDirectory(prefix="city-file-") as folder:
-            path = Path(folder) / f"{name}-{until:%Y-%m-%d-%H%M%S}"
+            path = Path(folder) / f"{name}-{until:{FILE_STAMP}}"
             await asyncio.to_thread(path.write_bytes, content)
             await self._clearing.intake.take(path, terms, MAKER)
 

@@ -66,10 +66,12 @@ async def live_city(
         visited = tuple(lived.visited[number] for number in sorted(lived.visited))
         books, is_balanced = await prove_books(city.house)
         settled_minor, batches = await city.clearing.settled(acts.shops)
+        breaks, in_transit = await city.clearing.breaks()
         after = Aftermath(
             settled_minor=settled_minor,
             batches=batches,
-            breaks=await city.clearing.breaks(),
+            breaks=breaks,
+            in_transit=in_transit,
             disputes=lived.disputes,
         )
         measured = Measured(

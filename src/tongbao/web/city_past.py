@@ -5,10 +5,11 @@ last: a start that finds it unfinished knows that a kill came between, and begin
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -19,21 +20,24 @@ from tongbao.core.errors import InvalidRequest
 from tongbao.core.events.running import Events
 from tongbao.parties.service.demo import DEMO
 from tongbao.simulator.city.answers_mail import Mailbox
-from tongbao.simulator.city.driving import Driver
+from tongbao.simulator.city.driving import Driver, Told
 from tongbao.simulator.city.planning import plan
 from tongbao.simulator.city.running import RealTime, Ways
-from tongbao.simulator.city.schema import CityTerms, Day, Shop, ShopKind, Visit
+from tongbao.simulator.city.schema import CityTerms, Day, Outcome, Shop, ShopKind, Visit, Visited
 from tongbao.simulator.city.shops import shops
 from tongbao.simulator.sandbox.server import Sandbox
 from tongbao.web.city_clearing import CityClearing
 from tongbao.web.city_house import KEYS_FILE, channel_names, extras_of, open_driver
 from tongbao.web.city_living import Silent, Telling, begin_of
 from tongbao.web.city_shops import Open, Opened, keys_of, open_shops, write_secret
-from tongbao.web.city_work import CityWork
+from tongbao.web.city_work import CityWork, Extra
+from tongbao.web.demo_analyst import DemoAnalyst, analysts_of
 from tongbao.web.house import House
 from tongbao.web.workers import Workers
 
 FILE = "past.json"
+PAST = "past"
+"""What the past is called before the keys of its requests."""
 SEED = 8
 PAST_DAYS, PAST_VISITS, PAST_LANES = 30, 60, 16
 LIVE_VISITS = 12_000
@@ -93,7 +97,10 @@ def new_terms(now: datetime, days: int = PAST_DAYS, visits_per_day: int = PAST_V
 
 
 class PastCity:
-    """The city of a demonstration: its past, once, and its life from now on, over a house that somebody else opened."""
+    """The city of a demonstration: its past, once, and its life from now on, over a house that somebody else opened.
+
+    A start that finds the past lived derives from its plan what is still to come after its payments.
+    """
 
     def __init__(self, house: House, sandbox: Sandbox, terms: CityTerms, opened: Opened, bank: Path) -> None:
         self._house = house
@@ -102,6 +109,12 @@ class PastCity:
         self._opened = opened
         self._bank = bank
         self._driver: Driver | None = None
+        self._analyst = DemoAnalyst(
+            house.risk.cases,
+            house.risk.case_reading,
+            house.runtime.clock,
+            partial(analysts_of, house.parties.people),
+        )
 
     async def prepare(
         self,
@@ -124,12 +137,16 @@ class PastCity:
             bank=self._bank,
         )
         await clearing.open(city.shops)
-        await work.begin(ROUNDS_EVERY, extras_of(clearing), SELDOM_EVERY)
+        analyst = Extra("analyst", ROUNDS_EVERY, self._analyst.round)
+        await work.begin(ROUNDS_EVERY, (*extras_of(clearing), analyst), SELDOM_EVERY)
+        thefts: set[int] = set()
+        told = self._heard(thefts, telling.visited)
         driver = self._driver = await open_driver(
-            stack, self._ways(), mailbox, work, self._name("past"), lanes=PAST_LANES, told=telling.visited
+            stack, self._ways(), mailbox, work, self._name(PAST), lanes=PAST_LANES, told=told
         )
         for day, visits in city.days():
             telling.begun(day, len(visits))
+            thefts |= thefts_of(visits)
             ends_at = min(begin_of(self._terms, (day.on - self._terms.began_on).days + 1), until)
             await driver.drive([(day, visits)], ends_at)
         await clearing.clerk()
@@ -138,22 +155,48 @@ class PastCity:
 
     async def live(self, stack: AsyncExitStack, mailbox: Mailbox, clock: Clock) -> None:
         """Let people come in real time, for ever; what comes after payments of the past comes in its time as well."""
-        work = RealTime(clock)
+        work, thefts = RealTime(clock), set[int]()
         name = self._name(f"{clock.now():%Y%m%d%H%M%S}")
-        driver = await open_driver(stack, self._ways(), mailbox, work, name)
+        driver = await open_driver(
+            stack, self._ways(), mailbox, work, name, told=self._heard(thefts, Silent().visited)
+        )
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._days(driver, clock))
-            if self._driver is not None:
-                self._driver.go_on_with(work)
-                group.create_task(self._driver.drive([], clock.now() + AFTERMATH))
+            group.create_task(self._days(driver, clock, thefts))
+            group.create_task(self._aftermath(stack, mailbox, work, clock))
+            group.create_task(self._analyst.live())
 
-    async def _days(self, driver: Driver, clock: Clock) -> None:
-        """Drive day after day from this moment on."""
+    async def _aftermath(self, stack: AsyncExitStack, mailbox: Mailbox, work: RealTime, clock: Clock) -> None:
+        """Let come what comes after payments of the past; what another start of the house lived is recalled first."""
+        driver = self._driver
+        if driver is None:
+            visits = await asyncio.to_thread(_all_planned, self._terms)
+            told = self._heard(thefts_of(visits), Silent().visited)
+            # The same name makes the same requests: what the house did already it does not do again.
+            driver = self._driver = await open_driver(
+                stack, self._ways(), mailbox, work, self._name(PAST), told=told
+            )
+            await driver.recall(visits)
+        driver.go_on_with(work)
+        await driver.drive([], clock.now() + AFTERMATH)
+
+    def _heard(self, thefts: Collection[int], told: Told) -> Told:
+        """Return a listener that lets the analyst know who made a payment that is held; ``thefts`` by number."""
+
+        def heard(visited: Visited) -> None:
+            if visited.payment is not None and visited.outcome is Outcome.HELD:
+                self._analyst.hear(visited.payment, is_theft=visited.number in thefts)
+            told(visited)
+
+        return heard
+
+    async def _days(self, driver: Driver, clock: Clock, thefts: set[int]) -> None:
+        """Drive day after day from this moment on; ``thefts`` is told which visits are."""
         while True:
             began_at = clock.now()
             terms = self._of_today(began_at)
             # A day of many visits takes a second or two to plan; nobody waits for it.
             day, visits = await asyncio.to_thread(_planned, terms)
+            thefts |= thefts_of(visits)
             await driver.drive([(day, [each for each in visits if each.at >= began_at])], begin_of(terms, 1))
 
     def _of_today(self, now: datetime) -> CityTerms:
@@ -175,6 +218,15 @@ async def open_past_city(
     found = shops(terms)
     opened = await open_shops(house.parties, found, home / KEYS_FILE, _of_demo(found, demo_keys))
     return PastCity(house, sandbox, terms, opened, home / "sandbox" / "bank")
+
+
+def thefts_of(visits: Iterable[Visit]) -> set[int]:
+    """Return the numbers of the visits that are thefts."""
+    return {each.number for each in visits if each.school is not None}
+
+
+def _all_planned(terms: CityTerms) -> list[Visit]:
+    return [visit for _, visits in plan(terms).days() for visit in visits]
 
 
 def _planned(terms: CityTerms) -> tuple[Day, tuple[Visit, ...]]:

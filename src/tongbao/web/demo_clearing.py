@@ -3,15 +3,18 @@
 The tea house is paid on the day, with a cut every few minutes; the bookshop the working day after. A clerk of the sandbox's
 bank books whatever it is told to pay, and closes its day every few minutes with a statement. Channels send a file every minute,
 WeChat Pay two of them, its trades and its funds; what it withdraws to the bank stands on the next statement. The workers reconcile.
+A start goes on with the files where those before it ended: what happened while a house was stopped is told as well.
 """
 
 import asyncio
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
-from datetime import datetime, time, timedelta
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from tongbao.channels.schema import Mode
 from tongbao.channels.service.banks import BankSettings, BankSpec, Charset, FolderWay, OwnAccount
@@ -26,8 +29,10 @@ from tongbao.core.logs import get_logger
 from tongbao.parties.service.demo import DEMO
 from tongbao.simulator import day_files
 from tongbao.simulator.bank_clerk import BankClerk
+from tongbao.simulator.sandbox import wechat_acts
 from tongbao.simulator.sandbox.settlement_files import Row
 from tongbao.simulator.sandbox.world import World
+from tongbao.web.demo_costs import agree_costs
 
 MAKER, SECOND = "job:demo", "job:demo-second"
 NOTE = "for the demonstration"
@@ -35,18 +40,25 @@ ROUND_S = 5.0
 FILE_EVERY = timedelta(minutes=1)
 BANK_DAY = timedelta(minutes=2)
 """So long a day of the sandbox's bank lasts: at its end it sends a statement."""
+COSTS_AHEAD = timedelta(minutes=1)
+"""So long after a first start the costs that were agreed with the channels hold."""
 BANK = "demo_bank"
+BANK_ZONE = "Asia/Shanghai"
+"""The bank's days are those of the wallets that pay to it."""
 BANK_ACCOUNT = "9988776655"
 FIRST_CUT = timedelta(minutes=1)
 CUT_EVERY = timedelta(minutes=3)
 RENEW_BEFORE = timedelta(minutes=10)
 APPROVAL_ABOVE_MINOR = 10_000_000
 WECHAT, FUNDS = "wechatpay", "wechatpay_funds"
+WORLD_NAMES = {WECHAT: wechat_acts.CHANNEL}
+"""What the world calls a channel, where the house calls it otherwise."""
+FILE_STAMP = "%Y-%m-%d-%H%M%S"
 FORMATS = {"alipay": Format.ALIPAY_BILL, WECHAT: Format.WECHAT_TRADE, FUNDS: Format.WECHAT_FUND}
 _COLUMNS = CsvColumns(
     key=("id",),
     kind="kind",
-    kinds={"sale": "sale", "refund": "refund"},
+    kinds={each: each for each in ("sale", "refund", "dispute", "dispute_won")},
     currency="currency",
     gross="gross",
     fee="fee",
@@ -104,20 +116,22 @@ class DemoClearing:
         self._channels = channels
         self._clerk = BankClerk(bank / "out", bank / "into", BANK_ACCOUNT)
         self._agreed_until: datetime | None = None
-        self._told_until = self._closed_at = clock.now()
+        self._sent_at = self._closed_at = clock.now()
+        self._told_until: dict[str, datetime] = {}
         self._owed: dict[str, int] = defaultdict(int)
         self._log = get_logger("demo")
 
     async def open(self) -> None:
-        """Agree with every merchant, give each an account, and agree with the channels on their files."""
+        """Agree with every merchant, give each an account, and agree with the channels on their files and costs."""
         await self._agree()
         for merchant in DEMO:
             currency = merchant.draft.default_currency
             await self._account(merchant.test_book_id, currency, merchant.draft.name)
-        known = await self._clearing.intake.sources()
-        for name in (*self._channels, *([FUNDS] if WECHAT in self._channels else []), BANK):
-            if name not in known:
-                await self._clearing.intake.agree(terms_of(name), MAKER)
+        await agree_costs(self._clearing, self._clock, (MAKER, SECOND), COSTS_AHEAD)
+        sources = (*self._channels, *([FUNDS] if WECHAT in self._channels else []), BANK)
+        await agree_sources(self._clearing, sources, MAKER)
+        for name in self._channels:
+            self._told_until[name] = await self._told(name)
 
     async def live(self) -> None:
         """Renew what is agreed, send files, answer for the bank, for ever; what fails is told and tried again."""
@@ -134,12 +148,12 @@ class DemoClearing:
         if self._agreed_until is None or now + RENEW_BEFORE > self._agreed_until:
             await self._agree()
         await asyncio.to_thread(self._clerk.work)
-        if now - self._told_until >= FILE_EVERY:
+        if now - self._sent_at >= FILE_EVERY:
             # What was decided a moment ago is told by the next file.
-            await self._send(self._told_until, now)
-            self._told_until = now
+            await self._send(now.replace(microsecond=0))
+            self._sent_at = now
         if now - self._closed_at >= BANK_DAY:
-            await asyncio.to_thread(self._clerk.close_day, now)
+            await asyncio.to_thread(self._clerk.close_day, now.astimezone(ZoneInfo(BANK_ZONE)))
             self._closed_at = now
 
     async def _agree(self) -> None:
@@ -164,15 +178,23 @@ class DemoClearing:
             book_id, made.id, actor=SECOND, seen_version=made.version, note=NOTE
         )
 
-    async def _send(self, since: datetime, until: datetime) -> None:
+    async def _told(self, name: str) -> datetime:
+        """Return until when the last file of a channel told, a whole second; now, where it sent none."""
+        for file in await self._clearing.intake.page(name, limit=1):
+            with suppress(ValueError):
+                return datetime.strptime(file.name.removeprefix(f"{name}-"), FILE_STAMP).replace(tzinfo=UTC)
+        return self._clock.now().replace(microsecond=0)
+
+    async def _send(self, until: datetime) -> None:
         """Send the file of every channel that has something to tell."""
         for name in self._channels:
-            rows = day_files.rows_of(self._world.payments(channel=name), since, until)
-            if not rows:
-                continue
-            await self._take(name, day_files.file_of(name, rows, until.date()), until)
-            if name == WECHAT:
-                await self._send_funds(rows, until)
+            held = self._world.payments(channel=WORLD_NAMES.get(name, name))
+            rows = day_files.rows_of(held, self._told_until.get(name, self._sent_at), until)
+            if rows:
+                await self._take(name, day_files.file_of(name, rows, until.date()), until)
+                if name == WECHAT:
+                    await self._send_funds(rows, until)
+            self._told_until[name] = until
 
     async def _send_funds(self, rows: Sequence[Row], until: datetime) -> None:
         """Send the bill of WeChat Pay's account, which pays out what it owes at once."""
@@ -187,15 +209,30 @@ class DemoClearing:
     async def _take(self, name: str, content: bytes, until: datetime) -> None:
         terms = await self._clearing.intake.source(name)
         with tempfile.TemporaryDirectory(prefix="demo-file-") as folder:
-            path = Path(folder) / f"{name}-{until:%Y-%m-%d-%H%M%S}"
+            path = Path(folder) / f"{name}-{until:{FILE_STAMP}}"
             await asyncio.to_thread(path.write_bytes, content)
             await self._clearing.intake.take(path, terms, MAKER)
+
+
+async def agree_sources(clearing: ClearingHouse, names: Iterable[str], actor: str) -> None:
+    """Agree with channels and the bank on what their files are like, where it was not agreed so before."""
+    known = await clearing.intake.sources()
+    for name in names:
+        if known.get(name) != terms_of(name):
+            await clearing.intake.agree(terms_of(name), actor)
 
 
 def terms_of(name: str) -> SourceTerms:
     """Return what is agreed with a channel, or with the bank: Alipay and WeChat Pay send bills of their own, acquirers a table."""
     if name == BANK:
-        return SourceTerms(source=BANK, side=Side.BANK, format=Format.CAMT_053, report_days=1, is_daily=False)
+        return SourceTerms(
+            source=BANK,
+            side=Side.BANK,
+            format=Format.CAMT_053,
+            zone=BANK_ZONE,
+            report_days=1,
+            is_daily=False,
+        )
     is_funds = name == FUNDS
     is_chinese = name in FORMATS
     return SourceTerms(

@@ -16,6 +16,7 @@ from tongbao.channels.service import building
 from tongbao.channels.service.codes import reason_info
 from tongbao.core.config import Settings
 from tongbao.decisions.service.decisions import Decisions
+from tongbao.risk.schema.tiers import TIERS
 from tongbao.risk.service import compiling as risk_compiling
 from tongbao.risk.service.hindsight import Hindsight
 from tongbao.risk.service.replaying import Replaying as RiskReplaying
@@ -64,9 +65,10 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
         names = await _names(settings, Health(database, clock))
         validators = {
             compiling.POLICY: compiling.checker(names),
-            risk_compiling.POLICY: risk_compiling.checker(),
+            risk_compiling.POLICY: risk_compiling.checker_over(database),
         }
-        decisions = Decisions(database, clock, ids, validators)
+        choices = {compiling.POLICY: names, risk_compiling.POLICY: TIERS}
+        decisions = Decisions(database, clock, ids, validators, choices=choices)
         log, policies = decisions.log, decisions.policies
         routing = Routing(database, clock, ids, policies, names)
         replaying = Replaying(log, policies, clock, ids, names, routing.following.board.tuning)

@@ -5,8 +5,7 @@ The list of all groups costs no imports, so that help is printed and small comma
 
 import gc
 import importlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import typer
@@ -29,8 +28,7 @@ class Door(TyperCommand):
 
     def _behind(self) -> Any:
         module, _, attribute = self._place.partition(":")
-        with _no_collection():
-            found = getattr(importlib.import_module(module), attribute)
+        found = getattr(load(module), attribute)
         if isinstance(found, typer.Typer):
             return typer.main.get_group(found)
         single = typer.Typer(add_completion=False)
@@ -52,12 +50,14 @@ class Doors(TyperGroup):
         return self.doors.get(cmd_name) or super().get_command(ctx, cmd_name)
 
 
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Look for no garbage in the block: modules live as long as the program, and looking is a sixth of loading them."""
+def load(module: str) -> Any:
+    """Return a module, and look for no garbage meanwhile: modules live as long as the program.
+
+    Looking is a sixth of loading them.
+    """
     gc.disable()
     try:
-        yield
+        return importlib.import_module(module)
     finally:
         gc.freeze()
         gc.enable()

@@ -40,6 +40,7 @@ from tongbao.payments.service.webhooks import WebhookEndpoints
 from tongbao.privacy.service import screening
 from tongbao.privacy.service.keys import open_keys
 from tongbao.privacy.service.vault import Vault
+from tongbao.risk.schema.tiers import TIERS
 from tongbao.risk.service import compiling as risk_compiling
 from tongbao.risk.service.judge_lines import open_line
 from tongbao.risk.service.risk import Risk
@@ -212,10 +213,15 @@ async def _deciders(
     )
     validators = {
         compiling.POLICY: compiling.checker(names),
-        risk_compiling.POLICY: risk_compiling.checker(),
+        risk_compiling.POLICY: risk_compiling.checker_over(database),
     }
     decisions = Decisions(
-        database, clock, ids, validators, new_salt=random_salt if pace is None else pace.new_salt
+        database,
+        clock,
+        ids,
+        validators,
+        new_salt=random_salt if pace is None else pace.new_salt,
+        choices={compiling.POLICY: names, risk_compiling.POLICY: TIERS},
     )
     await decisions.log.prepare()
     policies, is_paced = decisions.policies, pace is not None

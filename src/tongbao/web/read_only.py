@@ -67,6 +67,15 @@ async def open_reading(settings: Settings) -> AsyncIterator[Runtime]:
         yield Runtime(dsn, database, ledger, clock, metrics)
 
 
+def refuse_work(settings: Settings) -> None:
+    """Refuse background work where nothing may be written: all of it writes. Raises InvalidRequest ``read_only_worker``."""
+    if settings.read_only:
+        raise InvalidRequest(
+            "read_only_worker",
+            "TONGBAO_READ_ONLY is set and background work writes: run `tongbao serve console`, or unset it",
+        )
+
+
 async def _check_schema(database: Database) -> None:
     """Refuse a database whose schema this program does not know; only a process that writes may migrate it."""
     async with database.connection() as connection:

@@ -18,6 +18,7 @@ from tongbao.core.clock import Clock, RealClock
 from tongbao.core.config import Settings
 from tongbao.core.db import Database, translate
 from tongbao.core.embedded.durability import verify_durability
+from tongbao.core.embedded.early import EarlyStart
 from tongbao.core.embedded.server import EmbeddedServer
 from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
@@ -41,9 +42,15 @@ class Runtime:
 
 @asynccontextmanager
 async def open_runtime(
-    settings: Settings, *, clock: Clock | None = None, rng: random.Random | None = None
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    rng: random.Random | None = None,
+    early: EarlyStart | None = None,
 ) -> AsyncIterator[Runtime]:
     """Open the books that ``settings`` name, migrating the schema where it is behind; ``rng`` makes ids that come again.
+
+    ``early``: a start of the embedded server that has begun already.
 
     Raises InvariantBroken ``durability_off``, Unavailable where the server cannot be reached or started, Conflict
     ``schema_newer`` for a database of a newer program.
@@ -51,7 +58,7 @@ async def open_runtime(
     clock = clock or RealClock()
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        dsn = await stack.enter_async_context(_server(settings))
+        dsn = await stack.enter_async_context(_server(settings, early))
         await verify_durability(dsn)
         await _migrated(dsn)
         database = await stack.enter_async_context(
@@ -70,13 +77,13 @@ async def open_runtime(
 
 
 @asynccontextmanager
-async def _server(settings: Settings) -> AsyncIterator[str]:
+async def _server(settings: Settings, early: EarlyStart | None) -> AsyncIterator[str]:
     """Yield the DSN of a server that runs; start the embedded one where no other is named."""
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
     server = EmbeddedServer(settings.data_dir / "postgres", postgres_bin=settings.postgres_bin)
-    started = await asyncio.to_thread(server.start)
+    started = await asyncio.to_thread(early.take if early else server.start)
     try:
         yield server.dsn()
     finally:

@@ -53,7 +53,7 @@ def test_thefts_are_the_share_that_was_asked_for_and_of_all_schools(visits: list
         assert schools[school] / schools.total() == pytest.approx(share, abs=0.08), school
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in (1, 2))])
 def test_thefts_of_a_single_month_are_near_the_share_too(seed: int) -> None:
     found = [
         visit

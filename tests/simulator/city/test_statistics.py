@@ -58,7 +58,7 @@ def test_statistics_count_visits_by_how_they_ended() -> None:
         _visited(THEFTS[2], Outcome.ABANDONED, stepped=True),
         _visited(THEFTS[3], Outcome.DECLINED),
     ]
-    later = Aftermath(settled_minor={"USD": 7, "CNY": 9}, batches=2, breaks=1, disputes=3)
+    later = Aftermath(settled_minor={"USD": 7, "CNY": 9}, batches=2, breaks=1, in_transit=4, disputes=3)
     found = statistics(VISITS, ends, later)
     assert (found.visits, found.payments, found.approved) == (12, 11, 3)
     assert found.approval_share == 3 / 6
@@ -74,7 +74,8 @@ def test_statistics_count_visits_by_how_they_ended() -> None:
     assert (found.step_ups, found.false_step_up_share) == (3, 2 / 8)
     assert found.false_block_share == 2 / 8
     assert list(found.settled_minor.items()) == [("CNY", 9), ("USD", 7)]
-    assert (found.batches, found.breaks, found.disputes, found.unresolved) == (2, 1, 3, 1)
+    assert (found.batches, found.breaks, found.in_transit) == (2, 1, 4)
+    assert (found.disputes, found.unresolved) == (3, 1)
 
 
 def test_statistics_of_nothing_have_no_shares() -> None:
@@ -123,7 +124,7 @@ def test_report_says_the_same_in_chinese_and_english() -> None:
     outcomes = [_visited(visit, Outcome.APPROVED) for visit in VISITS]
     found = statistics(VISITS, outcomes, Aftermath(settled_minor={"CNY": 123_456, "JPY": 5_000}, batches=4))
     chinese, english = report_lines(found, "zh"), report_lines(found, "en")
-    assert len(chinese) == len(english) == 15 + len(found.by_school)
+    assert len(chinese) == len(english) == 16 + len(found.by_school)
     assert dict(english)["Paid out"] == "CN¥1,234.56, ¥5,000"
     assert dict(chinese)["支付成功率"] == dict(english)["Approved"] == "100.0%"
     assert dict(english)["Unresolved"] == "0"

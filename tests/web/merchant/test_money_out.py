@@ -10,6 +10,7 @@ from tests.faces.merchant_money_place import CODE, Till, open_till
 from tests.parties.conftest import PASSWORD, scope_of
 from tests.web.merchant.money_visits import Visit, visit
 
+from tongbao.clearing.schema.agreements import Agreement
 from tongbao.clearing.schema.payouts import DestinationState
 from tongbao.core.db import Database
 from tongbao.core.ids import int_text, parse_uuid
@@ -42,6 +43,15 @@ RAW = re.compile(r">\s*(?:part_paid|requires_[a-z]+|in_transit|PayoutState|Batch
 async def till(database: Database, dsn: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Till]:
     async with open_till(database, dsn, tmp_path_factory.mktemp("house")) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+async def late(till: Till) -> Till:
+    """The merchant once it is paid so late that months come which nobody has announced; asked for by the last test."""
+    await till.whole.house.clearing.agreements.make(
+        till.tenant.scope.book_id, "CNY", Agreement(days=60), actor="mei", note="for a test"
+    )
+    return till
 
 
 @pytest.fixture
@@ -332,3 +342,13 @@ async def test_act_without_permission_or_token_changes_nothing(till: Till, owner
         till.tenant.scope.book_id, parse_uuid("dst", till.named["proposed"])
     )
     assert found.state is DestinationState.PROPOSED
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", "CN 2031 are not announced yet"), ("zh-CN", "CN 2031 年节假日安排尚未公布")],
+)
+@pytest.mark.usefixtures("late")
+async def test_month_that_is_not_announced_says_so(owner: Visit, language: str, words: str) -> None:
+    assert words in await owner.page("/payouts?month=2031-02", language=language)
+    assert words not in await owner.page("/payouts?month=2026-02", language=language)

@@ -1,5 +1,6 @@
 """What an application answers, read from itself: routes, so that a new one cannot be forgotten, and pages, by their links."""
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -144,10 +145,14 @@ class Map:
             (re.compile(PARAMETER.sub(r"([^/]+)", path.replace(".", r"\."))), path)
             for path in sorted(paths, key=lambda path: len(PARAMETER.findall(path)))
         ]
+        # Every page carries the same links, and hundreds of patterns are tried for each.
+        self._found = functools.cache(self._matched)
 
     def template(self, address: str) -> str:
         """The address of the route that answers, with names; empty where none does."""
-        path = address.partition("?")[0]
+        return self._found(address.partition("?")[0])
+
+    def _matched(self, path: str) -> str:
         return next((found for pattern, found in self._patterns if pattern.fullmatch(path)), "")
 
     async def walked(self, browser: httpx.AsyncClient, begin: Iterable[str]) -> list[Looked]:

@@ -13,11 +13,8 @@ from tests.web.whole_house import BASE, Whole, open_whole
 
 from tongbao.core.db import Database
 from tongbao.core.ids import int_text
-from tongbao.core.metrics import Metrics
 from tongbao.parties.schema import MERCHANT_PREFIX, MerchantRole, OperatorRole, Person
-from tongbao.web.app import create_app
 from tongbao.web.signing.rooms import Doors
-from tongbao.web.workers import Workers
 
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 CODE = re.compile(r"the code is (\d{6})")
@@ -86,10 +83,7 @@ async def whole(
 ) -> AsyncIterator[Whole]:
     """The program's application, with the doors of a demonstration."""
     home: Path = tmp_path_factory.mktemp("house")
-    async with open_whole(database, dsn, home) as opened:
-        metrics = Metrics()
-        workers = Workers(opened.house, opened.events, metrics)
-        opened.app = create_app(opened.house, workers, metrics, Doors(shows_codes=True))
+    async with open_whole(database, dsn, home, doors=Doors(shows_codes=True)) as opened:
         yield opened
 
 

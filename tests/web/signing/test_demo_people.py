@@ -3,7 +3,9 @@
 import stat
 from pathlib import Path
 
+import pytest
 from tests.web.signing.conftest import Browser
+from tests.web.whole_house import Whole
 
 from tongbao.parties.schema import OperatorRole
 from tongbao.parties.service.demo import open_demo
@@ -16,12 +18,17 @@ def of(log_ins: list[DemoLogIn], email: str) -> DemoLogIn:
     return next(each for each in log_ins if each.email == email)
 
 
-async def test_demo_people_sign_in_with_what_is_told_and_keep_it(browser: Browser, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+async def home(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a demonstration whose merchants are open."""
+    await open_demo(whole.house.parties)
+    return tmp_path_factory.mktemp("demo")
+
+
+async def test_demo_people_sign_in_with_what_is_told_and_keep_it(browser: Browser, home: Path) -> None:
     house = browser.whole.house
-    await open_demo(house.parties)
-    first = await DemoPeople(tmp_path).open(house)
-    assert await DemoPeople(tmp_path).open(house) == first
-    path = tmp_path / PEOPLE_FILE
+    first = await DemoPeople(home).open(house)
+    path = home / PEOPLE_FILE
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     owner = of(first, "owner@jade-spring.example")
     assert merchant_of(owner).startswith("acct_")
@@ -32,27 +39,25 @@ async def test_demo_people_sign_in_with_what_is_told_and_keep_it(browser: Browse
     roles = {each.person.email: each.roles for each in staff}
     assert roles["auditor@tongbao.example"] == (OperatorRole.AUDITOR,)
     assert owner.password not in repr(owner)
-    # A second start ends nobody's session.
-    await DemoPeople(tmp_path).open(house)
+    # A second start finds everybody, and ends nobody's session.
+    assert await DemoPeople(home).open(house) == first
     await browser.get("/me")
     path.unlink()
-    renewed = of(await DemoPeople(tmp_path).open(house), owner.email)
+    renewed = of(await DemoPeople(home).open(house), owner.email)
     assert renewed.password != owner.password
     assert (await browser.http.get("/me")).status_code == 303
 
 
-async def test_demo_payer_signs_in_with_a_code(browser: Browser, tmp_path: Path) -> None:
-    house = browser.whole.house
-    await open_demo(house.parties)
-    log_ins = await DemoPeople(tmp_path).open(house)
+async def test_demo_payer_signs_in_with_a_code(browser: Browser, home: Path) -> None:
+    log_ins = await DemoPeople(home).open(browser.whole.house)
     payer = next(each for each in log_ins if each.face == "wallet")
     path, code = await browser.code_for(payer.email)
     assert (await browser.post(path, {"code": code}, path)).headers["location"] == "/wallet"
 
 
+@pytest.mark.usefixtures("home")
 async def test_demo_link_is_made_once_and_can_be_paid(browser: Browser) -> None:
     house = browser.whole.house
-    await open_demo(house.parties)
     link = await open_link(house)
     assert await open_link(house) == link
     followed = await browser.http.get(link)

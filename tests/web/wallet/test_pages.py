@@ -5,13 +5,17 @@ import re
 from typing import Any
 
 import pytest
+from tests.faces.merchant_place import Shop
 from tests.faces.wallet_place import HOSTILE, Purse, new_payer, unknown
+from tests.parties.conftest import PASSWORD, scope_of
+from tests.web.merchant.visits import member, visit
 from tests.web.wallet.conftest import Phone, signed_in
 from tests.web.whole_house import BASE
 
-from tongbao.core.ids import int_text
+from tongbao.core.ids import int_text, parse_uuid
 from tongbao.ledger.schema import BOOK_PREFIX, BookId, Side
-from tongbao.parties.schema import Payer
+from tongbao.parties.schema import MerchantRole, Payer
+from tongbao.payments.schema.complaints import ComplaintCause, Said
 from tongbao.payments.schema.orders import PageOrder
 from tongbao.web.api.wallets import FUNDING
 
@@ -235,6 +239,8 @@ async def test_card_and_mandate_of_another_payer_cannot_be_touched(
             f"/wallet/methods/{card}/default",
             f"/wallet/methods/{unknown('pm', purse.whole)}/remove",
             f"/wallet/mandates/{purse.named['mandate']}/end",
+            f"/wallet/mandates/{purse.named['mandate']}/pause",
+            f"/wallet/mandates/{purse.named['mandate']}/resume",
             f"/wallet/mandates/{unknown('mandate', purse.whole)}/end",
             "/wallet/mandates/x/end",
         ):
@@ -259,6 +265,198 @@ async def test_mandate_is_ended_by_its_payer_and_stands_among_the_earlier(purse:
         assert "Earlier" in page
     found = await purse.whole.house.payments.setups.mandates(purse.shops[2].scope, PageOrder())
     assert [each.state.value for each in found.items if each.reference == reference] == ["inactive"]
+
+
+async def test_mandate_is_paused_and_goes_on_as_its_payer_says(purse: Purse) -> None:
+    payer = await new_payer(purse.whole, "Ada", purse.shops[0])
+    reference = await purse.mandate(2, payer)
+    async with signed_in(purse, payer) as http:
+        phone = Phone(http)
+        path = f"/wallet/mandates/{reference}"
+        answer = await phone.post(f"{path}/pause", "/wallet/mandates")
+        page = await phone.get(answer.headers["location"])
+        assert "Paused by you" in page
+        assert "Pause</button>" not in page
+        told = await purse.whole.get(purse.shops[2], f"/v1/mandates/{reference}")
+        assert (told["status"], told["paused"]) == ("inactive", True)
+        answer = await phone.post(f"{path}/resume", "/wallet/mandates")
+        assert "Pause</button>" in await phone.get(answer.headers["location"])
+        assert (await phone.post(f"{path}/end", "/wallet/mandates")).status_code == 303
+        late = await phone.post(f"{path}/resume", "/wallet/mandates")
+        assert late.headers["location"].endswith("said=mandate_over")
+
+
+async def bought(purse: Purse, payer: Payer, amount: int = 3_300) -> str:
+    """Something bought at the second shop; the address of its bill."""
+    made = await purse.scan(amount, 1, payer=payer)
+    return f"/wallet/bills/{await purse.bill(made['id'], 1)}"
+
+
+async def test_payer_complains_reads_the_answer_and_takes_the_next_one_back(
+    purse: Purse, stranger: Payer
+) -> None:
+    bill, desk = await bought(purse, stranger), purse.whole.house.payments.complaints
+    async with signed_in(purse, stranger) as http:
+        phone = Phone(http)
+        assert "Tell the shop" in await phone.get(bill)
+        said = {"cause": "wrong_amount", "words": f"It was to be 30 {HOSTILE}"}
+        # Sent twice it is told once.
+        for _ in range(2):
+            sent = await phone.post(f"{bill}/complaint", f"{bill}/complaint", **said)
+            assert (sent.status_code, sent.headers["location"]) == (303, f"{bill}?said=complained")
+        page = await phone.get(f"{bill}?said=complained")
+        assert "<img src=x" not in page
+        assert "It was to be 30 <img" in html.unescape(page)
+        assert "Waits for the shop" in page
+        assert "Tell the shop here" not in page
+        assert "Waiting for an answer of Everyday Grocery" in html.unescape(await phone.get("/wallet"))
+        (complaint,) = await desk.recent(stranger.wallet_book_id)
+        await desk.answer(purse.shops[1].scope, complaint.id, f"Three were a deposit {HOSTILE}")
+        page = await phone.get(bill)
+        assert "Three were a deposit &lt;img" in page
+        assert "has answered you" in await phone.get("/wallet")
+        await phone.post(f"{bill}/complaint", f"{bill}/complaint", cause="duplicate")
+        again = (await desk.recent(stranger.wallet_book_id))[0]
+        path = f"{bill}/complaint/{again.reference}/withdraw"
+        assert (await phone.post(path, bill)).headers["location"].endswith("said=complaint_withdrawn")
+        assert (await phone.post(path, bill)).headers["location"].endswith("said=complaint_ended")
+        assert "Taken back" in await phone.get(bill)
+
+
+async def test_complaint_that_says_too_little_is_not_taken(purse: Purse, stranger: Payer) -> None:
+    bill = await bought(purse, stranger)
+    async with signed_in(purse, stranger) as http:
+        phone = Phone(http)
+        for fields in (
+            {},
+            {"cause": "x"},
+            {"cause": "wrong_amount"},
+            {"cause": "duplicate", "words": "x" * 1001},
+        ):
+            answer = await phone.post(f"{bill}/complaint", f"{bill}/complaint", **fields)
+            assert answer.status_code == 400, fields
+            assert 'class="wrong"' in answer.text
+        assert await purse.whole.house.payments.complaints.recent(stranger.wallet_book_id) == []
+
+
+async def test_complaint_about_what_went_back_is_told_why_not(purse: Purse, stranger: Payer) -> None:
+    bill = await bought(purse, stranger)
+    reference = bill.rpartition("/")[2]
+    await purse.whole.house.payments.refunds.create(
+        purse.shops[1].scope, attempt_id=parse_uuid("pa", reference)
+    )
+    async with signed_in(purse, stranger) as http:
+        phone = Phone(http)
+        page = await phone.get(f"{bill}/complaint")
+        assert "Everything was given back" in page
+        assert 'name="cause"' not in page
+        answer = await phone.post(f"{bill}/complaint", bill, cause="duplicate")
+        assert answer.status_code == 409
+
+
+async def test_bill_and_complaint_of_another_payer_are_unknown(
+    purse: Purse, phone: Phone, stranger: Payer
+) -> None:
+    bill, desk = await bought(purse, stranger), purse.whole.house.payments.complaints
+    other = f"/wallet/bills/{purse.named['hostile']}"
+    async with signed_in(purse, stranger) as http:
+        await Phone(http).post(f"{bill}/complaint", bill, cause="unrecognized")
+    (made,) = await desk.recent(stranger.wallet_book_id)
+    own = await desk.recent(purse.payer.wallet_book_id)
+    top_up = (await phone.get("/wallet/bills?q=pi_")).partition("/wallet/bills/pi_")[2].partition('"')[0]
+    await phone.get(f"{bill}/complaint", 404)
+    for path in (
+        f"{bill}/complaint",
+        f"{bill}/complaint/{made.reference}/withdraw",
+        # Of their own payment, but somebody else's complaint.
+        f"{other}/complaint/{made.reference}/withdraw",
+        f"{other}/complaint/{unknown('cmp', purse.whole)}/withdraw",
+        f"{other}/complaint/x/withdraw",
+        "/wallet/bills/pa_x/complaint",
+        f"/wallet/bills/pi_{top_up}/complaint",
+    ):
+        answer = await phone.post(path, "/wallet/methods", cause="unrecognized")
+        assert answer.status_code == 404, path
+    assert (await desk.recent(stranger.wallet_book_id))[0].state == "open"
+    assert await desk.recent(purse.payer.wallet_book_id) == own
+
+
+async def shop_of(purse: Purse, number: int) -> Shop:
+    """One of the shops as the visits of the portal know it, with an owner of its own."""
+    tenant, people = purse.shops[number], purse.whole.people
+    owner = await people.member(scope_of(tenant.merchant), MerchantRole.OWNER, PASSWORD)
+    return Shop(purse.whole, BASE, tenant, owner, [])
+
+
+async def test_shop_reads_the_complaint_in_its_portal_and_answers_once(purse: Purse, stranger: Payer) -> None:
+    bill, desk = await bought(purse, stranger), purse.whole.house.payments.complaints
+    reference, scope = bill.rpartition("/")[2], purse.shops[1].scope
+    said = Said(ComplaintCause.UNRECOGNIZED, HOSTILE)
+    made = await desk.complain(stranger.wallet_book_id, scope.book_id, parse_uuid("pa", reference), said)
+    path, shop = f"/complaints/{made.reference}", await shop_of(purse, 1)
+    async with visit(shop) as owner:
+        assert re.search("payers? waits? for an answer", await owner.page(""))
+        for page in ("/disputes", "/complaints"):
+            assert 'Payers who ask <span class="count">' in await owner.page(page)
+        assert path in await owner.page("/complaints?state=open")
+        assert path not in await owner.page("/complaints?state=answered")
+        exported = await owner.page("/complaints?format=csv")
+        assert made.reference in exported
+        page = await owner.page(path)
+        assert HOSTILE in html.unescape(page)
+        assert "<img src=x" not in page
+        refund = re.findall(r'href="[^"]*(/payments/[^"]+/refund[?]cause=fraudulent)"', page)[0]
+        assert re.search(r'value="fraudulent" checked', await owner.page(refund))
+        assert (await owner.send(path, path, words=" ")).status_code == 422
+        answer = await owner.send(path, path, words="It was <b>you</b>")
+        assert answer.headers["location"].endswith("said=complaint_answered")
+        page = await owner.page(path)
+        assert "It was &lt;b&gt;you" in page
+        assert "Send the answer" not in page
+        late = await owner.send(path, "/links/new", words="Other words")
+        assert late.status_code == 409
+        assert "This has ended already." in late.text
+    assert (await desk.get(scope, made.id)).answer == "It was <b>you</b>"
+    await purse.whole.tally()
+    told = await purse.whole.get(purse.shops[1], "/v1/events", type="complaint.closed")
+    found = told["data"][0]["data"]["object"]
+    assert (found["id"], found["status"], found["reason"]) == (made.reference, "answered", "unrecognized")
+    assert (found["words"], found["answer"]) == (HOSTILE, "It was <b>you</b>")
+    assert "wallet_book_id" not in found
+
+
+async def test_complaint_is_closed_to_other_shops_and_to_who_may_only_look(
+    purse: Purse, stranger: Payer
+) -> None:
+    bill, desk = await bought(purse, stranger), purse.whole.house.payments.complaints
+    reference, scope = bill.rpartition("/")[2], purse.shops[1].scope
+    said = Said(ComplaintCause.DUPLICATE)
+    made = await desk.complain(stranger.wallet_book_id, scope.book_id, parse_uuid("pa", reference), said)
+    path, shop = f"/complaints/{made.reference}", await shop_of(purse, 1)
+    async with visit(shop, await member(shop, MerchantRole.VIEWER)) as viewer:
+        assert "Send the answer" not in await viewer.page(path)
+        assert (await viewer.send(path, path, words="Mine")).status_code == 403
+    async with visit(await shop_of(purse, 2)) as other:
+        assert made.reference not in await other.page("/complaints")
+        await other.page(path, 404)
+        assert (await other.send(path, "/links/new", words="Mine")).status_code == 404
+        await other.page("/complaints/x", 404)
+    async with visit(shop) as owner:
+        sent = {"words": "Mine", "once": "o" * 16}
+        foreign = await owner.http.post(shop.home + path, data=sent, headers={"origin": BASE})
+        assert foreign.status_code in (401, 403)
+    assert (await desk.get(scope, made.id)).state == "open"
+
+
+async def test_complaint_without_its_token_or_from_another_site_is_not_told(
+    purse: Purse, phone: Phone
+) -> None:
+    path, desk = f"/wallet/bills/{purse.named['hostile']}/complaint", purse.whole.house.payments.complaints
+    own = await desk.recent(purse.payer.wallet_book_id)
+    for headers, fields in (({"origin": BASE}, {}), ({"origin": "https://evil.example"}, {"csrf": "x"})):
+        sent = {"cause": "unrecognized"} | fields
+        assert (await phone.http.post(path, data=sent, headers=headers)).status_code in (401, 403)
+    assert await desk.recent(purse.payer.wallet_book_id) == own
 
 
 async def test_form_without_its_token_or_from_another_site_is_not_obeyed(phone: Phone) -> None:

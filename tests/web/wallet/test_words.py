@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tongbao.payments.schema.complaints import ComplaintCause, ComplaintState
+from tongbao.payments.schema.methods import MandateState
 from tongbao.payments.schema.standing import Standing
 from tongbao.web.locale import wallet as words
 from tongbao.web.ui.kit import Kit
@@ -44,6 +46,12 @@ def test_every_value_that_a_page_puts_into_words_has_some() -> None:
         *(f"go_{key}{end}" for key, _, _ in about.PLACES for end in ("", "_line")),
         *(f"p_fill_{why}" for why in ("declined", "prove", "unknown", "busy")),
         *(f"p_{field}" for field in ("number", "expiry", "cvc", "holder")),
+        *(f"cause_{cause}{end}" for cause in ComplaintCause for end in ("", "_line")),
+        *(f"complaint_{state}" for state in ComplaintState),
+        *(f"complaint_home_{state}" for state in ComplaintState if state is not ComplaintState.WITHDRAWN),
+        *(f"p_complaint_{why}" for why in ("not_paid", "open", "disputed", "refunded", "repeated", "late")),
+        *(f"is_{state}" for state in MandateState if state is not MandateState.INACTIVE),
+        *(f"{act}_mandate{end}" for act in ("pause", "resume") for end in ("", "_line")),
         *(f"term_{end}" for end in ("each", "until", "none")),
         *(f"term_{part}{period}" for part in ("", "count_") for period in ("day", "week", "month", "year")),
     }

@@ -78,3 +78,31 @@ class Replanned(msgspec.Struct, frozen=True):
 
     movement_count: int = 0
     batch_count: int = 0
+
+
+class YearState(enum.StrEnum):
+    """How sure the days of one year of a calendar are."""
+
+    ANNOUNCED = "announced"  # entered here by two people
+    STATUTORY = "statutory"  # by a rule that is published, or announced before this program came
+    PROVISIONAL = "provisional"  # only what the statute gives; days may still move
+
+
+class CalendarYear(msgspec.Struct, frozen=True, kw_only=True):
+    """The days of one year of a calendar as they count now. ``by``: the announcement that says so, where it is one."""
+
+    calendar: str
+    year: int
+    state: YearState
+    source: str
+    holidays: tuple[AnnouncedHoliday, ...]
+    workdays: tuple[date, ...]
+    by: Announcement | None = None
+
+
+class DayChange(msgspec.Struct, frozen=True):
+    """A day that an announcement would make free, or worked; ``name`` is that of the holiday that comes or goes."""
+
+    on: date
+    is_free: bool
+    name: str

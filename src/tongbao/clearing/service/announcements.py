@@ -10,7 +10,9 @@ from uuid import UUID
 from tongbao.clearing.policy import announcements as policy
 from tongbao.clearing.policy.adjustments import check_note
 from tongbao.clearing.policy.agreements import Terms
+from tongbao.clearing.policy.announced_years import changes, year_of
 from tongbao.clearing.policy.batching import JOB, replanned
+from tongbao.clearing.policy.calendars import Known
 from tongbao.clearing.policy.closing import not_before
 from tongbao.clearing.policy.cycles import cut_again, cut_of, paid_on
 from tongbao.clearing.schema.agreements import Cycle
@@ -19,6 +21,8 @@ from tongbao.clearing.schema.announcements import (
     Announcement,
     AnnouncementOrder,
     AnnouncementState,
+    CalendarYear,
+    DayChange,
     Replanned,
 )
 from tongbao.clearing.schema.batches import Batch
@@ -101,6 +105,26 @@ class Announcements:
         async with self._database.connection() as connection:
             return await store.page(connection, calendar, year, max(1, min(limit, PAGE_MAX)))
 
+    async def years(self, from_year: int, until_year: int) -> list[CalendarYear]:
+        """Return the years of a half-open span of every calendar as they count now, by calendar and year."""
+        known, by = await self._in_force()
+        years = range(max(from_year, policy.YEARS.start), min(until_year, policy.YEARS.stop))
+        return [year_of(known, code, year, by.get((code, year))) for code in sorted(known) for year in years]
+
+    async def year(self, calendar: str, year: int) -> CalendarYear:
+        """Return a year of a calendar as it counts now; raise NotFound ``calendar_year_unknown``."""
+        known, by = await self._in_force()
+        if calendar not in known or year not in policy.YEARS:
+            raise NotFound("calendar_year_unknown", "there is no such calendar, or no such year")
+        return year_of(known, calendar, year, by.get((calendar, year)))
+
+    async def changes(self, order: AnnouncementOrder) -> tuple[DayChange, ...]:
+        """Return the days that an announcement would make free or worked, beside what counts now, in order."""
+        known, by = await self._in_force()
+        place = (order.calendar, order.year)
+        others = tuple(each.order for at, each in by.items() if at != place)
+        return changes(*place, known, policy.with_announced((*others, order)))
+
     async def plan(self, announcement_id: UUID) -> Replanned:
         """Count cuts and dates of payment anew for what waits and for batches without a payout; return how many moved.
 
@@ -128,6 +152,13 @@ class Announcements:
                 done = await self.plan(each.id)
                 count += done.movement_count + done.batch_count
         return count
+
+    async def _in_force(self) -> tuple[Known, dict[tuple[str, int], Announcement]]:
+        """Return the calendars as they are known now, and the announcements behind that by calendar and year."""
+        async with self._database.connection() as connection:
+            found = await store.in_force(connection, ANNOUNCEMENTS_MAX)
+        by = {(each.order.calendar, each.order.year): each for each in found}
+        return policy.with_announced(tuple(each.order for each in found)), by
 
     async def _movements(self, from_on: date) -> int:
         after, count = _FIRST, 0

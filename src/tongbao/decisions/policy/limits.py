@@ -11,10 +11,12 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import ndtri
 
+from tongbao.core.lazy import Lazily
 from tongbao.decisions.schema.experiments import LOOKS_MAX
+
+optimize = Lazily("scipy.optimize")
 
 NODES = 96
 """Points of the quadrature. The kernel is a normal density as wide as 1/14 of the interval or wider, so 96 are exact to 1e-10."""
@@ -47,7 +49,7 @@ def constant(looks: int, alpha: float) -> float:
     highest = float(-ndtri(alpha / (2 * looks))) + 1e-9
     if looks == 1:
         return single
-    return float(brentq(lambda c: 1 - _inside(looks, c, 0.0) - alpha, single, highest, xtol=1e-10))
+    return float(optimize.brentq(lambda c: 1 - _inside(looks, c, 0.0) - alpha, single, highest, xtol=1e-10))
 
 
 def power(looks: int, alpha: float, drift: float) -> float:
@@ -60,7 +62,7 @@ def drift_needed(looks: int, alpha: float, wanted: float) -> float:
     """Return the mean of the last look's z value at which the chance to pass a limit is ``wanted`` (above alpha, below 1)."""
     if not alpha < wanted < 1:
         raise ValueError("power must lie between alpha and 1")
-    return float(brentq(lambda drift: power(looks, alpha, drift) - wanted, 0.0, 40.0, xtol=1e-9))
+    return float(optimize.brentq(lambda drift: power(looks, alpha, drift) - wanted, 0.0, 40.0, xtol=1e-9))
 
 
 def _inside(looks: int, c: float, drift: float) -> float:

@@ -7,6 +7,7 @@ go. Different salts are independent; a checksum such as CRC-32 is not, because i
 
 import hashlib
 import math
+from collections.abc import Collection
 
 import msgspec
 
@@ -70,6 +71,12 @@ def fault_of(order: RolloutOrder) -> str:
     return next((fault for each in order.guardrails if (fault := _guardrail_fault(each))), "")
 
 
+def choice_fault_of(order: RolloutOrder, choices: Collection[str]) -> str:
+    """Return what is wrong where a guardrail counts what its policy never chooses; ``choices`` are those that there are."""
+    wrong = next((each.choice for each in order.guardrails if each.choice not in (None, *choices)), None)
+    return f"a choice is one of {', '.join(sorted(choices))}; not {wrong}" if wrong is not None else ""
+
+
 def is_unproved(share_bps: int, verdict: Verdict | None, *, is_forced: bool) -> bool:
     """Return whether a share is more than a version with this verdict may have; None: it was never replayed.
 
@@ -83,6 +90,8 @@ def is_unproved(share_bps: int, verdict: Verdict | None, *, is_forced: bool) -> 
 def _guardrail_fault(guardrail: Guardrail) -> str:
     if not 0 < len(guardrail.outcome) <= NAME_CHARS_MAX or "\x00" in guardrail.outcome:
         return f"a guardrail names an outcome in 1 to {NAME_CHARS_MAX} characters"
+    if guardrail.choice == "":
+        return f"{guardrail.outcome} names what is chosen, as in chosen=decline"
     if not 0 <= guardrail.worse_by < math.inf:
         return f"worse_by of {guardrail.outcome} is a number from 0 on"
     if not 0 < guardrail.value_range < math.inf:

@@ -17,6 +17,8 @@ SHARE_BPS_MAX = 10_000
 SPEC_BYTES_MAX = 262_144
 NAME_CHARS_MAX = 80
 NOTE_CHARS_MAX = 1_000
+CHOSEN = "chosen="
+"""``chosen=decline`` names no outcome of the log but what the arm itself did: 1 where it chose that, else 0."""
 
 
 class VersionState(enum.StrEnum):
@@ -45,8 +47,9 @@ class PolicyVersion(msgspec.Struct, frozen=True, kw_only=True):
 class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
     """A limit that a challenger must keep, against the champion over the same time.
 
-    ``outcome``: which outcome of the log is watched; ``worse_by``: how much worse than the champion's mean the challenger
-    may be, in the outcome's own unit (0.01 is one point of approval); ``higher_is_better`` tells what worse means.
+    ``outcome``: which outcome of the log is watched, or with ``CHOSEN`` how often an arm chose something; ``worse_by``: how
+    much worse than the champion's mean the challenger may be, in the outcome's own unit (0.01 is one point of approval);
+    ``higher_is_better`` tells what worse means.
     ``value_range``: width of the range of single values, for the confidence sequence. ``count_min``: decisions with an
     outcome in each arm before it speaks.
     """
@@ -56,6 +59,11 @@ class Guardrail(msgspec.Struct, frozen=True, kw_only=True):
     higher_is_better: bool = True
     value_range: float = 1.0
     count_min: int = 100
+
+    @property
+    def choice(self) -> str | None:
+        """What an arm is watched to choose; None for a guardrail of an outcome."""
+        return choice_of(self.outcome)
 
 
 class Rollout(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +83,11 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     started_by: str
     note: str = ""
+
+
+def choice_of(outcome: str) -> str | None:
+    """Return which choice ``chosen=…`` counts; None for an outcome of the log."""
+    return outcome.removeprefix(CHOSEN) if outcome.startswith(CHOSEN) else None
 
 
 class Action(enum.StrEnum):

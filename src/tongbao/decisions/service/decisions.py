@@ -1,7 +1,7 @@
 """Decisions as one object: what a process wires once and hands to every room that decides."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from tongbao.core.clock import Clock
 from tongbao.core.db import Database
@@ -22,7 +22,7 @@ def random_salt() -> str:
 class Decisions:
     """All use cases over one database. ``validators`` say by policy what a specification must satisfy.
 
-    ``new_salt`` says who is in which arm; a seeded one makes equal runs equal.
+    ``new_salt`` says who is in which arm; a seeded one makes equal runs equal. ``choices``: see ``Policies``.
     """
 
     def __init__(
@@ -33,8 +33,11 @@ class Decisions:
         validators: Mapping[str, Validator],
         *,
         new_salt: Callable[[], str] = random_salt,
+        choices: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self.log = DecisionLog(database, clock)
-        self.policies = Policies(database, clock, ids, validators=validators, new_salt=new_salt)
+        self.policies = Policies(
+            database, clock, ids, validators=validators, new_salt=new_salt, choices=choices
+        )
         self.experiments = Experiments(database, clock, new_salt)
         self.guarding = Guarding(self.policies, LoggedArms(database, clock), clock)

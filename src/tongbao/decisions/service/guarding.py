@@ -16,7 +16,7 @@ from tongbao.core.db import Database
 from tongbao.core.errors import Conflict, OutcomeUnknown, Unavailable
 from tongbao.decisions.policy.guardrails import GuardrailState, Reading, Totals, judge
 from tongbao.decisions.policy.rollout import CHALLENGER, CHAMPION
-from tongbao.decisions.schema.policies import Guardrail, Rollout
+from tongbao.decisions.schema.policies import Guardrail, Rollout, choice_of
 from tongbao.decisions.service.policies import Policies
 from tongbao.decisions.store import arms as store
 
@@ -32,7 +32,10 @@ class ArmStatistics(Protocol):
     """Where the outcomes of a roll-out's arms are read."""
 
     async def statistics(self, rollout: Rollout, outcome: str) -> Mapping[str, Totals]:
-        """Return by arm the standing values of ``outcome``, of decisions by the roll-out since it began."""
+        """Return by arm the standing values of ``outcome``, of decisions by the roll-out since it began.
+
+        ``chosen=NAME`` stands for 1 where an arm chose that and 0 where not, in every decision.
+        """
         ...
 
 
@@ -50,6 +53,7 @@ class LoggedArms:
 
     async def statistics(self, rollout: Rollout, outcome: str) -> Mapping[str, Totals]:
         """Return by arm the standing values of ``outcome`` until now, across all books."""
+        choice = choice_of(outcome)
         # What was decided in this very moment is in.
         end = self._clock.now() + timedelta(microseconds=1)
         start = max(rollout.started_at, end - timedelta(days=WINDOW_DAYS_MAX))
@@ -57,7 +61,10 @@ class LoggedArms:
         while start < end:
             window = (start, min(start + SLICE, end))
             async with self._database.connection() as connection:
-                read = await store.statistics(connection, rollout, outcome, window, live=self._live)
+                if choice is None:
+                    read = await store.statistics(connection, rollout, outcome, window, live=self._live)
+                else:
+                    read = await store.choices(connection, rollout, choice, window, live=self._live)
             for arm, values in read.items():
                 totals[arm] = totals.get(arm, Totals()) + Totals(*values)
             start += SLICE

@@ -4,7 +4,7 @@ Every act is one transaction: the change, one line of the audit trail with who, 
 ``decisions.policy_changed``; of two writers at once one hears Conflict ``policy_changed`` (``policy_acts``).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from tongbao.core.db import Database
 from tongbao.core.errors import Conflict, InvalidRequest, LimitExceeded
 from tongbao.core.ids import IdFactory
 from tongbao.decisions.policy.drafts import canonical, check_text, digest_of, invalid_spec, kind_of
-from tongbao.decisions.policy.rollout import RolloutOrder, fault_of
+from tongbao.decisions.policy.rollout import RolloutOrder, choice_fault_of, fault_of
 from tongbao.decisions.schema.evaluation import Report, Verdict
 from tongbao.decisions.schema.log import Fact
 from tongbao.decisions.schema.policies import (
@@ -41,18 +41,20 @@ from tongbao.decisions.store import policies as store
 
 VERSIONS_MAX = 10_000
 
-Validator = Callable[[dict[str, Any]], None]
+Validator = Callable[[dict[str, Any]], Awaitable[None] | None]
 """Says what is wrong with a specification by raising ``msgspec.ValidationError``, ``ValueError`` or InvalidRequest.
 
 The path stands at the end of the text as msgspec writes it, "expected a share - at `$.weights.fee`", or as ``path``
-in the facts of an InvalidRequest."""
+in the facts of an InvalidRequest. One that looks up what a specification names is awaited, and raises NotFound for what
+there is not."""
 
 
 class Policies(PolicyReading):
     """All that is done with policies. One object per process.
 
     ``validators``: by the name of the policy up to its first slash, what a specification must satisfy. ``new_salt``
-    returns an unpredictable text of letters and digits (``secrets.token_hex``).
+    returns an unpredictable text of letters and digits (``secrets.token_hex``). ``choices``: by the same name, what a
+    policy may choose, where that is known; a guardrail may count these and no others.
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class Policies(PolicyReading):
         *,
         validators: Mapping[str, Validator],
         new_salt: Callable[[], str],
+        choices: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         super().__init__(database)
+        self._choices = dict(choices or {})
         self._validators = dict(validators)
         self._new_salt = new_salt
         self._acts = PolicyActs(database, clock, ids, self._validators)
@@ -73,10 +77,11 @@ class Policies(PolicyReading):
         """Write a new version of ``policy``; the version that has this content already, where one has.
 
         Raises InvalidRequest ``policy_unknown``, ``policy_spec_invalid`` (facts ``path``, ``reason``) or
-        ``policy_text_invalid``; LimitExceeded ``policies_full`` or ``policy_versions_full``; Conflict.
+        ``policy_text_invalid``; NotFound where the specification names what there is not; LimitExceeded
+        ``policies_full`` or ``policy_versions_full``; Conflict.
         """
         check_text("note", note, NOTE_CHARS_MAX)
-        encoded = self._accepted(policy, spec)
+        encoded = await self._accepted(policy, spec)
         digest = digest_of(encoded)
         async with self._acts.begin(policy, actor) as act:
             existing = await store.version_by_digest(act.connection, policy, digest)
@@ -173,7 +178,8 @@ class Policies(PolicyReading):
         Raises InvalidRequest ``policy_rollout_invalid``; NotFound ``policy_version_unknown``; Conflict
         ``policy_not_published``, ``policy_unproved`` (its replay does not allow the share) or ``policy_changed``.
         """
-        if fault := fault_of(order):
+        choices = self._choices.get(kind_of(policy))
+        if fault := fault_of(order) or (choices is not None and choice_fault_of(order, choices)):
             raise InvalidRequest("policy_rollout_invalid", fault)
         check_text("note", order.note, NOTE_CHARS_MAX)
         async with self._acts.begin(policy, actor) as act:
@@ -254,14 +260,16 @@ class Policies(PolicyReading):
             )
         return new
 
-    def _accepted(self, policy: str, spec: dict[str, Any]) -> bytes:
+    async def _accepted(self, policy: str, spec: dict[str, Any]) -> bytes:
         """Return the canonical form of a specification that the policy's room accepts."""
         validate = self._validators.get(kind_of(policy))
         if validate is None:
             raise unknown(policy)
         try:
             encoded = canonical(spec)
-            validate(msgspec.json.decode(encoded))
+            looked_up = validate(msgspec.json.decode(encoded))
+            if looked_up is not None:
+                await looked_up
         except (msgspec.ValidationError, ValueError, InvalidRequest) as error:
             raise invalid_spec(policy, error) from error
         return encoded

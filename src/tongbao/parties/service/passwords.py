@@ -6,6 +6,7 @@ instead of taking the machine.
 """
 
 import asyncio
+import functools
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,18 @@ _NOBODYS = "a password that is never set, since hashing it costs as much as any"
 Result = TypeVar("Result")
 
 
+def _hasher() -> argon2.PasswordHasher:
+    return argon2.PasswordHasher(
+        time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES, type=argon2.Type.ID
+    )
+
+
+@functools.cache
+def _nobodys_digest() -> str:
+    """Return what nobody's password is compared with, computed once a process: it is nobody's in every house."""
+    return _hasher().hash(_NOBODYS)
+
+
 class Passwords:
     """Hashes and checks passwords on its own threads. One object a process; ``close`` it.
 
@@ -33,13 +46,11 @@ class Passwords:
     """
 
     def __init__(self) -> None:
-        self._hasher = argon2.PasswordHasher(
-            time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES, type=argon2.Type.ID
-        )
+        self._hasher = _hasher()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="password")
         self._waiting = 0
         self.hashed_count = 0
-        self._nobodys_digest = self._hasher.hash(_NOBODYS)
+        self._nobodys_digest = _nobodys_digest()
 
     def close(self) -> None:
         """End the threads after what they are hashing."""

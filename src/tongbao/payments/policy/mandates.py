@@ -20,10 +20,27 @@ _LENGTH = {
 def check(
     mandate: Mandate, method: PaymentMethod | None, amount_minor: int, currency: str, now: datetime
 ) -> None:
-    """Raise WrongState ``mandate_invalid`` where a mandate does not permit a payment, saying why."""
+    """Raise WrongState where a mandate does not permit a payment: ``mandate_paused``, or ``mandate_invalid`` saying why."""
+    if mandate.state is MandateState.PAUSED:
+        raise WrongState(
+            "mandate_paused", f"{mandate.reference} was paused by its payer", mandate=mandate.reference
+        )
     why = _objection(mandate, method, amount_minor, currency, now)
     if why is not None:
         raise WrongState("mandate_invalid", f"{mandate.reference} {why}", mandate=mandate.reference)
+
+
+def paused(mandate: Mandate, now: datetime, *, is_paused: bool) -> Mandate | None:
+    """Return a mandate that its payer pauses or lets go on; None where it stands so already.
+
+    Raises WrongState ``mandate_ended`` for one that is not in force.
+    """
+    if mandate.state not in (MandateState.ACTIVE, MandateState.PAUSED):
+        raise WrongState(
+            "mandate_ended", f"{mandate.reference} is {mandate.state}", mandate=mandate.reference
+        )
+    wanted = MandateState.PAUSED if is_paused else MandateState.ACTIVE
+    return None if mandate.state is wanted else mandate.changed(now, state=wanted)
 
 
 def used(mandate: Mandate, amount_minor: int, currency: str, now: datetime) -> Mandate:

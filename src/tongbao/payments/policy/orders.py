@@ -188,6 +188,14 @@ def known_kinds(kinds: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(kinds)) or DEFAULT_KINDS
 
 
+def shown_kinds(kinds: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the kinds of method that a checkout may offer: all where none is named, of which it shows what channels carry.
+
+    Raises as ``known_kinds``.
+    """
+    return known_kinds(kinds or METHOD_KINDS)
+
+
 def check_amount(amount_minor: int, param: str) -> None:
     """Raise BadAmount unless an amount is positive and one that the ledger can post."""
     if amount_minor <= 0:

@@ -27,6 +27,7 @@ class Kind(enum.IntEnum):
     LINK = 8
     SESSION = 9
     WALLET_TRANSFER = 10
+    COMPLAINT = 11
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="object"):

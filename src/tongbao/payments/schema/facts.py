@@ -5,6 +5,7 @@ import msgspec
 from tongbao.core.events.facts import Fact
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.checkout import CheckoutSession, PaymentLink, WalletTransfer
+from tongbao.payments.schema.complaints import Complaint
 from tongbao.payments.schema.intents import Intent
 from tongbao.payments.schema.methods import Mandate, PaymentMethod, SetupIntent
 from tongbao.payments.schema.refunds import Dispute, Refund
@@ -20,6 +21,7 @@ AnyDocument = (
     | PaymentLink
     | CheckoutSession
     | WalletTransfer
+    | Complaint
 )
 
 

@@ -170,7 +170,7 @@ class Intent(Document, frozen=True, kw_only=True, tag="payment_intent"):
     ``amount_refunded_minor`` returned or on its way back. ``attempt_id`` names the latest attempt, ``paid_by_id`` the
     one whose money counts. ``wallet_book_id``: the wallet that the money tops up. ``judged``: what the last confirmation was
     judged as; None where nothing stood in its way. ``must_prove``: whatever risk control says, it is not collected before its
-    payer has proved who it is.
+    payer has proved who it is. ``complaint_id`` names the latest complaint of its payer.
     """
 
     KIND: ClassVar[Kind] = Kind.INTENT
@@ -212,6 +212,7 @@ class Intent(Document, frozen=True, kw_only=True, tag="payment_intent"):
     session_id: UUID | None = None
     wallet_book_id: int | None = None
     must_prove: bool = False
+    complaint_id: UUID | None = None
 
     @property
     def status(self) -> str:

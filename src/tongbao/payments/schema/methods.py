@@ -85,6 +85,7 @@ class MandateState(enum.StrEnum):
 
     PENDING = "pending"
     ACTIVE = "active"
+    PAUSED = "paused"  # by its payer, who may let it go on
     INACTIVE = "inactive"
 
 

@@ -12,6 +12,7 @@ from tongbao.payments.ports import CardMemory, MerchantProfiles, Proofs, RiskCon
 from tongbao.payments.service.accounts import MoneyAccounts
 from tongbao.payments.service.acting import Acting
 from tongbao.payments.service.balances import Balances
+from tongbao.payments.service.complaining import Complaining
 from tongbao.payments.service.confirming import Confirming
 from tongbao.payments.service.desk import Desk
 from tongbao.payments.service.disputing import Disputing
@@ -92,6 +93,7 @@ class Payments:
         self.methods = Methods(desk)
         self.refunds = Refunding(desk)
         self.disputes = Disputing(desk)
+        self.complaints = Complaining(desk)
         self.setups = Setups(desk)
         self.sessions = Sessions(desk)
         self.prospects = Prospects(desk)

@@ -4,6 +4,7 @@ So a refund without an answer is never lost and never made twice, and one that t
 its money back with the merchant.
 """
 
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -12,10 +13,11 @@ from tongbao.channels.schema import Answer, Follow, Inquire, Operation, Outcome
 from tongbao.core.requests.asks import Ask
 from tongbao.parties.schema import Scope
 from tongbao.payments.errors import BadParameter, WrongState
-from tongbao.payments.policy import orders, refunds
+from tongbao.payments.policy import complaints, orders, refunds
 from tongbao.payments.policy.refunds import RefundStep
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.changes import Claimed
+from tongbao.payments.schema.complaints import Complaint
 from tongbao.payments.schema.intents import Intent
 from tongbao.payments.schema.orders import Done, Page, PageOrder, RefundView
 from tongbao.payments.schema.refunds import Refund
@@ -127,14 +129,15 @@ class Refunding:
             view = RefundView(step.refund or refund, step.attempt or attempt, step.intent or intent)
             if step.refund is None and ask is None:
                 return Planned(None, view)
+            ended = await self._complaint(step, intent, now)
             change = self._desk.change(
                 refund,
                 now,
                 ask=ask,
                 view=view,
-                updates=(step.refund, step.attempt, step.intent),
+                updates=(step.refund, step.attempt, step.intent, ended),
                 transfers=step.transfers,
-                events=step.events,
+                events=(*step.events, *(("complaint.closed", each) for each in (ended,) if each)),
             )
             return Planned(change, view)
 
@@ -202,6 +205,13 @@ class Refunding:
             return Planned(self._desk.change(refund, self._desk.clock.now(), ask=ask, view=view), view)
 
         return await self._desk.decide(plan, reference=refund.reference)
+
+    async def _complaint(self, step: RefundStep, intent: Intent, now: datetime) -> Complaint | None:
+        """Return the payer's open complaint about a payment as a refund that went through ends it; None where there is none."""
+        if step.refund is None or intent.complaint_id is None:
+            return None
+        complaint = await self._desk.read(Complaint, intent.book_id, intent.complaint_id)
+        return complaints.refunded(complaint, step.refund, now)
 
     async def _refunded(self, book_id: int, intent_id: UUID | None, attempt_id: UUID | None) -> Attempt:
         """Return the attempt whose money is to be given back."""

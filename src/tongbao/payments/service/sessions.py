@@ -261,7 +261,7 @@ class Sessions:
         metadata: dict[str, str] | None = None,
         ask: Ask | None = None,
     ) -> Done[PaymentLink]:
-        """Make a link; raise BadParameter, BadAmount."""
+        """Make a link, for all kinds of method where none is named; raise BadParameter, BadAmount."""
         await self._desk.require(scope.book_id, "payment_links")
         _check_items(items)
         if open_amount is not None:
@@ -278,7 +278,7 @@ class Sessions:
             metadata=metadata or {},
             currency=orders.known_currency(currency),
             items=items,
-            method_kinds=orders.known_kinds(method_kinds),
+            method_kinds=orders.shown_kinds(method_kinds),
             capture_method=capture_method,
             redirect_url=redirect_url,
             inactive_message=inactive_message,
@@ -456,7 +456,7 @@ def _intent_order(order: SessionOrder, expires_at: datetime, session_id: UUID) -
         + sum(each.amount_minor for each in order.extras),
         currency=order.currency,
         capture_method=order.capture_method,
-        method_kinds=order.method_kinds,
+        method_kinds=orders.shown_kinds(order.method_kinds),
         customer_id=order.customer_id,
         receipt_email=order.customer_email,
         description=", ".join(item.name for item in order.items)[:DESCRIPTION_CHARS_MAX],

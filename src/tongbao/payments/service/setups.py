@@ -27,7 +27,7 @@ from tongbao.core.ids import derive, uuid_text
 from tongbao.core.requests.asks import Ask
 from tongbao.parties.schema import Scope
 from tongbao.payments.errors import BadParameter, WrongState
-from tongbao.payments.policy import orders, schedule
+from tongbao.payments.policy import mandates, orders, schedule
 from tongbao.payments.schema.changes import Claimed
 from tongbao.payments.schema.intents import PaymentError
 from tongbao.payments.schema.methods import (
@@ -218,6 +218,22 @@ class Setups:
         return await self._desk.decide(
             plan, reference=uuid_text(Mandate.PREFIX, mandate_id), asked=(scope.book_id, ask)
         )
+
+    async def pause_mandate(self, scope: Scope, mandate_id: UUID, *, is_paused: bool) -> Mandate:
+        """Pause a mandate as its payer wishes, or let it go on; raise Missing, WrongState ``mandate_ended``."""
+
+        async def plan() -> Planned:
+            mandate = await self._desk.read(Mandate, scope.book_id, mandate_id)
+            now = self._desk.clock.now()
+            after = mandates.paused(mandate, now, is_paused=is_paused)
+            if after is None:
+                return Planned(None, mandate)
+            change = self._desk.change(after, now, updates=(after,), events=(("mandate.updated", after),))
+            return Planned(change, after)
+
+        done: Done[Mandate] = await self._desk.decide(plan, reference=uuid_text(Mandate.PREFIX, mandate_id))
+        assert done.view is not None
+        return done.view
 
     async def _confirm(
         self,

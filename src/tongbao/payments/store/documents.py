@@ -15,6 +15,7 @@ from tongbao.core.db import Connection
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.changes import Reference
 from tongbao.payments.schema.checkout import CheckoutSession, PaymentLink, WalletTransfer
+from tongbao.payments.schema.complaints import Complaint
 from tongbao.payments.schema.documents import Document, Kind
 from tongbao.payments.schema.intents import Intent
 from tongbao.payments.schema.methods import Mandate, PaymentMethod, SetupIntent
@@ -47,6 +48,7 @@ TYPES: tuple[type[Document], ...] = (
     PaymentLink,
     CheckoutSession,
     WalletTransfer,
+    Complaint,
 )
 _DECODERS: dict[Kind, "msgspec.json.Decoder[Any]"] = {each.KIND: msgspec.json.Decoder(each) for each in TYPES}
 _ENCODER = msgspec.json.Encoder()

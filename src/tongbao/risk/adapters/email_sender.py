@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
+from functools import cached_property
 
 from tongbao.core.clock import Clock
 from tongbao.core.errors import InvalidRequest, Unavailable
@@ -39,9 +40,13 @@ class EmailSender:
             raise ValueError("a mail server that wants a password needs TLS or STARTTLS")
         self._server = server
         self._clock = clock
-        self._trust = server.trust or ssl.create_default_context()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="code-mail")
         self._waiting = 0
+
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        """Whose certificates are believed. Read when first needed: a machine's own are many, and a start waits for nobody's."""
+        return self._server.trust or ssl.create_default_context()
 
     def close(self) -> None:
         """Let the threads go; one that is talking to a server ends when that does."""

@@ -220,4 +220,4 @@ def _tell(waiting: Iterable[_Asked], error: Unavailable) -> None:
     """Tell everybody who still waits that there is no answer."""
     for each in waiting:
         if not each.answer.done():
-            each.answer.set_exception(Unavailable(error.code, error.detail))
+            each.answer.set_exception(error)

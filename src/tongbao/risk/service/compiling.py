@@ -1,11 +1,12 @@
 """From the specification of a risk policy to what decides with it; done once a version and process."""
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, NamedTuple
 
 import msgspec
 
+from tongbao.core.db import Database
 from tongbao.core.errors import InvalidRequest
 from tongbao.risk.policy import rules_tests, rules_text
 from tongbao.risk.policy.exploring import Exploring
@@ -13,6 +14,7 @@ from tongbao.risk.policy.rules import Rules
 from tongbao.risk.policy.tiering import Range, Terms, terms_of
 from tongbao.risk.schema.spec import RiskSpec
 from tongbao.risk.schema.tiers import Tier
+from tongbao.risk.service.shelf import kept
 
 POLICY = "risk"
 JUDGEMENT_PRICE = 400.0
@@ -56,6 +58,21 @@ def checker() -> Callable[[dict[str, Any]], None]:
         rules_tests.check_tests(compile_spec(spec).rules)
 
     return check
+
+
+def checker_over(database: Database) -> Callable[[dict[str, Any]], Awaitable[None]]:
+    """Return what the registry of a house checks drafts with: as ``checker``, and the model must be one that is kept.
+
+    It raises NotFound ``model_unknown``: a version that names such a model would be scored by the scorecard.
+    """
+    check = checker()
+
+    async def check_with_model(spec: dict[str, Any]) -> None:
+        check(spec)
+        if spec.get("model"):
+            await kept(database, spec["model"])
+
+    return check_with_model
 
 
 def _compiled(spec: RiskSpec, rules: Rules) -> Compiled:

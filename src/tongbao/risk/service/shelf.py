@@ -61,11 +61,7 @@ class Shelf:
 
     async def row(self, digest: str) -> ModelRow:
         """Return what is known of a model; raise NotFound ``model_unknown``."""
-        async with self._database.connection() as connection:
-            found = await store.one(connection, digest)
-        if found is None:
-            raise _unknown(digest)
-        return found
+        return await kept(self._database, digest)
 
     async def newest(self) -> list[ModelRow]:
         """Return the newest models."""
@@ -82,6 +78,15 @@ class Shelf:
             except AppError as error:
                 _log.error("risk_model_not_ready", digest=digest, code=error.code, detail=error.detail)
         self._ready = ready
+
+
+async def kept(database: Database, digest: str) -> ModelRow:
+    """Return what is known of a model that somebody kept; raise NotFound ``model_unknown``."""
+    async with database.connection() as connection:
+        found = await store.one(connection, digest)
+    if found is None:
+        raise _unknown(digest)
+    return found
 
 
 def _judge(model: Model) -> Judge:

@@ -19,6 +19,8 @@ INTENTS = "/v1/payment_intents"
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 REQUEST_S = 30.0
 CVC = "123"
+FOUND_WITHIN_S = 180
+"""So long after its visit a payment was made at the latest: nobody makes up for one that is longer ago."""
 CHARGE_PREFIX, ATTEMPT_PREFIX = "ch_", "pa_"
 """A charge is what merchants see of an attempt: the same id under another prefix."""
 
@@ -91,6 +93,26 @@ class Acting:
         return await self._send(
             "GET", self.ways.base_url + f"{INTENTS}/{intent}", self._headers(shop, at), None
         )
+
+    async def find(self, visit: Visit) -> dict[str, Any] | None:
+        """Return the payment of a visit that happened in an earlier run; None where there is none."""
+        first_s = int(visit.at.timestamp())
+        window = {"created[gte]": str(first_s), "created[lt]": str(first_s + FOUND_WITHIN_S), "limit": "100"}
+        url = f"{self.ways.base_url}{INTENTS}?{urlencode(window)}"
+        answer = await self._send("GET", url, self._headers(visit.shop, visit.at), None)
+        for intent in answer.body.get("data", []):
+            order = intent["metadata"].get("order")
+            if (order, intent["amount"]) == (str(visit.number), visit.amount_minor):
+                found: dict[str, Any] = intent
+                return found
+        return None
+
+    async def disputes_of(self, channel_reference: str) -> list[dict[str, Any]]:
+        """Return what payers complained of to the network about a payment, oldest first."""
+        url = f"{self.ways.sandbox_url}/_sandbox/payments/{channel_reference}"
+        answer = await self._send("GET", url, {}, None)
+        held = answer.body.get("payments", [])
+        return [dispute for payment in held for dispute in payment["disputes"].values()]
 
     async def report_fraud(self, shop: int, intent: str, at: datetime) -> Answer:
         """Say that a payment was fraud, as its issuer reported to the shop."""

@@ -9,13 +9,13 @@ import asyncio
 import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from tongbao.simulator.city.acting import Acting, channel_reference
+from tongbao.simulator.city.acting import Acting, Answer, channel_reference
 from tongbao.simulator.city.acting_visits import Visitors
-from tongbao.simulator.city.driving_after import After, Due, after_of, verdict_of
+from tongbao.simulator.city.driving_after import VERDICT_AFTER, After, Due, after_of, has_after, verdict_of
 from tongbao.simulator.city.running import Work
 from tongbao.simulator.city.schema import Day, Outcome, Visit, Visited
 
@@ -24,6 +24,9 @@ TOGETHER = timedelta(hours=3)
 """What happens at once, where several lanes are driven, lies at most so far apart."""
 READ_AGAIN = (timedelta(hours=1), timedelta(hours=24))
 """When a payment whose end is not known is looked at again."""
+
+WAITING = "needs_response"
+"""How the network calls a complaint that it has not decided."""
 
 Told = Callable[[Visited], None]
 Days = Iterable[tuple[Day, Iterable[Visit]]]
@@ -38,6 +41,14 @@ class Lived(msgspec.Struct, kw_only=True):
     disputes: int = 0
     labels: int = 0
     refused: dict[str, int] = {}
+
+
+class Waiting(NamedTuple):
+    """Something that is to come after the payment of a visit."""
+
+    at: datetime
+    number: int
+    due: Due
 
 
 class _Event(NamedTuple):
@@ -74,9 +85,9 @@ class Driver:
         self._has_new = asyncio.Event()
 
     @property
-    def waiting(self) -> int:
-        """How many things are still to come after payments."""
-        return len(self._heap)
+    def waiting(self) -> list[Waiting]:
+        """What is still to come after payments, in order."""
+        return [Waiting(each.at, each.number, each.due) for each in sorted(self._heap)]
 
     def go_on_with(self, work: Work) -> None:
         """Go on with a house that works by itself, from the next ``drive`` on: time became real.
@@ -85,6 +96,42 @@ class Driver:
         """
         self._lanes = 1
         self._work = self._visitors.work = work
+
+    async def recall(self, visits: Iterable[Visit]) -> None:
+        """Find again what is still to come after payments of an earlier run of this city; it is in ``waiting`` then.
+
+        The house and the networks are asked what happened already, the visits are those of the same plan. What is over by now
+        comes with the next ``drive``, at once.
+        """
+        for visit in visits:
+            if not has_after(visit) or visit.number in self.lived.visited:
+                continue
+            intent = await self._acting.find(visit)
+            if intent is None:
+                continue
+            known = Visited(
+                number=visit.number, outcome=Outcome.REFUSED, refunded_minor=intent["amount_refunded"]
+            )
+            visited = self._visitors.seen(known, visit, Answer(200, intent))
+            self._keep(visited)
+            event = _Event(visit.at, visit.number, Due.VISIT, visit)
+            for after in after_of(visit, visited):
+                if not await self._has_come(event, after, intent):
+                    self._later(event, after)
+
+    async def _has_come(self, event: _Event, after: After, intent: dict[str, Any]) -> bool:
+        """Return whether something happened in an earlier run; the end of a complaint that still stands is awaited again."""
+        if after.due is Due.REFUND:
+            return bool(intent["amount_refunded"])
+        reference = channel_reference(intent)
+        if after.due is not Due.DISPUTE or reference is None:
+            return False
+        for dispute in await self._acting.disputes_of(reference):
+            if dispute["status"] == WAITING:
+                self._disputes[event.number] = dispute["reference"]
+                self._later(event, After(Due.VERDICT, after.delay + VERDICT_AFTER))
+            return True
+        return False
 
     async def drive(self, days: Days, until: datetime) -> Lived:
         """Let everything happen that lies before ``until``; return what became of all visits so far."""
@@ -189,7 +236,7 @@ class Driver:
         if self._went_well("dispute", answer.status, answer.error_code):
             self.lived.disputes += 1
             self._disputes[event.number] = str(answer.body["reference"])
-            self._later(event, After(Due.VERDICT, timedelta(days=9)))
+            self._later(event, After(Due.VERDICT, VERDICT_AFTER))
         await self._work.quiet()
 
     async def _look_again(self, event: _Event, visited: Visited) -> None:

@@ -9,6 +9,8 @@ from tongbao.simulator.city.schema import Outcome, Visit, Visited
 CAPTURE_MINUTES_MIN, CAPTURE_MINUTES_SPAN = 20, 240
 """Shops that capture later send what was ordered within hours."""
 LOOK_AFTER = timedelta(hours=1)
+VERDICT_AFTER = timedelta(days=9)
+"""So long the network thinks about a complaint."""
 SOON = timedelta(minutes=1)
 """Between a capture and the earliest act on what was captured."""
 
@@ -53,6 +55,12 @@ def after_of(visit: Visit, visited: Visited) -> list[After]:
         if delay is not None:
             found.append(After(due, max(delay, captured_after + SOON)))
     return found
+
+
+def has_after(visit: Visit) -> bool:
+    """Return whether anything is planned to come after a visit, should it be paid."""
+    planned = (visit.refund_after, visit.dispute_after, visit.label_after)
+    return visit.is_manual or any(each is not None for each in planned)
 
 
 def verdict_of(visit: Visit) -> str:

@@ -24,6 +24,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "settled": ("已结算", "Paid out"),
     "batches": ("结算批次", "Settlement batches"),
     "breaks": ("对账差异", "Reconciliation breaks"),
+    "in_transit": ("在途未对账", "Still to be reported"),
     "unresolved": ("结果未明", "Unresolved"),
 }
 _SCHOOLS: dict[School, tuple[str, str]] = {
@@ -63,6 +64,7 @@ def report_lines(found: Statistics, language: str) -> tuple[tuple[str, str], ...
         ("settled", _money(found.settled_minor, language)),
         ("batches", f"{found.batches:,}"),
         ("breaks", f"{found.breaks:,}"),
+        ("in_transit", f"{found.in_transit:,}"),
         ("unresolved", f"{found.unresolved:,}"),
     )
     return (*_named(lines, place), *schools, *_named(rest, place))

@@ -213,7 +213,10 @@ class Visited(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What a city came to: equal for equal terms. Shares are 0 to 1; None where nothing could be counted."""
+    """What a city came to: equal for equal terms. Shares are 0 to 1; None where nothing could be counted.
+
+    ``breaks`` are differences of reconciliation; ``in_transit`` is what is still to be reported when the city ends, in time.
+    """
 
     visits: int
     payments: int
@@ -233,3 +236,4 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     batches: int
     breaks: int
     unresolved: int
+    in_transit: int = 0

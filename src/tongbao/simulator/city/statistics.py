@@ -21,11 +21,15 @@ ASKED = frozenset({Outcome.APPROVED, Outcome.DECLINED, Outcome.UNRESOLVED})
 
 
 class Aftermath(msgspec.Struct, frozen=True, kw_only=True):
-    """What a city's driver counted beside the visits: money paid out by currency, batches, breaks, disputes opened."""
+    """What a city's driver counted beside the visits: money paid out by currency, batches, disputes opened.
+
+    ``breaks``: differences of reconciliation. ``in_transit``: what nobody reported yet, and is in time.
+    """
 
     settled_minor: dict[str, int] = {}
     batches: int = 0
     breaks: int = 0
+    in_transit: int = 0
     disputes: int = 0
 
 
@@ -79,6 +83,7 @@ def statistics(
         settled_minor=dict(sorted(later.settled_minor.items())),
         batches=later.batches,
         breaks=later.breaks,
+        in_transit=later.in_transit,
         unresolved=ends[Outcome.UNRESOLVED],
     )
 

@@ -73,7 +73,10 @@ class Act(msgspec.Struct, kw_only=True):
 
 
 class Dispute(msgspec.Struct, kw_only=True):
-    """A payer's complaint about a payment; ``status`` is ``needs_response``, ``won``, ``lost`` or ``withdrawn``."""
+    """A payer's complaint about a payment; ``status`` is ``needs_response``, ``won``, ``lost`` or ``withdrawn``.
+
+    ``ended_at`` is None while it waits for a response.
+    """
 
     reference: str
     reason_code: str
@@ -81,6 +84,7 @@ class Dispute(msgspec.Struct, kw_only=True):
     status: str
     opened_at: datetime
     respond_by: datetime
+    ended_at: datetime | None = None
 
 
 class Payment(msgspec.Struct, kw_only=True):

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 
 def private_key(pem: str) -> RSAPrivateKey:
     """Return the RSA key of a PEM text; raise ValueError for any other kind."""
-    key = load_pem_private_key(pem.encode(), None)
+    # The sandbox has made every one of its keys: testing the primes of each again took a tenth of each start.
+    key = load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, RSAPrivateKey):
         raise ValueError("not an RSA key")
     return key

@@ -289,6 +289,7 @@ class World:
     def resolve(self, payment: Payment, dispute: Dispute, status: str) -> None:
         """End a dispute as ``won``, ``lost`` or ``withdrawn``, from the merchant's point of view."""
         dispute.status = status
+        dispute.ended_at = self._clock.now()
         self._keep(payment)
 
     def _known(

@@ -30,7 +30,7 @@ State = Literal["open", "receive_only", "frozen", "closed"]
 class Model(BaseModel):
     """What is sent."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class Book(Model):

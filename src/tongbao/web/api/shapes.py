@@ -1,6 +1,7 @@
 """Shapes that the bodies, parameters and answers of ``/v2`` share.
 
 Amounts are whole minor units beside their currency. Ids are text with a prefix. Instants are ISO 8601 in UTC.
+The shape of an answer is built when it is first sent: there are hundreds, and a process that starts needs none.
 """
 
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ class Body(BaseModel):
 class Model(BaseModel):
     """What we send."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 def _storable(text: str) -> str:

@@ -67,7 +67,7 @@ class TransferBody(BaseModel):
 class TransferResult(BaseModel):
     """What became of one transfer; a refusal is an answer, not an error."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     key: str = Field(description="`tr_…`.")
     outcome: Literal["posted", "exists", "refused"] = Field(

@@ -10,6 +10,7 @@ import typer
 
 from tongbao.core.errors import InvalidRequest
 from tongbao.core.ids import int_text, parse_int
+from tongbao.ledger.schema import BOOK_PREFIX
 from tongbao.parties.schema import (
     MERCHANT_PREFIX,
     PAGE_SIZE_MAX,
@@ -29,6 +30,9 @@ from tongbao.parties.service.parties import Parties
 from tongbao.parties.service.people import check_draft
 from tongbao.web.commands.at_desk import Actor, Json, actor_of, console, print_json, print_line, print_table
 from tongbao.web.commands.at_parties import address_of_link, at_parties
+
+SHOWN = ("name", "merchant", "test_book", "live_book", "state")
+"""What a table shows of a merchant; JSON has everything."""
 
 app = typer.Typer(no_args_is_help=True, help="Merchants: open one with its first owner, list them.")
 
@@ -79,27 +83,28 @@ def list_merchants(
     request = PageRequest(limit=limit, starting_after=_merchant_of(after) if after else None)
     page = at_parties(lambda parties: parties.merchants.all(_operator("merchants"), request))
     rows = [
-        (
-            int_text(MERCHANT_PREFIX, each.merchant_id),
-            each.name,
-            each.country,
-            each.default_currency,
-            each.mcc,
-            each.package.value,
-            each.state.value,
-        )
+        {
+            "merchant": int_text(MERCHANT_PREFIX, each.merchant_id),
+            "name": each.name,
+            "country": each.country,
+            "currency": each.default_currency,
+            "mcc": each.mcc,
+            "package": each.package.value,
+            "state": each.state.value,
+            "test_book": int_text(BOOK_PREFIX, each.test_book_id),
+            "live_book": int_text(BOOK_PREFIX, each.live_book_id),
+        }
         for each in page.items
     ]
-    titles = ("merchant", "name", "country", "currency", "mcc", "package", "state")
     if as_json:
-        print_json([dict(zip(titles, row, strict=True)) for row in rows])
+        print_json(rows)
         return
     if not rows:
         console.print("None yet: tongbao merchants open NAME --owner you@example.com …", soft_wrap=True)
         return
-    print_table(titles, rows)
+    print_table(SHOWN, [tuple(row[title] for title in SHOWN) for row in rows])
     if page.has_more:
-        print_line(f"more follow: --after {rows[-1][0]}")
+        print_line(f"more follow: --after {rows[-1]['merchant']}")
 
 
 async def _open(parties: Parties, draft: MerchantDraft, person: PersonDraft, job: str) -> _Opened:

@@ -208,7 +208,8 @@ def rollout(
     guardrail: Annotated[
         list[str] | None,
         typer.Option(
-            help="OUTCOME:WORSE_BY, such as approved:0.01 for one point; lower:OUTCOME:… where less is better."
+            help="OUTCOME:WORSE_BY, such as approved:0.01 for one point; lower:OUTCOME:… where less is better; "
+            "chosen=decline in place of an outcome: how often that is chosen."
         ),
     ] = None,
     policy: Name = POLICY,

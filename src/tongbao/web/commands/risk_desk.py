@@ -53,7 +53,7 @@ async def open_risk_desk(settings: Settings) -> AsyncIterator[RiskDesk]:
     """Open the database that ``settings`` name; raises what ``open_runtime`` raises."""
     async with open_runtime(settings) as runtime:
         database, clock, ids = runtime.database, runtime.clock, runtime.ledger.ids
-        decisions = Decisions(database, clock, ids, {compiling.POLICY: compiling.checker()})
+        decisions = Decisions(database, clock, ids, {compiling.POLICY: compiling.checker_over(database)})
         log, policies = decisions.log, decisions.policies
         risk = Risk(database, clock, ids, policies, log, runtime.metrics)
         try:

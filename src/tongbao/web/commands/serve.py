@@ -27,7 +27,7 @@ from tongbao.web.commands.listening import Server, configured, listen
 from tongbao.web.commands.listening import inherited as inherited_socket
 from tongbao.web.house import House, open_house
 from tongbao.web.read_only import guarded as read_only_front
-from tongbao.web.read_only import open_reading
+from tongbao.web.read_only import open_reading, refuse_work
 from tongbao.web.runtime import open_runtime
 from tongbao.web.scoring import open_scoring
 from tongbao.web.watching import watched_alone
@@ -38,9 +38,8 @@ KEEP_ALIVE_S = 75
 """Longer than any process that asks keeps an idle connection, so that none is closed under a question."""
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")]
 ReadOnly = Annotated[
-    bool, typer.Option("--read-only", envvar="TONGBAO_READ_ONLY", help="Show only, from the standby.")
+    bool, typer.Option("--read-only", help="Show only, from the standby; as TONGBAO_READ_ONLY=1 does.")
 ]
-NeverReadOnly = Annotated[bool, typer.Option("--read-only", envvar="TONGBAO_READ_ONLY", hidden=True)]
 
 app = typer.Typer(no_args_is_help=True, help="Run one role of a larger set-up.")
 
@@ -65,6 +64,7 @@ def serve_api(
 ) -> None:
     """Serve the interfaces alone; resolving, delivering and sealing are the workers' business."""
     settings = _settings(port)
+    read_only = read_only or settings.read_only
     if inheritance is not None:
         inherited = _inherited(inheritance)
         _run(settings, inherited.listening, _Role(with_http=True, read_only=read_only, inherited=inherited))
@@ -91,20 +91,17 @@ def serve_worker(
             min=0, max=65_535, help="Answer /healthz, /readyz and /metrics there; 0 takes a free one."
         ),
     ] = None,
-    read_only: NeverReadOnly = False,
 ) -> None:
     """Do the background work alone: resolver, webhooks, sealer, sweeper, checks. Safe to run several times."""
-    _refuse_read_only(read_only)
-    settings = _settings(port)
+    settings = _working(port)
     with contextlib.nullcontext() if port is None else listen(settings, may_leave=True) as listening:
         _run(settings, listening, _Role(with_workers=True))
 
 
 @app.command("all")
-def serve_all(port: Port = None, read_only: NeverReadOnly = False) -> None:
+def serve_all(port: Port = None) -> None:
     """Serve the interfaces and do the background work in one process, without a demonstration."""
-    _refuse_read_only(read_only)
-    settings = _settings(port)
+    settings = _working(port)
     with listen(settings, may_leave=True) as listening:
         _run(settings, listening, _Role(with_workers=True, with_http=True))
 
@@ -116,7 +113,7 @@ def serve_risk(
     ] = RISK_PORT,
 ) -> None:
     """Judge payments for all other processes, which name this one in TONGBAO_RISK_URL. Run one; loopback only."""
-    settings = _settings(port)
+    settings = _working(port)
     with listen(settings) as listening:
         uvloop.run(_score(settings, listening, Console(stderr=True, highlight=False)))
 
@@ -131,6 +128,13 @@ def _settings(port: int | None) -> Settings:
     return settings
 
 
+def _working(port: int | None) -> Settings:
+    """Return the settings of a process that works in the background, or judges; both write."""
+    settings = _settings(port)
+    refuse_work(settings)
+    return settings
+
+
 class _Role(NamedTuple):
     """What one process does."""
 
@@ -138,15 +142,6 @@ class _Role(NamedTuple):
     with_http: bool = False
     read_only: bool = False
     inherited: Inherited | None = None
-
-
-def _refuse_read_only(read_only: bool) -> None:
-    """Refuse background work where nothing may be written: all of it writes."""
-    if read_only:
-        raise InvalidRequest(
-            "read_only_worker",
-            "TONGBAO_READ_ONLY is set and background work writes: run `tongbao serve console`, or unset it",
-        )
 
 
 def _run(settings: Settings, listening: socket.socket | None, role: _Role) -> None:

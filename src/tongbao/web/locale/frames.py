@@ -27,6 +27,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "place_ops_batches": ("Batches", "结算批次"),
     "place_ops_fees": ("Prices", "价目"),
     "place_ops_profits": ("Profit", "损益"),
+    "place_ops_holidays": ("Holidays", "节假日"),
     "place_ops_freezes": ("Freezes", "冻结"),
     "place_ops_lists": ("Lists", "名单"),
     "place_ops_rules": ("Rules", "规则"),

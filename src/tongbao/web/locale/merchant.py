@@ -213,6 +213,57 @@ TEXTS: dict[str, tuple[str, str]] = {
     "said_dispute_keep": ("Kept. Hand it in before the time is over.", "已保存，请在期限前提交。"),
     "said_dispute_submit": ("Handed in. The bank decides now.", "已提交，等待银行裁定。"),
     "said_dispute_accept": ("The dispute was accepted.", "已接受争议。"),
+    # Complaints.
+    "complaint": ("A payer asks", "投诉"),
+    "complaints": ("Payers who ask", "付款人投诉"),
+    "complaints_line": (
+        "What payers of wallets say is wrong, before anybody speaks of a dispute. Refund, or answer in words.",
+        "钱包付款人反映的问题，尚未成为争议。可退款或书面答复。",
+    ),
+    "complaints_empty": ("No payer has asked about a payment.", "暂无投诉。"),
+    "about_complaint": ("About it", "基本信息"),
+    "complaint_open": ("Needs your answer", "待您答复"),
+    "complaint_answered": ("Answered", "已答复"),
+    "complaint_refunded": ("Refunded", "已退款"),
+    "complaint_withdrawn": ("Taken back by the payer", "付款人已撤回"),
+    "complains_unrecognized": ("Does not know the payment", "不认识这笔付款"),
+    "complains_duplicate": ("Says it was paid twice", "称重复付款"),
+    "complains_wrong_amount": ("Says the amount is wrong", "称金额不对"),
+    "complains_not_as_described": ("Not received, or not as described", "称未收到或与描述不符"),
+    "complains_not_refunded": ("Waits for a refund", "称应退未退"),
+    "what_payer_says": ("What the payer says", "付款人的说明"),
+    "payer_says": ("In their words", "原话"),
+    "refunded_to_payer": ("Given back", "已退回"),
+    "complaint_due": (
+        "Answer by {at}. The payer reads your answer on the page of the payment.",
+        "请在 {at} 前答复。付款人会在账单页看到您的答复。",
+    ),
+    "complaint_is_late": (
+        "The time to answer is over; the payer was told to turn to the house. You can still answer.",
+        "答复期限已过，系统已提示付款人联系平台。您仍可答复。",
+    ),
+    "give_it_back": ("Give the money back", "退款"),
+    "give_it_back_line": (
+        "All of it or a part. Once the refund has gone through, this ends by itself.",
+        "可全额或部分退款。退款成功后投诉自动结束。",
+    ),
+    "give_it_back_fraud": (
+        "Once the refund has gone through, this ends by itself. Refunded as fraud, it teaches risk control too.",
+        "退款成功后投诉自动结束。以“欺诈”为由退款，风控也会从中学习。",
+    ),
+    "to_refund": ("Refund", "去退款"),
+    "answer_in_words": ("Or answer in words", "书面答复"),
+    "answer_in_words_line": (
+        "The payer reads it as you write it, and this ends with it.",
+        "付款人会看到原文，投诉随之结束。",
+    ),
+    "send_answer": ("Send the answer", "提交答复"),
+    "said_complaint_answered": ("Sent. The payer reads it on the bill.", "已提交，付款人可在账单中查看。"),
+    "p_complaint_closed": ("This has ended already.", "投诉已结束。"),
+    "complaints_due": (
+        "{count} payer waits for an answer|{count} payers wait for an answer",
+        "{count} 位付款人等待答复",
+    ),
     # Links and the till.
     "links": ("Links and QR", "收款链接与二维码"),
     "links_line": (

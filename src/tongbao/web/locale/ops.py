@@ -238,6 +238,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Guardrail: back to the champion where {outcome} is worse by more than {worse}.",
         "护栏：{outcome} 变差超过 {worse} 即退回现行版。",
     ),
+    "guardrail_more": (
+        "Guardrail: back to the champion where “{choice}” is chosen more often by more than {worse} of the decisions.",
+        "护栏：选择“{choice}”的占比升高超过 {worse} 即退回现行版。",
+    ),
+    "guardrail_less": (
+        "Guardrail: back to the champion where “{choice}” is chosen less often by more than {worse} of the decisions.",
+        "护栏：选择“{choice}”的占比降低超过 {worse} 即退回现行版。",
+    ),
     "versions": ("Versions", "版本"),
     "no_versions": ("No version has been written.", "还没有任何版本。"),
     "version": ("Version", "版本"),

@@ -2,12 +2,24 @@
 
 Texts are trusted HTML without markup; values in braces are escaped where they are put in (``web.ops.money_desk``). Problems are
 ``p_`` and the code of an error; what was done is ``said_`` and the act. The words of money that goes out, of prices and days
-stand in ``ops_money_out``.
+stand in ``ops_money_out``, those of holidays in ``ops_holidays``.
 """
 
-from tongbao.web.locale import ops_money_out
+from tongbao.web.locale import ops_holidays, ops_money_out
 
-DETAILED = frozenset({"schedule_invalid", "file_unreadable", "day_not_closable", "source_invalid"})
+DETAILED = frozenset(
+    {
+        "schedule_invalid",
+        "file_unreadable",
+        "day_not_closable",
+        "source_invalid",
+        "announcement_unreadable",
+        "announcement_year_invalid",
+        "announcement_days_invalid",
+        "announcement_workday_invalid",
+        "announcement_incomplete",
+    }
+)
 """Errors whose own words name the place of the fault."""
 TONES: dict[str, str] = {
     "file_read": "ok",
@@ -36,6 +48,12 @@ TONES: dict[str, str] = {
     "check_failed": "error",
     "balance_equal": "ok",
     "balance_differs": "error",
+    "holiday_announced": "ok",
+    "holiday_provisional": "warn",
+    "announcement_proposed": "review",
+    "announcement_in_force": "ok",
+    "change_free": "ok",
+    "change_worked": "warn",
 }
 """In which tone a state is shown; plain where it is not named."""
 
@@ -429,4 +447,4 @@ _RECON: dict[str, tuple[str, str]] = {
         "几乎全部不符：文件可能属于其他渠道或金额单位不同，未保存任何结果。",
     ),
 }
-TEXTS: dict[str, tuple[str, str]] = _RECON | ops_money_out.TEXTS
+TEXTS: dict[str, tuple[str, str]] = _RECON | ops_money_out.TEXTS | ops_holidays.TEXTS

@@ -14,6 +14,7 @@ from tongbao.parties.schema import Permission
 from tongbao.payments.schema.intents import Intent
 from tongbao.payments.schema.orders import PageOrder
 from tongbao.payments.schema.refunds import OPEN_DISPUTES, Dispute, DisputeState
+from tongbao.web.merchant import complaints
 from tongbao.web.merchant.payments_view import cursor, named, tag, what_of
 from tongbao.web.merchant.portal import PREFIX, Desk, PageRoute, Portal, Shown, path_id, short, status_of
 from tongbao.web.stories import standing, telling
@@ -184,7 +185,8 @@ async def _list(desk: Desk) -> Response:
     rows = [Row(_cells(each, desk)) for each in page.items]
     after = page.items[-1].reference if page.has_more else ""
     shown = desk.table(query, what, rows, "/disputes", after, str(desk.t("disputes_empty")))
-    return desk.page(Shown("list.html", "disputes", {"view": shown, "title": "disputes", "actions": ()}))
+    context = {"view": shown, "title": "disputes", "actions": (), "tabs": await complaints.tabs(desk)}
+    return desk.page(Shown("list.html", "disputes", context))
 
 
 def _cells(dispute: Dispute, desk: Desk) -> dict[str, str | Markup]:

@@ -116,9 +116,11 @@ def _permission(act: str) -> Permission:
 
 
 def _usual(desk: Desk, story: Story, act: str) -> dict[str, str]:
-    """Return what stands in the fields before anybody has filled them in: all that there is."""
+    """Return what stands in the fields before anybody has filled them in: all that there is, and the reason of an address."""
     most = next((each.most_minor for each in view.acts(story, desk) if each.key == act), 0)
-    return {"amount": plain_amount(most, story.intent.currency)} if most else {}
+    usual = {"amount": plain_amount(most, story.intent.currency)} if most else {}
+    cause = desk.request.query_params.get("cause", "")
+    return usual | ({"cause": cause} if cause in ACTS[act].causes else {})
 
 
 def _form(

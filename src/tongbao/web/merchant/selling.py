@@ -1,9 +1,9 @@
-"""Taking money, wired: every route of the portal around payments, refunds, disputes, links and customers."""
+"""Taking money, wired: every route of the portal around payments, refunds, disputes, complaints, links and customers."""
 
 from fastapi import APIRouter
 
 from tongbao.web.house import House
-from tongbao.web.merchant import customers, disputes, links, payment, payments, refunds, today
+from tongbao.web.merchant import complaints, customers, disputes, links, payment, payments, refunds, today
 from tongbao.web.merchant.portal import open_portal
 from tongbao.web.ui.live import Hub
 
@@ -11,4 +11,5 @@ from tongbao.web.ui.live import Hub
 def routers(house: House, hub: Hub | None = None) -> list[APIRouter]:
     """Return the routes over an open house; ``hub`` carries their live parts, one of their own where none is given."""
     portal = open_portal(house, hub)
-    return [each.router(portal) for each in (today, payments, payment, refunds, disputes, links, customers)]
+    rooms = (today, payments, payment, refunds, disputes, complaints, links, customers)
+    return [each.router(portal) for each in rooms]

@@ -6,11 +6,13 @@ from markupsafe import Markup
 
 from tongbao.clearing.schema.payouts import DestinationState
 from tongbao.parties.schema import Permission
+from tongbao.payments.schema.complaints import ComplaintState
 from tongbao.payments.schema.orders import PageOrder
 from tongbao.payments.schema.overviews import Wanted
 from tongbao.payments.schema.refunds import DisputeState
 from tongbao.payments.schema.standing import Standing
 from tongbao.payments.schema.webhooks import EndpointState, HealthState
+from tongbao.web.merchant import complaints
 from tongbao.web.merchant.portal import Desk
 
 COUNTED_MAX = 100
@@ -33,6 +35,7 @@ async def attention(desk: Desk) -> list[Need]:
     """Return what needs somebody, as far as the visitor may see it, the most pressing first."""
     found = [
         *await _disputes(desk),
+        *await _complaints(desk),
         *await _accounts(desk),
         *await _webhooks(desk),
         *await _payments(desk),
@@ -52,6 +55,16 @@ async def _disputes(desk: Desk) -> list[Need]:
     day = min(due).date().isoformat() if due else "—"
     text = desk.plural("disputes_due", len(page.items), day=day)
     return [Need(text, "error", desk.to("/disputes", state=state))]
+
+
+async def _complaints(desk: Desk) -> list[Need]:
+    if not desk.visitor.may(Permission.DISPUTES_READ):
+        return []
+    count = await complaints.waiting_count(desk)
+    if not count:
+        return []
+    href = desk.to("/complaints", state=ComplaintState.OPEN.value)
+    return [Need(desk.plural("complaints_due", count), "warn", href)]
 
 
 async def _accounts(desk: Desk) -> list[Need]:

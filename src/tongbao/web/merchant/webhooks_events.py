@@ -26,6 +26,7 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
         "charge.dispute.funds_reinstated",
     ),
     "refund": ("refund.created", "refund.updated", "refund.failed"),
+    "complaint": ("complaint.created", "complaint.closed"),
     "checkout": ("checkout.session.completed", "checkout.session.expired"),
     "payment_link": ("payment_link.created", "payment_link.updated"),
     "payment_method": (

@@ -180,4 +180,6 @@ def _subject(line: Line, t: Say, names: Mapping[str, str]) -> tuple[str | Markup
         return t("s_freeze"), "/ops/risk/freezes"
     if line.act.startswith("break_"):
         return t("s_break"), f"/ops/breaks/{uuid_text('brk', UUID(line.subject))}"
+    if line.act.startswith("announcement_"):
+        return t("s_announcement"), f"/ops/holidays/{uuid_text('ann', UUID(line.subject))}"
     return t("s_day", day=line.subject), f"/ops/days/{line.subject}"

@@ -48,7 +48,7 @@ NEAR = {
         ("destinations", "/ops/payouts/accounts"),
         ("fees", "/ops/fees"),
     ),
-    "days": (("days", "/ops/days"), ("profits", "/ops/days/profits")),
+    "days": (("days", "/ops/days"), ("profits", "/ops/days/profits"), ("holidays", "/ops/holidays")),
 }
 """Pages that stand beside each other."""
 MODES = {"live": True, "test": False}

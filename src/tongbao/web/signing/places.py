@@ -76,6 +76,7 @@ OPS: tuple[Group, ...] = (
             Place("fees", "/ops/fees", O.BOOKS_READ, "scale"),
             Place("days", "/ops/days", O.BOOKS_READ, "calendar"),
             Place("profits", "/ops/days/profits", O.BOOKS_READ, "chart"),
+            Place("holidays", "/ops/holidays", O.BOOKS_READ, "globe"),
             Place("ledger", "/ops/ledger", O.BOOKS_READ, "book"),
         ),
     ),

@@ -8,18 +8,20 @@ from tongbao.channels.schema import Reason
 from tongbao.parties.schema import Merchant
 from tongbao.payments.schema.payer_reads import Movement, OwnPayment
 from tongbao.payments.schema.refunds import RefundState
-from tongbao.payments.schema.standing import Standing, standing_of
+from tongbao.payments.schema.standing import standing_of
 from tongbao.web.cashier.telling import contact
 from tongbao.web.locale.wallet import TEXTS
 from tongbao.web.signing.guarding import PayerVisitor
 from tongbao.web.ui.kit import Kit
 from tongbao.web.wallet import bills_view as view
-from tongbao.web.wallet import kinds
+from tongbao.web.wallet import complaints, kinds
 from tongbao.web.wallet.rooms import PageRoute, Rooms, Shown, answer, kit_of, language_of, text
 
 WORD_CHARS_MAX = 200
 DAYS_ELDER = 3
 """So many days stand open for whoever wants fewer things at once."""
+SAID_WHY_NOT = ("complaint_late", "complaint_repeated", "complaint_disputed")
+"""Why nothing can be said about a payment any more, where the page does not show it anyway."""
 TONES = {"succeeded": "ok", "refunded": "plain", "partly_refunded": "plain", "canceled": "plain"}
 
 
@@ -115,11 +117,27 @@ async def _one(rooms: Rooms, request: Request, visitor: PayerVisitor, reference:
         "shop": shop,
         "contact": contact(shop) if shop is not None else None,
         "entries": _story(movement, paid, shop, kit_of(request), language),
-        "can_dispute": paid is not None and standing in (Standing.SUCCEEDED, Standing.PARTLY_REFUNDED),
+        **await _complaints(rooms, visitor, paid, language),
         "month": view.Month.of(movement.at),
         "back": view.month_address(view.Month.of(movement.at)),
     }
     return answer(request, visitor, Shown("bill", "bills", context))
+
+
+async def _complaints(
+    rooms: Rooms, visitor: PayerVisitor, paid: OwnPayment | None, language: str
+) -> dict[str, object]:
+    """Return what the payer has complained about a payment, and whether and where they may complain."""
+    if paid is None:
+        return {"complaints": (), "can_complain": False, "why_not": ""}
+    found = await complaints.about(rooms, visitor, paid)
+    why_not = rooms.house.payments.complaints.objection(paid.attempt, found)
+    return {
+        "complaints": complaints.told(rooms, found),
+        "can_complain": why_not is None,
+        "why_not": text(language, f"p_{why_not}", **complaints.LIMITS) if why_not in SAID_WHY_NOT else "",
+        "complain_at": f"{view.BILLS}/{paid.attempt.reference}/complaint",
+    }
 
 
 def _story(

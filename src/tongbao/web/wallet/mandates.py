@@ -1,4 +1,4 @@
-"""``/wallet/mandates``: who may take money from the wallet by themselves, how much, and how to end it."""
+"""``/wallet/mandates``: who may take money from the wallet by themselves, how much, and how to pause or end it."""
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -6,6 +6,7 @@ from fastapi.responses import RedirectResponse
 from tongbao.core.errors import NotFound
 from tongbao.core.ids import parse_uuid
 from tongbao.parties.schema import Scope
+from tongbao.payments.errors import WrongState
 from tongbao.payments.schema.methods import Mandate, MandateState
 from tongbao.web.signing.guarding import PayerVisitor
 from tongbao.web.ui.kit import Kit
@@ -25,11 +26,20 @@ def router(rooms: Rooms) -> APIRouter:
     async def end(request: Request, reference: str) -> Response:
         visitor = await rooms.guards.payer(request)
         await rooms.guards.form(request, visitor)
-        await _end(rooms, visitor, reference)
-        return RedirectResponse(f"{MANDATES}?said=mandate_ended", 303, {"Cache-Control": "no-store"})
+        scope, mandate = await _own(rooms, visitor, reference)
+        await rooms.house.payments.setups.end_mandate(scope, mandate.id)
+        return _done("mandate_ended")
+
+    async def pause(request: Request, reference: str) -> Response:
+        return await _pause(rooms, request, reference, is_paused=True)
+
+    async def resume(request: Request, reference: str) -> Response:
+        return await _pause(rooms, request, reference, is_paused=False)
 
     routes.add_api_route(MANDATES, show, methods=["GET", "HEAD"], response_model=None)
-    routes.add_api_route(f"{MANDATES}/{{reference}}/end", end, methods=["POST"], response_model=None)
+    for name, act in (("end", end), ("pause", pause), ("resume", resume)):
+        path = f"{MANDATES}/{{reference}}/{name}"
+        routes.add_api_route(path, act, methods=["POST"], response_model=None)
     return routes
 
 
@@ -52,8 +62,24 @@ async def _show(rooms: Rooms, request: Request, visitor: PayerVisitor) -> Respon
     return answer(request, visitor, Shown("mandates", "me", context))
 
 
-async def _end(rooms: Rooms, visitor: PayerVisitor, reference: str) -> None:
-    """End a mandate over the payer's own wallet; raise NotFound for any other id."""
+async def _pause(rooms: Rooms, request: Request, reference: str, *, is_paused: bool) -> Response:
+    """Pause a mandate or let it go on; one that has ended meanwhile stands among the earlier ones."""
+    visitor = await rooms.guards.payer(request)
+    await rooms.guards.form(request, visitor)
+    scope, mandate = await _own(rooms, visitor, reference)
+    try:
+        await rooms.house.payments.setups.pause_mandate(scope, mandate.id, is_paused=is_paused)
+    except WrongState:
+        return _done("mandate_over")
+    return _done("mandate_paused" if is_paused else "mandate_resumed")
+
+
+def _done(said: str) -> Response:
+    return RedirectResponse(f"{MANDATES}?said={said}", 303, {"Cache-Control": "no-store"})
+
+
+async def _own(rooms: Rooms, visitor: PayerVisitor, reference: str) -> tuple[Scope, Mandate]:
+    """Return a mandate over the payer's own wallet, and on whose behalf it is changed; raise NotFound for any other id."""
     try:
         mandate_id = parse_uuid(Mandate.PREFIX, reference)
     except ValueError:
@@ -62,7 +88,7 @@ async def _end(rooms: Rooms, visitor: PayerVisitor, reference: str) -> None:
     shop = (await rooms.shops([mandate.book_id])).get(mandate.book_id)
     if shop is None:
         raise NotFound("mandate_unknown", "there is no such permission over this wallet")
-    # The mandate stands in the merchant's book; its payer ends it there, and may do nothing else.
+    # The mandate stands in the merchant's book; its payer changes it there, and may do nothing else.
     scope = Scope(
         merchant_id=shop.merchant_id,
         book_id=mandate.book_id,
@@ -70,7 +96,7 @@ async def _end(rooms: Rooms, visitor: PayerVisitor, reference: str) -> None:
         actor=visitor.actor,
         permissions=frozenset(),
     )
-    await rooms.house.payments.setups.end_mandate(scope, mandate.id)
+    return scope, mandate
 
 
 def terms(mandate: Mandate, language: str) -> list[str]:

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from tongbao.parties.schema import MerchantId
 from tongbao.web.house import House
-from tongbao.web.wallet import about, bills, cards, code, filling, home, mandates
+from tongbao.web.wallet import about, bills, cards, code, complaints, filling, home, mandates
 from tongbao.web.wallet.rooms import open_rooms
 
 
@@ -14,4 +14,4 @@ def routers(house: House, keeper: MerchantId | None = None) -> list[APIRouter]:
     Without one such a wallet is filled by nobody, and the page says so. Only test money comes in here.
     """
     rooms = open_rooms(house, keeper)
-    return [each.router(rooms) for each in (home, bills, code, filling, cards, mandates, about)]
+    return [each.router(rooms) for each in (home, bills, complaints, code, filling, cards, mandates, about)]

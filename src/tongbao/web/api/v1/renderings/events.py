@@ -9,6 +9,7 @@ from tongbao.core.ids import uuid_text
 from tongbao.payments.schema.attempts import Attempt
 from tongbao.payments.schema.balances import BalanceLine, BalanceTransaction
 from tongbao.payments.schema.checkout import CheckoutSession, PaymentLink
+from tongbao.payments.schema.complaints import Complaint
 from tongbao.payments.schema.facts import AnyDocument
 from tongbao.payments.schema.intents import Intent
 from tongbao.payments.schema.methods import Mandate, PaymentMethod, SetupIntent
@@ -21,7 +22,7 @@ from tongbao.web.api.v1.renderings.checkout import link_object, session_object
 from tongbao.web.api.v1.renderings.intents import bare_intent_object
 from tongbao.web.api.v1.renderings.methods import bare_setup_object, mandate_object, method_object
 from tongbao.web.api.v1.renderings.payouts import account_object, payout_object
-from tongbao.web.api.v1.renderings.refunds import dispute_object, refund_object
+from tongbao.web.api.v1.renderings.refunds import complaint_object, dispute_object, refund_object
 
 API_VERSION = "2026-10-28.endive"
 """The version of Stripe's interface whose shapes these are."""
@@ -83,6 +84,8 @@ def document_object(document: AnyDocument, cashier_url: str, now: datetime) -> T
             return refund_object(document)
         case Dispute():
             return dispute_object(document, now)
+        case Complaint():
+            return complaint_object(document)
         case PaymentMethod():
             return method_object(document)
         case SetupIntent():

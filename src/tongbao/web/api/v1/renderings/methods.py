@@ -2,7 +2,7 @@
 
 from tongbao.channels.schema import Alipay, Card, Method, WechatPay, kind_of
 from tongbao.core.ids import uuid_text
-from tongbao.payments.schema.methods import Mandate, PaymentMethod, SetupIntent
+from tongbao.payments.schema.methods import Mandate, MandateState, PaymentMethod, SetupIntent
 from tongbao.payments.schema.orders import SetupView
 from tongbao.web.api.v1.declines import error_object
 from tongbao.web.api.v1.renderings.bases import Tree, maybe_id, maybe_seconds, nulls, seconds
@@ -153,10 +153,17 @@ def mandate_object(mandate: Mandate, kind: str = "card") -> Tree:
         "payment_method": uuid_text("pm", mandate.method_id),
         "payment_method_details": {"type": kind, kind: {}},
         "single_use": cap if mandate.single_use else None,
-        "status": mandate.state.value,
+        "paused": mandate.state is MandateState.PAUSED,
+        "status": _mandate_status(mandate),
         "type": "single_use" if mandate.single_use else "multi_use",
         "version": mandate.version,
     }
+
+
+def _mandate_status(mandate: Mandate) -> str:
+    """Return the state in Stripe's words, which have none for a pause: it may not be used."""
+    state = MandateState.INACTIVE if mandate.state is MandateState.PAUSED else mandate.state
+    return state.value
 
 
 def token_object(method: PaymentMethod) -> Tree:

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from tongbao.channels.schema import Card, Method, Reason
 from tongbao.core.ids import uuid_text
+from tongbao.payments.schema.complaints import Complaint
 from tongbao.payments.schema.refunds import (
     EVIDENCE_FIELDS,
     OPEN_REFUNDS,
@@ -102,6 +103,31 @@ def dispute_object(dispute: Dispute, now: datetime, method: Method | None = None
         "status": dispute.state.value,
         "updated": seconds(dispute.updated_at),
         "version": dispute.version,
+    }
+
+
+def complaint_object(complaint: Complaint) -> Tree:
+    """Return a ``complaint``, of ours: what a payer says of a payment from a wallet, and what came of it."""
+    return {
+        "id": complaint.reference,
+        "object": "complaint",
+        "amount": complaint.amount_minor,
+        "amount_refunded": complaint.refunded_minor,
+        "answer": complaint.answer or None,
+        "answer_by": seconds(complaint.answer_by),
+        "charge": uuid_text(CHARGE_PREFIX, complaint.attempt_id),
+        "created": seconds(complaint.created_at),
+        "currency": complaint.currency.lower(),
+        "ended_at": maybe_seconds(complaint.ended_at),
+        "livemode": complaint.live,
+        "metadata": complaint.metadata,
+        "payment_intent": uuid_text("pi", complaint.intent_id),
+        "reason": complaint.cause.value,
+        "refund": None if complaint.refund_id is None else uuid_text("re", complaint.refund_id),
+        "status": complaint.state.value,
+        "updated": seconds(complaint.updated_at),
+        "version": complaint.version,
+        "words": complaint.words or None,
     }
 
 
