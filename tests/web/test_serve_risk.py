@@ -34,7 +34,7 @@ from tongbao.risk.adapters.judge_seal import JudgeSeal, open_judge_seal
 from tongbao.risk.schema.facts import Assessed
 from tongbao.risk.schema.freezes import FreezeOrder
 from tongbao.risk.schema.reasons import ReasonCode
-from tongbao.risk.schema.scoring import QUESTION_BYTES_MAX, SEAL_HEADER
+from tongbao.risk.schema.scoring import REQUEST_BYTES_MAX, SEAL_HEADER
 from tongbao.risk.schema.signals import Entity
 from tongbao.risk.schema.tiers import Tier
 from tongbao.risk.service import compiling
@@ -327,8 +327,8 @@ async def test_strangers_and_garbage_are_refused_and_nothing_breaks(houses: Hous
         (garbage, "0" * 64, (403, "seal_wrong")),
         (garbage, "\N{LATIN SMALL LETTER E WITH ACUTE}" * 8, (403, "seal_wrong")),
         (garbage, JudgeSeal(b"x" * 32).of_question(garbage), (403, "seal_wrong")),
-        (garbage, sealed, (400, "question_malformed")),
-        (b"x" * (QUESTION_BYTES_MAX + 1), sealed, (413, "body_too_large")),
+        (garbage, sealed, (400, "questions_malformed")),
+        (b"x" * (REQUEST_BYTES_MAX + 1), sealed, (413, "body_too_large")),
         (b"x" * 900_000, sealed, (413, "body_too_large")),
     ):
         answer = await houses.ask(body, seal)

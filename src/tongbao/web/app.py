@@ -49,6 +49,7 @@ from tongbao.web.api.supposing import Supposing
 from tongbao.web.api.v1.app import Api
 from tongbao.web.api.v1.joining import VaultCards
 from tongbao.web.cashier import routes as cashier
+from tongbao.web.crowding import Crowding
 from tongbao.web.guarding_headers import GuardingHeaders
 from tongbao.web.house import House
 from tongbao.web.merchant import selling, workshop
@@ -132,7 +133,7 @@ def create_app(house: House, workers: Workers, metrics: Metrics, doors: Doors | 
 
     app.router.routes.extend(watching.routes(runtime.database, workers, metrics))
     front = _Front(HotAssess(app, gate, calls, judged, SECURITY_HEADERS), house.api)
-    return GuardingHeaders(front, SECURITY_HEADERS)
+    return GuardingHeaders(Crowding(front, metrics), SECURITY_HEADERS)
 
 
 def _books(house: House) -> APIRouter:

@@ -11,7 +11,6 @@ here ends after the usual idle time.
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-import msgspec
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -25,14 +24,10 @@ from tongbao.core.ids import IdFactory
 from tongbao.core.metrics import Metrics
 from tongbao.core.standing import revision, standing
 from tongbao.ledger.service.ledger import Ledger
-from tongbao.web import errors, pages, wording
 from tongbao.web.api.access import SAFE_METHODS
 from tongbao.web.guarding_headers import GuardingHeaders
-from tongbao.web.locale import frames as frame_words
-from tongbao.web.locale import read_only as words
-from tongbao.web.locale import signing as signing_words
+from tongbao.web.refusing import refusal
 from tongbao.web.runtime import Runtime
-from tongbao.web.signing import frames
 
 READY = "/readyz"
 SIGN_INS = frozenset({"/sign-in", "/wallet/sign-in"})
@@ -102,7 +97,8 @@ class ReadOnlyFront:
         elif scope["path"] == READY:
             await (await self._ready())(scope, receive, send)
         elif scope["method"] not in SAFE_METHODS or scope["path"] in SIGN_INS:
-            await _refused(Request(scope, receive))(scope, receive, send)
+            key = "e_read_only_sign_in" if scope["path"] in SIGN_INS else "e_read_only"
+            await refusal(Request(scope, receive), refused_here(), key)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -133,30 +129,3 @@ class ReadOnlyFront:
 def guarded(app: ASGIApp, database: Database, headers: dict[str, str]) -> ASGIApp:
     """Return the application as it may be reached: behind the front, whose own answers carry ``headers``, too."""
     return GuardingHeaders(ReadOnlyFront(app, database), headers)
-
-
-def _refused(request: Request) -> Response:
-    """Return the refusal of an act: Stripe's form under ``/v1``, ours for programs, a page for people."""
-    error = refused_here()
-    told = errors.answer(error)
-    path = request.url.path
-    headers = {**told.headers, "Cache-Control": "no-store"}
-    if path.startswith("/v1/"):
-        body = {"error": {"type": "api_error", "code": error.code, "message": error.detail}}
-        return Response(msgspec.json.encode(body), told.status, headers, "application/json")
-    if path.startswith("/v2/") or "text/html" not in request.headers.get("accept", ""):
-        return JSONResponse(told.body, told.status, headers)
-    key = "e_read_only_sign_in" if path in SIGN_INS else "e_read_only"
-    language = pages.preferences(request).language
-    context = {
-        "t": wording.translator(language, words.TEXTS, signing_words.TEXTS, frame_words.TEXTS),
-        "key": key,
-        "code": error.code,
-        "ways": [],
-        "who_can": [],
-        "permission": "",
-        "wait_s": None,
-    }
-    page = frames.plain(request, frames.Page("signing/refused.html", "", context, told.status))
-    page.headers.update(headers)
-    return page

@@ -28,7 +28,12 @@ def _group() -> None:
 @app.command("real")
 def demo_real_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print only the JSON object.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="Some forty payments, well under a minute.")] = False,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="Some thirty payments, well under a minute; some three hundred without."
+        ),
+    ] = False,
     seed: Annotated[
         int | None,
         typer.Option(help="Seed of who buys what; 1, or 7 with --quick. Processes race all the same."),
