@@ -43,6 +43,7 @@ LONGEST_FIRST = (
     "scenarios/test_kill.py",
     "clearing/test_paying_killed.py",
     "clearing/test_settling_killed.py",
+    "faces",
     "scenarios",
     "bench/test_ledger.py",
     "web/test_serve_risk.py",
@@ -62,7 +63,7 @@ LONGEST_FIRST = (
 )
 """Files that take more than ten seconds for few tests, the longest first; many of them wait, and the others run beside them.
 
-Scenarios share a house in each process, so they follow each other.
+Scenarios share a house in each process, so they follow each other. Many small files come last, so that no process is left alone.
 """
 
 # Equal code is tried with equal examples, however slow the machine is, so that a run tells of the code and not of its

@@ -30,11 +30,8 @@ from tests.web.whole_house import CHANNELS, Whole
 from tongbao.channels.schema import Reason
 from tongbao.core.db import Database
 from tongbao.core.ids import int_text
-from tongbao.parties.ports import Means
 from tongbao.parties.schema import MERCHANT_PREFIX, MerchantRole
-from tongbao.parties.service.payer_sign_in import Browser, contact_of
 from tongbao.web.locale import cashier as words
-from tongbao.web.signing.opening_wallets import open_wallet
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 BYTES_MAX = 120_000
@@ -76,9 +73,6 @@ SHOTS = (
     Shot("merchant-payments-dark-zh", "merchant", "{merchant}/payments?mode=test", "dark", "zh-CN"),
     Shot("merchant-payment-light", "merchant", "{merchant}/payments/{payment}?mode=test"),
     Shot("merchant-settlements-light-zh", "merchant", "{merchant}/settlements?mode=test", "light", "zh-CN"),
-    Shot("wallet-home-phone-zh", "wallet", "/wallet", "light", "zh-CN", PHONE),
-    Shot("wallet-code-elder-zh", "wallet", "/wallet/code", "elder", "zh-CN", PHONE),
-    Shot("wallet-bills-phone-dark", "wallet", "/wallet/bills", "dark", "en", PHONE),
     Shot("ops-today-dark", "ops", "/ops/today?mode=test", "dark"),
     Shot("ops-cases-light", "ops", "/ops/risk/cases?mode=test"),
     Shot("ops-case-dark-zh", "ops", "/ops/risk/cases/{case}?mode=test", "dark", "zh-CN"),
@@ -97,7 +91,7 @@ async def scene(
 
 
 async def seeded(house: House) -> Scene:
-    """A week of trade of a tea house, a case that waits for people, a payer with a wallet."""
+    """A week of trade of a tea house, a case that waits for people."""
     whole = house.whole
     draft = msgspec.structs.replace(DRAFT, name="Jade Spring Tea House", display_name="Jade Spring 翠泉茶舍")
     tenant = await whole.tenant(await whole.people.merchant(draft))
@@ -113,13 +107,9 @@ async def seeded(house: House) -> Scene:
     await whole.tally()
     cases = (await whole.get(tenant, "/v2/risk/cases"))["data"]
     owner = await whole.people.member(scope_of(tenant.merchant), MerchantRole.OWNER, PASSWORD)
-    payer = await open_wallet(whole.house, "李娜", "zh-CN", contact_of("li.na@example.com"))
-    came = Browser("127.0.0.1", "Chrome/130 Android")
-    issued = await whole.house.parties.payer_sign_in.open(payer.payer_id, Means.CODE, came)
     scene.tokens = {
         "merchant": ("session", await whole.people.token(owner)),
         "ops": ("session", (await signed_in(whole, "Lin Bo", ROLES)).token),
-        "wallet": ("wallet", issued.token.get_secret_value()),
     }
     scene.places = {
         "merchant": f"/merchant/{int_text(MERCHANT_PREFIX, tenant.merchant.merchant_id)}",

@@ -26,8 +26,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "最近 24 小时没有付款，暂无可评判的内容。",
     ),
     "s_well": (
-        "All is well: every channel with payments is in traffic.",
-        "一切正常：有付款的通道都在正常收单。",
+        "Channels are well: all that have payments are in traffic.",
+        "通道正常：有付款的通道都在正常收单。",
     ),
     "s_out": (
         "Out of traffic: {names}. The other channels carry its payments.",
