@@ -351,7 +351,7 @@ async def test_board_tells_a_failing_channel_and_the_doctor_names_it(
     await publish(whole, earlier)
     await publish(whole, well)
     html = await get(whole, "/ops/routing?mode=live")
-    assert "All is well" in html
+    assert "Channels are well" in html
     assert html.count('class="tag ok">In traffic') >= 2
     ill = [attempted(whole, channel="west", mark=Mark.TECHNICAL, code="channel_error") for _ in range(60)]
     await publish(whole, ill)
