@@ -31,7 +31,7 @@ def demo_real_command(
     quick: Annotated[
         bool,
         typer.Option(
-            "--quick", help="Some thirty payments, well under a minute; some three hundred without."
+            "--quick", help="Some thirty payments, well under a minute; some two hundred in a minute without."
         ),
     ] = False,
     seed: Annotated[
