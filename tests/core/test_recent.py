@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -98,10 +99,12 @@ async def test_consumers_that_are_equally_far_share_one_reading(
     readings = 0
     read = cursors.read
 
-    async def counted(*arguments: object) -> list[Delivered]:
+    async def counted(
+        connection: Connection, after: int, upto: int, topics: Sequence[str], limit: int
+    ) -> list[Delivered]:
         nonlocal readings
         readings += 1
-        return await read(*arguments)  # type: ignore[arg-type]
+        return await read(connection, after, upto, topics, limit)
 
     monkeypatch.setattr(cursors, "read", counted)
     began = await field.head()

@@ -14,11 +14,12 @@ from tongbao.parties.schema import Permission
 from tongbao.payments.schema.complaints import WORDS_CHARS_MAX, Complaint, ComplaintCause, ComplaintState
 from tongbao.payments.schema.intents import Intent
 from tongbao.payments.schema.orders import PageOrder
+from tongbao.web.merchant import documents
 from tongbao.web.merchant.payments_view import cursor, named, what_of
 from tongbao.web.merchant.portal import PREFIX, Desk, PageRoute, Portal, Shown, path_id, short, status_of
 from tongbao.web.ui.forms import Form
 from tongbao.web.ui.money import instant, plain_amount
-from tongbao.web.ui.tables import EXPORT_ROWS_MAX, Column, Filter, Query, Row, Table
+from tongbao.web.ui.tables import Column, Filter, Query, Row, Table
 
 ROWS = 25
 COUNTED_MAX = 100
@@ -155,14 +156,7 @@ async def _list(desk: Desk) -> Response:
     complaints, scope = desk.portal.house.payments.complaints, desk.visitor.scope
     state = query.filters.get("state")
     if desk.wants_csv:
-        found: list[Complaint] = []
-        wanted = PageOrder(limit=100, state=state)
-        while len(found) < EXPORT_ROWS_MAX:
-            page = await complaints.page(scope, wanted)
-            found += page.items
-            if not page.has_more:
-                break
-            wanted = PageOrder(limit=100, state=state, after=page.items[-1].id)
+        found = await documents.every(complaints.page, scope, PageOrder(state=state))
         every = Query(tuple(column.key for column in what.columns))
         return desk.csv("complaints", what, every, [_plain(each, desk) for each in found])
     page = await complaints.page(
@@ -203,11 +197,7 @@ def _due(complaint: Complaint, desk: Desk) -> str | Markup:
     """Return until when to answer; in words where it is soon or over."""
     if complaint.state is not ComplaintState.OPEN:
         return ""
-    day, left = desk.when(complaint.answer_by, "day"), complaint.answer_by - desk.portal.now()
-    if left < timedelta(0):
-        return Markup('{} <span class="tag error">{}</span>').format(day, desk.t("is_over"))
-    tone = "warn" if left < SOON else "plain"
-    return Markup('{} <span class="tag {}">{}</span>').format(day, tone, desk.t("days_left", count=left.days))
+    return documents.due(desk, complaint.answer_by, SOON, "warn")
 
 
 def _plain(complaint: Complaint, desk: Desk) -> dict[str, str]:

@@ -14,13 +14,13 @@ from tongbao.parties.schema import Permission
 from tongbao.payments.schema.intents import Intent
 from tongbao.payments.schema.orders import PageOrder
 from tongbao.payments.schema.refunds import OPEN_DISPUTES, Dispute, DisputeState
-from tongbao.web.merchant import complaints
+from tongbao.web.merchant import complaints, documents
 from tongbao.web.merchant.payments_view import cursor, named, tag, what_of
 from tongbao.web.merchant.portal import PREFIX, Desk, PageRoute, Portal, Shown, path_id, short, status_of
 from tongbao.web.stories import standing, telling
 from tongbao.web.ui.forms import Form
 from tongbao.web.ui.money import instant, plain_amount
-from tongbao.web.ui.tables import EXPORT_ROWS_MAX, Column, Filter, Query, Row, Table
+from tongbao.web.ui.tables import Column, Filter, Query, Row, Table
 
 ROWS = 25
 SOON = timedelta(days=3)
@@ -169,14 +169,7 @@ async def _list(desk: Desk) -> Response:
         query.filters.get("state"),
     )
     if desk.wants_csv:
-        found: list[Dispute] = []
-        wanted = PageOrder(limit=100, state=state)
-        while len(found) < EXPORT_ROWS_MAX:
-            page = await disputes.page(scope, wanted)
-            found += page.items
-            if not page.has_more:
-                break
-            wanted = PageOrder(limit=100, state=state, after=page.items[-1].id)
+        found = await documents.every(disputes.page, scope, PageOrder(state=state))
         every = Query(tuple(column.key for column in what.columns))
         return desk.csv("disputes", what, every, [_plain(each, desk) for each in found])
     page = await disputes.page(
@@ -211,11 +204,7 @@ def _due(dispute: Dispute, desk: Desk) -> str | Markup:
     """Return until when to answer; in words where it is soon or over."""
     if dispute.respond_by is None or dispute.state is not DisputeState.NEEDS_RESPONSE:
         return ""
-    day, left = desk.when(dispute.respond_by, "day"), dispute.respond_by - desk.portal.now()
-    if left < timedelta(0):
-        return Markup('{} <span class="tag error">{}</span>').format(day, desk.t("is_over"))
-    tone = "error" if left < SOON else "plain"
-    return Markup('{} <span class="tag {}">{}</span>').format(day, tone, desk.t("days_left", count=left.days))
+    return documents.due(desk, dispute.respond_by, SOON, "error")
 
 
 def _plain(dispute: Dispute, desk: Desk) -> dict[str, str]:

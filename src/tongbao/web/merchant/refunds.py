@@ -8,11 +8,12 @@ from tongbao.parties.schema import Permission
 from tongbao.payments.schema.intents import Intent
 from tongbao.payments.schema.orders import PageOrder
 from tongbao.payments.schema.refunds import Refund, RefundState
+from tongbao.web.merchant import documents
 from tongbao.web.merchant.payments_view import cursor, instant_of, named, tag, what_of
 from tongbao.web.merchant.portal import PREFIX, Desk, PageRoute, Portal, Shown, path_id, short
 from tongbao.web.stories import standing, telling
 from tongbao.web.ui.money import instant, plain_amount
-from tongbao.web.ui.tables import EXPORT_ROWS_MAX, Column, Filter, Query, Row, Table
+from tongbao.web.ui.tables import Column, Filter, Query, Row, Table
 
 ROWS = 25
 CAUSES = ("requested_by_customer", "duplicate", "fraudulent")
@@ -81,20 +82,7 @@ async def _list(desk: Desk) -> Response:
     query = desk.query(what)
     refunds, scope = desk.portal.house.payments.refunds, desk.visitor.scope
     if desk.wants_csv:
-        found: list[Refund] = []
-        wanted = order(query, desk, 100)
-        while len(found) < EXPORT_ROWS_MAX:
-            page = await refunds.page(scope, wanted)
-            found += page.items
-            if not page.has_more:
-                break
-            wanted = PageOrder(
-                limit=100,
-                after=page.items[-1].id,
-                state=wanted.state,
-                created_from=wanted.created_from,
-                created_to=wanted.created_to,
-            )
+        found = await documents.every(refunds.page, scope, order(query, desk, documents.PAGE_MAX))
         every = Query(tuple(column.key for column in what.columns))
         return desk.csv("refunds", what, every, [_plain(each, desk) for each in found])
     page = await refunds.page(scope, order(query, desk, ROWS))
